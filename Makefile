@@ -1,0 +1,74 @@
+# The verbs of this repository. Each only calls go and the two scripts in tools/; CI calls `make test` and nothing else.
+
+BUILD    := build
+BINARY   := $(BUILD)/secure-dns-proxy
+DNSPROXY := $(BUILD)/peers/dnsproxy
+LINT     := go tool -modfile=tools/lint/go.mod
+
+# FUZZTIME is how long each fuzz target runs in `make fuzz`, FUZZ_SMOKE the same in `make test`.
+FUZZTIME   ?= 60s
+FUZZ_SMOKE ?= 3s
+# E2E_SECONDS is how long each dnsperf run of the end-to-end tests lasts, in whole seconds.
+E2E_SECONDS ?= 3
+BENCHTIME   ?= 1s
+
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+
+.PHONY: help build run test bench fuzz lint clean packages peers unit race fuzz-smoke bench-smoke e2e
+
+help:
+	@echo 'make build   the proxy, in $(BINARY)'
+	@echo 'make run     builds it and runs the embedded default: a proxy on 127.0.0.1:5300 before an upstream of its own'
+	@echo 'make test    all that CI runs: packages, lint, unit tests, -race, fuzz smoke, benchmarks once, end to end'
+	@echo 'make e2e     the end-to-end tests alone; E2E_SECONDS=30 for the long dnsperf runs, RUN=Regexp for some'
+	@echo 'make bench   the Go micro-benchmarks, BENCHTIME=$(BENCHTIME) each; there is no comparison with dnsdist yet'
+	@echo 'make fuzz    every fuzz target for FUZZTIME=$(FUZZTIME)'
+	@echo 'make lint    gofumpt, go vet, staticcheck'
+	@echo 'make clean   removes $(BUILD)/'
+
+build:
+	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BINARY) ./appliance/cmd/secure-dns-proxy
+
+run: build
+	$(BINARY)
+
+test: packages peers lint unit race fuzz-smoke bench-smoke e2e
+
+packages:
+	tools/install-test-packages.sh
+
+# A real DoQ server that was not written here; tools/peers pins its version in a module of its own.
+peers:
+	go build -C tools/peers -o ../../$(DNSPROXY) github.com/AdguardTeam/dnsproxy
+
+lint:
+	@unformatted=$$($(LINT) gofumpt -l .) && { [ -z "$$unformatted" ] || \
+		{ echo 'not formatted by gofumpt:'; echo "$$unformatted"; exit 1; }; }
+	go vet ./...
+	$(LINT) staticcheck ./...
+
+# The tests of allocations and of the ring run here; the race detector would change the first and cannot see what the
+# kernel writes for the second.
+unit:
+	go test -timeout 5m $$(go list ./... | grep -v /appliance/e2e$$)
+
+race:
+	go test -race -timeout 5m $$(go list ./... | grep -v -e /appliance/e2e$$ -e /ring$$ -e /ring/mmsg$$)
+
+fuzz-smoke:
+	tools/fuzz.sh $(FUZZ_SMOKE)
+
+fuzz:
+	tools/fuzz.sh $(FUZZTIME)
+
+bench-smoke:
+	go test -run '^$$' -bench . -benchtime 1x -timeout 5m $$(tools/packages-with.sh Benchmark)
+
+bench:
+	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem $$(tools/packages-with.sh Benchmark)
+
+e2e: packages peers build
+	E2E_SECONDS=$(E2E_SECONDS) go test -count 1 -timeout 9m $(if $(RUN),-v -run '$(RUN)') ./appliance/e2e
+
+clean:
+	rm -rf $(BUILD)
