@@ -1,0 +1,77 @@
+package ring
+
+import "time"
+
+// Sizes on the wire.
+const (
+	// DatagramBytesMax is the payload room for a datagram, both ways. Longer ones arrive with Truncated set.
+	// 4096 is the largest UDP answer a Do53 upstream is ever allowed to send us (EDNS size).
+	DatagramBytesMax = 4096
+	// StreamBytesMax is the most one StreamData event carries. A longer stream simply takes more reads.
+	StreamBytesMax = 4096
+)
+
+// Handle layout: 20 bits of index, 12 of generation.
+const (
+	HandleIndexBits = 20
+	// SocketsMax is what the index can name. A full table: AddDatagram and AddListener return an error, an accepted
+	// connection is closed at once and reported as AcceptFailed with ENOBUFS.
+	SocketsMax = 1<<HandleIndexBits - 1
+	// SocketsDefault: TCP clients of one worker, its listeners, and its upstream sockets, with room to spare. About 100 bytes each.
+	SocketsDefault = 16384
+)
+
+// Per turn.
+const (
+	// EventsDefault bounds the work between two looks at the clock. What does not fit waits in the completion queue.
+	EventsDefault = 128
+	EventsMax     = 4096
+	// SendSlotsDefault: one reply for each event of a turn, as many queries to upstreams again. All used: the engine
+	// flushes with an extra system call and goes on.
+	SendSlotsDefault = 256
+	SendSlotsMax     = 4096
+)
+
+// Receive buffers. A kernel with bounded multishot loops takes them only inside our own enter, so depth belongs in the
+// socket's receive buffer, and this number is the cache footprint. None left: the engine rearms once the current slice
+// is consumed, nothing is lost but time (Counters.BuffersExhausted).
+const (
+	DatagramBuffersDefault = 256 // two slices of EventsDefault
+	StreamBuffersDefault   = 128 // one slice of EventsDefault
+	BuffersMax             = 32768
+)
+
+// Queues of the io_uring engine.
+const (
+	// SQEntriesDefault: SendSlotsDefault datagrams, then one operation for each event of a turn and as many rearms.
+	// Full: submitted with an extra system call.
+	SQEntriesDefault = 512
+	SQEntriesMax     = 16384
+	// CQEntriesDefault: every receive buffer (256 + 128), every failed send (256), and bursts of accepts and closes.
+	// Full: the kernel keeps the rest aside and ends multishots, which are rearmed (Counters.Overflows).
+	CQEntriesDefault = 4096
+	CQEntriesMax     = 65536
+	// FixedFiles is the number of datagram sockets and listeners in the ring's own file table. Further ones work
+	// through their descriptors, a little slower.
+	FixedFiles = 64
+)
+
+// Rates.
+const (
+	// AcceptPause is how long a listener rests after EMFILE, ENFILE, ENOBUFS or ENOMEM: long enough not to spin, short
+	// enough that a client's SYN retry (1 s) finds it listening.
+	AcceptPause = 100 * time.Millisecond
+	// ErrorsInRowMax errors that no peer can cause, without one success between, send a socket into the same pause.
+	ErrorsInRowMax = 8
+	// RawWaitMax is the longest wait made without telling the Go scheduler: it keeps the P, so it must be short.
+	RawWaitMax = time.Millisecond
+	// DrainTurnsMax bounds Shutdown: turns of 10 ms each to see the last completion of every operation.
+	DrainTurnsMax = 200
+)
+
+// The default sizes must fit each other; a negative constant does not compile as uint.
+const (
+	_ = uint(SQEntriesDefault - SendSlotsDefault - 2*EventsDefault)
+	_ = uint(CQEntriesDefault - DatagramBuffersDefault - StreamBuffersDefault - SendSlotsDefault)
+	_ = uint(DatagramBuffersDefault - EventsDefault)
+)
