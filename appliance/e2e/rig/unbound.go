@@ -1,0 +1,143 @@
+package rig
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Unbound is a real unbound that serves local data, and nothing else, over every transport that it has.
+//
+//	name                        data
+//	www.zone.example            A, AAAA, TTL 3600
+//	short.zone.example          A, TTL 60
+//	alias.zone.example          CNAME www.zone.example (unbound does not follow it in local data)
+//	zone.example                SOA, NS, MX; anything else below it is NXDOMAIN or NODATA with that SOA
+//	big.zone.example            12 TXT, about 3.2 KB
+//	huge.zone.example           60 TXT, about 16 KB: over TCP only
+//	anything.bulk.example       A 192.0.2.1, TTL 3600: names for a load
+//	any other name              REFUSED
+type Unbound struct {
+	tb               testing.TB
+	Do53, TLS, HTTPS netip.AddrPort // Do53 is UDP and TCP
+	config           string
+	process          *Process
+}
+
+// NewUnbound starts an unbound on free ports with the given certificate for DoT and DoH.
+func NewUnbound(tb testing.TB, certificate Certificate) *Unbound {
+	tb.Helper()
+	u := &Unbound{tb: tb, Do53: FreeAddr(tb), TLS: FreeAddr(tb), HTTPS: FreeAddr(tb)}
+	dir := SharedDir(tb)
+	u.config = filepath.Join(dir, "unbound.conf")
+	if err := os.WriteFile(u.config, []byte(u.configText(dir, certificate)), 0o644); err != nil {
+		tb.Fatal(err)
+	}
+	u.Start()
+	return u
+}
+
+// HTTPSPath is where Unbound serves DoH.
+const HTTPSPath = "/dns-query"
+
+func (u *Unbound) configText(dir string, certificate Certificate) string {
+	var b strings.Builder
+	// Local data alone: the iterator never runs, so nothing leaves the machine. One thread is enough beside the proxy.
+	fmt.Fprintf(&b, `server:
+  do-daemonize: no
+  chroot: ""
+  username: ""
+  pidfile: ""
+  directory: %q
+  use-syslog: no
+  logfile: ""
+  verbosity: 1
+  num-threads: 1
+  module-config: "iterator"
+  rrset-roundrobin: no
+  extended-statistics: yes
+  incoming-num-tcp: 1000
+  so-rcvbuf: 4m
+  access-control: 127.0.0.0/8 allow
+  interface: 127.0.0.1@%d
+  interface: 127.0.0.1@%d
+  interface: 127.0.0.1@%d
+  tls-port: %d
+  https-port: %d
+  http-endpoint: %q
+  tls-service-pem: %q
+  tls-service-key: %q
+  local-zone: "." refuse
+  local-zone: "bulk.example." redirect
+  local-data: "bulk.example. 3600 IN A 192.0.2.1"
+  local-zone: "zone.example." static
+`, dir, u.Do53.Port(), u.TLS.Port(), u.HTTPS.Port(), u.TLS.Port(), u.HTTPS.Port(), HTTPSPath,
+		certificate.ChainFile, certificate.KeyFile)
+	for _, record := range zoneRecords() {
+		fmt.Fprintf(&b, "  local-data: '%s'\n", record)
+	}
+	fmt.Fprintf(&b, "remote-control:\n  control-enable: yes\n  control-interface: %q\n  control-use-cert: no\n", filepath.Join(dir, "control"))
+	return b.String()
+}
+
+func zoneRecords() []string {
+	records := []string{
+		"zone.example. 3600 IN SOA ns.zone.example. admin.zone.example. 1 3600 600 86400 900",
+		"zone.example. 3600 IN NS ns.zone.example.",
+		"zone.example. 3600 IN MX 10 mail.zone.example.",
+		"www.zone.example. 3600 IN A 192.0.2.80",
+		"www.zone.example. 3600 IN AAAA 2001:db8::80",
+		"short.zone.example. 60 IN A 192.0.2.60",
+		"alias.zone.example. 3600 IN CNAME www.zone.example.",
+	}
+	for i := range 60 {
+		text := fmt.Sprintf("%03d", i) + strings.Repeat("x", 247)
+		if i < 12 {
+			records = append(records, fmt.Sprintf(`big.zone.example. 3600 IN TXT "%s"`, text))
+		}
+		records = append(records, fmt.Sprintf(`huge.zone.example. 3600 IN TXT "%s"`, text))
+	}
+	return records
+}
+
+// Start starts unbound, after Kill on the same ports again, and waits until it answers.
+func (u *Unbound) Start() {
+	u.tb.Helper()
+	u.process = startProcess(u.tb, "unbound", exec.Command(program(u.tb, "unbound"), "-d", "-c", u.config))
+	Eventually(u.tb, startTimeout, "unbound answers", func() bool {
+		if !u.process.Running() {
+			u.tb.Fatalf("unbound ended:\n%s", u.process.Log())
+		}
+		return answers(u.Do53)
+	})
+}
+
+// Kill ends unbound at once, in the middle of whatever it does.
+func (u *Unbound) Kill() {
+	u.tb.Helper()
+	u.process.Kill()
+}
+
+// Queries returns how many queries this run of unbound has received, in all and by transport.
+func (u *Unbound) Queries() (all, tls, https int) {
+	u.tb.Helper()
+	text := run(u.tb, program(u.tb, "unbound-control"), "-c", u.config, "stats_noreset")
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		n, _ := strconv.Atoi(value)
+		switch name {
+		case "total.num.queries":
+			all = n
+		case "num.query.tls":
+			tls = n
+		case "num.query.https":
+			https = n
+		}
+	}
+	return all, tls, https
+}
