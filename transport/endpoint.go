@@ -1,0 +1,115 @@
+package transport
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Scheme is how queries reach an upstream. The zero value is none.
+type Scheme uint8
+
+const (
+	UDP   Scheme = iota + 1 // RFC 1035; exchanged on the worker's own ring, no lane
+	TCP                     // RFC 7766
+	TLS                     // RFC 7858
+	QUIC                    // RFC 9250
+	HTTPS                   // RFC 8484
+)
+
+var schemeNames = [...]string{"none", "udp", "tcp", "tls", "quic", "https"}
+
+// String returns the scheme as it stands in a URL.
+func (s Scheme) String() string {
+	if int(s) < len(schemeNames) {
+		return schemeNames[s]
+	}
+	return fmt.Sprintf("scheme(%d)", uint8(s))
+}
+
+// Encrypted reports whether the scheme runs over TLS.
+func (s Scheme) Encrypted() bool { return s == TLS || s == QUIC || s == HTTPS }
+
+// Endpoint is one configured upstream. It is immutable once a lane has it, but for the list inside Addresses, and is shared by
+// the lanes of all workers.
+type Endpoint struct {
+	Name      string // the URL as the operator wrote it: the label in logs and metrics
+	Scheme    Scheme
+	Host      string // host name or IP address, an IPv6 address without brackets
+	Port      uint16
+	Path      string // https only: absolute path of the resource, "/dns-query"
+	Addresses *Addresses
+	// TLS is nil for udp and tcp. ServerName, RootCAs, MinVersion and ClientSessionCache are set; NextProtos is the driver's business.
+	TLS         *tls.Config
+	Conns       int           // connections per lane, at least 1
+	DialTimeout time.Duration // for one attempt to connect, all addresses and the handshake included
+	IdleTimeout time.Duration // a connection without queries for so long is closed
+	DeadAfter   time.Duration // queries outstanding and nothing read for so long: the connection is dead
+	Prewarm     bool          // connect at start and keep one connection up
+	Health      Reporter      // nil: nobody wants to know
+}
+
+// Reporter learns what happens to connections as a whole, never to single queries. Both methods are called from any goroutine
+// and are safe and cheap to repeat.
+type Reporter interface {
+	Up()               // a connection works
+	Down(reason error) // no connection could be made, or one stopped answering; the reason names address and cause
+}
+
+// Validate returns everything that keeps a lane from being opened to e, joined.
+func (e *Endpoint) Validate() error {
+	var problems []error
+	complain := func(format string, args ...any) {
+		problems = append(problems, fmt.Errorf("upstream %s: "+format, append([]any{e.Name}, args...)...))
+	}
+	if e.Scheme < UDP || e.Scheme > HTTPS {
+		complain("unknown scheme %d", uint8(e.Scheme))
+	}
+	if e.Addresses == nil {
+		complain("no address list")
+	}
+	if e.Scheme.Encrypted() != (e.TLS != nil) {
+		complain("scheme %s with TLS configuration %t", e.Scheme, e.TLS != nil)
+	}
+	if e.Scheme == HTTPS && !strings.HasPrefix(e.Path, "/") {
+		complain("path %q is not absolute", e.Path)
+	}
+	if e.Conns < 1 || e.Conns > ConnsMax {
+		complain("%d connections, want 1 to %d", e.Conns, ConnsMax)
+	}
+	if e.DialTimeout <= 0 || e.IdleTimeout <= 0 || e.DeadAfter <= 0 {
+		complain("dial timeout %v, idle timeout %v and dead-after %v must be positive", e.DialTimeout, e.IdleTimeout, e.DeadAfter)
+	}
+	return errors.Join(problems...)
+}
+
+// Addresses is the list of addresses of an endpoint, replaced as a whole by whoever resolves its name. The zero value is empty.
+type Addresses struct {
+	list atomic.Pointer[[]netip.AddrPort]
+}
+
+// NewAddresses returns a list that holds a copy of addresses.
+func NewAddresses(addresses ...netip.AddrPort) *Addresses {
+	a := new(Addresses)
+	a.Store(addresses)
+	return a
+}
+
+// Load returns the current list, in order of preference. It is shared: do not modify it.
+func (a *Addresses) Load() []netip.AddrPort {
+	if list := a.list.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+// Store replaces the list with a copy of addresses. Open connections stay; the next dial uses the new list.
+func (a *Addresses) Store(addresses []netip.AddrPort) {
+	list := slices.Clone(addresses)
+	a.list.Store(&list)
+}
