@@ -1,0 +1,13 @@
+package wire
+
+// Answer is a response in the form that is cached and replied from: everything after the question, without the OPT. Compression
+// pointers still refer to a message with the same question at offset 12.
+type Answer struct {
+	Flags      uint16   // header flags of the response; AA, TC, AD as upstream gave them
+	AN, NS, AR uint16   // records per section, OPT not counted
+	Records    []byte   // the bytes after the question section
+	TTLs       []uint16 // offsets into Records of every 4-byte TTL field, ascending
+	TTL        uint32   // seconds this may be kept, before configured clamps; 0 = do not cache
+	Negative   bool     // NXDOMAIN, or NOERROR without a record of the asked type
+	RCode      uint16   // extended rcode included
+}

@@ -1,0 +1,59 @@
+package wire
+
+// Header flags, RFC 1035 §4.1.1 and RFC 4035 §3.
+const (
+	FlagQR     = 1 << 15
+	FlagAA     = 1 << 10
+	FlagTC     = 1 << 9
+	FlagRD     = 1 << 8
+	FlagRA     = 1 << 7
+	FlagAD     = 1 << 5
+	FlagCD     = 1 << 4
+	OpcodeMask = 0xF << 11
+	RCodeMask  = 0xF
+)
+
+// Response codes. Values above 15 need an OPT record to travel (RFC 6891 §6.1.3).
+const (
+	RCodeNoError  = 0
+	RCodeFormErr  = 1
+	RCodeServFail = 2
+	RCodeNXDomain = 3
+	RCodeNotImp   = 4
+	RCodeRefused  = 5
+	RCodeNotAuth  = 9
+	RCodeBadVers  = 16
+)
+
+// Extended DNS error codes, RFC 8914 §4. EDENone asks for no such option.
+const (
+	EDEOther                = 0
+	EDEStaleAnswer          = 3
+	EDENotReady             = 14
+	EDEBlocked              = 15
+	EDEProhibited           = 18
+	EDENoReachableAuthority = 22
+	EDENetworkError         = 23
+	EDENone                 = 0xFFFF
+)
+
+// Record types that this package or its users must know by number.
+const (
+	TypeA     = 1
+	TypeCNAME = 5
+	TypeSOA   = 6
+	TypeAAAA  = 28
+	TypeOPT   = 41
+	TypeTKEY  = 249
+	TypeTSIG  = 250
+	TypeIXFR  = 251
+	TypeAXFR  = 252
+	TypeMAILB = 253
+	TypeMAILA = 254
+	TypeANY   = 255
+)
+
+const (
+	optionEDE = 15     // RFC 8914 §2
+	optDO     = 0x8000 // in the low 16 bits of an OPT's TTL field, RFC 6891 §6.1.4
+)

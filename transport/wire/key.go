@@ -1,0 +1,41 @@
+package wire
+
+import "hash/maphash"
+
+// Bits of a key's last byte.
+const (
+	KeyDO = 1 << 0
+	KeyCD = 1 << 1
+	KeyRD = 1 << 2
+)
+
+// Key writes the key of a parsed query to dst and returns the part that was written: lower-cased qname | type | class | flags byte.
+// q must have been parsed without a fault.
+func (q *Query) Key(dst *[KeyBytesMax]byte) []byte {
+	n := q.NameLen
+	question := q.Question[:n+4]
+	lowerName(dst[:], question, n)
+	copy(dst[n:n+4], question[n:])
+	flags := byte(q.Flags>>(8-2)&KeyRD) | byte(q.Flags>>(4-1)&KeyCD)
+	if q.DO {
+		flags |= KeyDO
+	}
+	dst[n+4] = flags
+	return dst[:n+5]
+}
+
+// KeyQuestion is the question part of a key: folded qname, type, class.
+func KeyQuestion(key []byte) []byte { return key[:len(key)-1] }
+
+// KeyName is the folded qname of a key.
+func KeyName(key []byte) []byte { return key[:len(key)-5] }
+
+// RestoreQuestion writes the question of key to dst in the case that CaseBits took from the client, and returns the part written.
+func RestoreQuestion(dst *[QuestionBytesMax]byte, key []byte, set *[32]byte) []byte {
+	n := copy(dst[:], KeyQuestion(key))
+	ApplyCase(dst[:n-4], set)
+	return dst[:n]
+}
+
+// Hash is the keyed hash of a key. The seed is per process and secret, so clients cannot choose names that collide.
+func Hash(seed maphash.Seed, key []byte) uint64 { return maphash.Bytes(seed, key) }

@@ -1,0 +1,41 @@
+package wire
+
+const (
+	// HeaderBytes is the fixed header; anything shorter is dropped (FaultShort).
+	HeaderBytes = 12
+	// NameBytesMax bounds a name on the wire, root included (RFC 1035 §2.3.4). Longer: FaultName.
+	NameBytesMax = 255
+	// QuestionBytesMax is a name, type and class.
+	QuestionBytesMax = NameBytesMax + 4
+	// KeyBytesMax is a question and the flags byte.
+	KeyBytesMax = QuestionBytesMax + 1
+	// OPTBytes is an OPT record without options: root, type, size, extended flags, RDLENGTH.
+	OPTBytes = 1 + 2 + 2 + 4 + 2
+	// EDEBytes is an extended error option without text: code, length, INFO-CODE (RFC 8914 §2).
+	EDEBytes = 2 + 2 + 2
+	// BuiltQueryBytesMax is the room BuildQuery needs for the longest name.
+	BuiltQueryBytesMax = HeaderBytes + QuestionBytesMax + OPTBytes
+	// ErrorBytesMax is the room WriteError needs for the longest name. It fits every UDP client (512 bytes).
+	ErrorBytesMax = HeaderBytes + QuestionBytesMax + OPTBytes + EDEBytes
+	// ReplyBytesMin is the smallest reply size a client can ask for (RFC 6891 §6.2.3); smaller announcements count as this.
+	ReplyBytesMin = 512
+	// MessageBytesMax is the largest message a 2-byte stream length can frame.
+	MessageBytesMax = 65535
+
+	labelBytesMax = 63 // RFC 1035 §2.3.4; also what separates a length from a pointer
+
+	// recordBytesMin: root owner, type, class, TTL, RDLENGTH, no RDATA.
+	recordBytesMin = 1 + 2 + 2 + 4 + 2
+	// recordsMax is how many records can fit in a message with the shortest question, so the TTL list can never overflow: counts in the
+	// header that promise more run out of message first (FaultRecord).
+	recordsMax = (MessageBytesMax - HeaderBytes - 5) / recordBytesMin
+
+	// pointerReach is the range of a compression pointer: 14 bits. Names further on cannot be pointed at and are not remembered.
+	pointerReach = 1 << 14
+	// pointerHopsMax bounds a chain of pointers. A name has at most 127 labels, so an honest chain is never longer; miekg/dns has the
+	// same limit, which keeps what we accept readable to it. Longer: FaultRecord.
+	pointerHopsMax = 126
+)
+
+// Errors and truncated replies must fit the smallest client.
+const _ = uint(ReplyBytesMin - ErrorBytesMax)

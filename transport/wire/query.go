@@ -1,0 +1,137 @@
+package wire
+
+import "encoding/binary"
+
+// Query is a view of a client's query. After a fault it holds what came before the fault, enough to build the error answer: ID and
+// Flags from 12 bytes on; Question (nil until then) and what follows it once the question was read; HasOPT once the OPT was.
+type Query struct {
+	ID, Flags   uint16 // header bytes 0-1 and 2-3
+	Question    []byte // view: qname, type and class in the client's own case
+	NameLen     int    // bytes of the qname in Question, 1..255
+	Type, Class uint16
+	HasOPT, DO  bool
+	Version     uint8  // EDNS version
+	UDPSize     uint16 // as sent, 0 without OPT; see ReplyLimit
+	Options     []byte // view: RDATA of the OPT, whole options
+}
+
+// ParseQuery reads the query in msg, which is a whole message without stream length. The views in q live as long as msg.
+//
+// Faults: FaultShort, FaultResponse, FaultOpcode, FaultCount, FaultName, FaultRecord, FaultOPT, FaultSigned, FaultVersion, FaultType, in
+// this order of detection. It never allocates.
+func ParseQuery(msg []byte, q *Query) Fault {
+	*q = Query{}
+	if len(msg) < HeaderBytes {
+		return FaultShort
+	}
+	q.ID = binary.BigEndian.Uint16(msg)
+	q.Flags = binary.BigEndian.Uint16(msg[2:])
+	if q.Flags&FlagQR != 0 {
+		return FaultResponse
+	}
+	if q.Flags&OpcodeMask != 0 {
+		return FaultOpcode
+	}
+	// QDCOUNT 1, ANCOUNT 0, NSCOUNT 0 in one look.
+	counts := binary.BigEndian.Uint64(msg[4:])
+	if counts>>16 != 1<<32 {
+		return FaultCount
+	}
+	end := plainNameEnd(msg, HeaderBytes)
+	if end < 0 || end+4 > len(msg) {
+		return FaultName
+	}
+	q.NameLen = end - HeaderBytes
+	q.Question = msg[HeaderBytes : end+4]
+	q.Type = binary.BigEndian.Uint16(msg[end:])
+	q.Class = binary.BigEndian.Uint16(msg[end+2:])
+	if fault := q.parseAdditional(msg, end+4, int(counts&0xFFFF)); fault != FaultNone {
+		return fault
+	}
+	if q.Version > 0 {
+		return FaultVersion
+	}
+	switch q.Type {
+	case TypeOPT, TypeTKEY, TypeTSIG, TypeIXFR, TypeAXFR:
+		return FaultType
+	}
+	return FaultNone
+}
+
+// parseAdditional walks count records from off. Only the OPT is of interest; the others must merely fit.
+func (q *Query) parseAdditional(msg []byte, off, count int) Fault {
+	for range count {
+		end := skipName(msg, off)
+		if end < 0 || end+10 > len(msg) {
+			return FaultRecord
+		}
+		next := end + 10 + int(binary.BigEndian.Uint16(msg[end+8:]))
+		if next > len(msg) {
+			return FaultRecord
+		}
+		switch binary.BigEndian.Uint16(msg[end:]) {
+		case TypeOPT:
+			if q.HasOPT || end != off+1 || !wholeOptions(msg[end+10:next]) {
+				return FaultOPT
+			}
+			q.HasOPT = true
+			q.UDPSize = binary.BigEndian.Uint16(msg[end+2:])
+			q.Version = msg[end+5]
+			q.DO = msg[end+6]&(optDO>>8) != 0
+			q.Options = msg[end+10 : next]
+		case TypeTSIG:
+			return FaultSigned
+		}
+		off = next
+	}
+	return FaultNone
+}
+
+// skipName returns the offset after the name at off, or -1. A pointer must name an earlier place after the header; it is not followed,
+// because nothing of a query's additional names is used or sent on.
+func skipName(msg []byte, off int) int {
+	for end := off; end < len(msg); {
+		c := int(msg[end])
+		switch {
+		case c == 0:
+			return end + 1
+		case c <= labelBytesMax:
+			end += 1 + c
+			if end-off >= NameBytesMax {
+				return -1
+			}
+		case c >= 0xC0 && end+1 < len(msg):
+			target := c&0x3F<<8 | int(msg[end+1])
+			if target < HeaderBytes || target >= off {
+				return -1
+			}
+			return end + 2
+		default:
+			return -1
+		}
+	}
+	return -1
+}
+
+// wholeOptions says whether data is a sequence of whole EDNS options: code, length, value (RFC 6891 §6.1.2).
+func wholeOptions(data []byte) bool {
+	for len(data) >= 4 {
+		n := 4 + int(binary.BigEndian.Uint16(data[2:]))
+		if n > len(data) {
+			return false
+		}
+		data = data[n:]
+	}
+	return len(data) == 0
+}
+
+// ReplyLimit is the size of the biggest UDP reply to this client, given our own maximum: 512 without OPT (RFC 1035 §4.2.1), else what it
+// announced, at least 512 (RFC 6891 §6.2.3) and at most udpSizeMax.
+func (q *Query) ReplyLimit(udpSizeMax uint16) int {
+	return max(ReplyBytesMin, int(min(q.UDPSize, udpSizeMax)))
+}
+
+// Client is what a reply of at most limit bytes needs to know about the sender of q. Question stays a view of the query.
+func (q *Query) Client(limit int) Client {
+	return Client{ID: q.ID, Flags: q.Flags, Question: q.Question, HasOPT: q.HasOPT, DO: q.DO, Limit: limit}
+}

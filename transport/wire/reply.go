@@ -1,0 +1,97 @@
+package wire
+
+import "encoding/binary"
+
+// Client is what a reply needs to know about who asked.
+type Client struct {
+	ID       uint16
+	Flags    uint16 // the client's header flags: RD, CD, AD and opcode are taken from here
+	Question []byte // in the client's case; nil if it could not be read
+	HasOPT   bool
+	DO       bool
+	Limit    int // bytes of the biggest reply: 512 to the configured maximum for UDP, 65535 for TCP
+}
+
+// WriteReply writes the reply to c from answer a, which has been held for age seconds, and returns its length: at most c.Limit and
+// len(dst). dst must have room for ErrorBytesMax bytes at least.
+//
+// Set by us: QR, RA. From the client: id, RD, CD, the question's bytes. From upstream: AA, TC, rcode, and AD if the client showed by AD
+// or DO that it understands it (RFC 6840 §5.8). TTLs lose age and stop at 0. An OPT is present if the client sent one (RFC 6891 §6.1.1);
+// without one an rcode above 15 cannot be told and becomes SERVFAIL. A reply that does not fit is TC=1 with the question and the OPT
+// only (RFC 2181 §9).
+func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16) int {
+	flags := FlagQR | FlagRA | a.Flags&(FlagAA|FlagTC) | c.Flags&(FlagRD|FlagCD)
+	if c.Flags&FlagAD != 0 || c.DO {
+		flags |= a.Flags & FlagAD
+	}
+	an, ns, ar, records := a.AN, a.NS, a.AR, a.Records
+	start := HeaderBytes + len(c.Question)
+	end := start + len(records)
+	optBytes := 0
+	if c.HasOPT {
+		optBytes = OPTBytes
+	}
+	if end+optBytes > min(c.Limit, len(dst)) {
+		flags |= FlagTC
+		an, ns, ar, records = 0, 0, 0, nil
+		end = start
+	}
+	dst = dst[:end+optBytes]
+	rcode := a.RCode
+	if c.HasOPT {
+		ar++
+		putOPT(dst[end:], ownUDPSize, rcode, c.DO, 0)
+	} else if rcode > RCodeMask {
+		rcode = RCodeServFail
+	}
+	putHeader(dst, c.ID, flags|rcode&RCodeMask, an, ns, ar)
+	copy(dst[HeaderBytes:start], c.Question)
+	if len(records) > 0 {
+		body := dst[start:end]
+		copy(body, records)
+		if age > 0 {
+			ageTTLs(body, a.TTLs, age)
+		}
+	}
+	return len(dst)
+}
+
+// ageTTLs takes age off the 4-byte TTLs at the given offsets of records, stopping at 0.
+func ageTTLs(records []byte, offsets []uint16, age uint32) {
+	for _, off := range offsets {
+		field := records[off:]
+		ttl := binary.BigEndian.Uint32(field)
+		binary.BigEndian.PutUint32(field, ttl-min(ttl, age))
+	}
+}
+
+// WriteError writes an answer without records to dst, which must have room for ErrorBytesMax bytes, and returns its length.
+//
+// The client's opcode, RD and CD are echoed, and the question if c has one; without it QDCOUNT is 0. If the client sent an OPT the reply
+// has one, with ede as extended error unless it is EDENone (RFC 8914 §2). An rcode above 15 becomes SERVFAIL without OPT.
+func WriteError(dst []byte, c *Client, rcode, ede, ownUDPSize uint16) int {
+	end := HeaderBytes + len(c.Question)
+	n := end
+	var ar uint16
+	if c.HasOPT {
+		ar = 1
+		var optionBytes uint16
+		if ede != EDENone {
+			optionBytes = EDEBytes
+			option := dst[end+OPTBytes:]
+			binary.BigEndian.PutUint32(option, optionEDE<<16|2)
+			binary.BigEndian.PutUint16(option[4:], ede)
+		}
+		putOPT(dst[end:], ownUDPSize, rcode, c.DO, optionBytes)
+		n += OPTBytes + int(optionBytes)
+	} else if rcode > RCodeMask {
+		rcode = RCodeServFail
+	}
+	flags := FlagQR | FlagRA | c.Flags&(OpcodeMask|FlagRD|FlagCD) | rcode&RCodeMask
+	putHeader(dst, c.ID, flags, 0, 0, ar)
+	if len(c.Question) == 0 {
+		dst[5] = 0
+	}
+	copy(dst[HeaderBytes:end], c.Question)
+	return n
+}
