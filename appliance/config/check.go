@@ -1,0 +1,145 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Check gives a File its meaning. It reads CA files and the user database, and opens nothing else. The result is nil when a
+// problem is an error.
+func Check(f *File) (*Checked, Problems) { return checkOn(f, thisMachine()) }
+
+func checkOn(f *File, m machine) (*Checked, Problems) {
+	c := &checker{file: f, machine: m}
+	out := &Checked{File: f.Name, lines: f.lines}
+	for _, k := range keys {
+		k.preset(c, out)
+	}
+	c.table(out, "", f.tree)
+	c.relations(out)
+	if c.problems.Broken() {
+		out = nil
+	}
+	return out, c.problems.sorted()
+}
+
+// checker is one pass over one File.
+type checker struct {
+	file     *File
+	machine  machine
+	problems Problems
+}
+
+func (c *checker) fault(v value, format string, args ...any) { c.report(v, false, format, args...) }
+
+func (c *checker) warn(v value, format string, args ...any) { c.report(v, true, format, args...) }
+
+func (c *checker) report(v value, warning bool, format string, args ...any) {
+	c.problems = append(c.problems, Problem{
+		File: c.file.Name, Line: v.line, Key: v.path, Text: fmt.Sprintf(format, args...), Warning: warning,
+	})
+}
+
+// table reads one TOML table of the file; name is its path, empty for the whole file.
+func (c *checker) table(out *Checked, name string, data map[string]any) {
+	for _, part := range slices.Sorted(maps.Keys(data)) {
+		path := joinKey(name, part)
+		v := c.file.value(path, data[part])
+		if i := slices.IndexFunc(keys, func(k key[Checked]) bool { return k.name == path }); i >= 0 {
+			keys[i].read(c, out, v)
+			continue
+		}
+		if !isTable(path) {
+			c.unknown(v)
+			continue
+		}
+		sub, ok := v.data.(map[string]any)
+		if !ok {
+			c.fault(v, "must be a table, written [%s], not %s", path, v.kind())
+			continue
+		}
+		c.table(out, path, sub)
+	}
+}
+
+// unknown names what was probably meant: a table for a table, else a key.
+func (c *checker) unknown(v value) {
+	if _, table := v.data.(map[string]any); !table {
+		c.fault(v, "unknown key; the nearest known key is %q", nearest(v.path, Names()))
+		return
+	}
+	tables := []string{"upstream", "hosts"}
+	for _, k := range keys {
+		if i := strings.LastIndexByte(k.name, '.'); i > 0 {
+			tables = append(tables, k.name[:i])
+		}
+	}
+	c.fault(v, "unknown table; the nearest known table is [%s]", nearest(v.path, tables))
+}
+
+func isTable(path string) bool {
+	return slices.ContainsFunc(keys, func(k key[Checked]) bool { return strings.HasPrefix(k.name, path+".") })
+}
+
+// Names lists every known key; those of one upstream are written "upstream[].url".
+func Names() []string {
+	var names []string
+	for _, k := range keys {
+		names = append(names, k.name)
+	}
+	for _, k := range upstreamKeys {
+		names = append(names, "upstream[]."+k.name)
+	}
+	return names
+}
+
+// written returns the place of a key for a message; a key that is not in the file has no line.
+func (c *checker) written(path string) value { return c.file.value(path, nil) }
+
+// relations checks what no single key can know, and fills in the defaults that depend on others.
+func (c *checker) relations(out *Checked) {
+	if out.Workers.Count == 0 {
+		out.Workers.Count = c.machine.workers()
+		if n := len(out.Workers.CPUs); n > 0 {
+			out.Workers.Count = n
+		}
+	}
+	if n := len(out.Workers.CPUs); n > 0 && n != out.Workers.Count {
+		c.fault(c.written("workers.cpus"), "lists %d CPUs for %d workers: give one CPU to each, or leave workers.count out",
+			n, out.Workers.Count)
+	}
+	if out.Workers.Waiters < out.Workers.InFlight {
+		c.fault(c.anyOf("workers.waiters", "workers.in_flight"), "workers.waiters (%d) is less than workers.in_flight (%d): every query in flight has a client that waits",
+			out.Workers.Waiters, out.Workers.InFlight)
+	}
+	if out.Cache.MinTTL > out.Cache.MaxTTL {
+		c.fault(c.written("cache.min_ttl"), "%s is more than cache.max_ttl (%s)",
+			durationText(out.Cache.MinTTL), durationText(out.Cache.MaxTTL))
+	}
+	if out.Timeouts.Upstream > out.Timeouts.Query {
+		c.fault(c.anyOf("timeouts.upstream", "timeouts.query"), "one attempt (timeouts.upstream, %s) may not be longer than the whole query (timeouts.query, %s)",
+			durationText(out.Timeouts.Upstream), durationText(out.Timeouts.Query))
+	}
+	if out.TCP.MaxConnectionsPerClient > out.TCP.MaxConnections {
+		c.fault(c.anyOf("tcp.max_connections_per_client", "tcp.max_connections"), "max_connections_per_client (%d) is more than max_connections (%d)",
+			out.TCP.MaxConnectionsPerClient, out.TCP.MaxConnections)
+	}
+	if m := out.Metrics; m.Listen.IsValid() && !m.Listen.Addr().IsLoopback() && !m.AllowRemote {
+		c.fault(c.written("metrics.listen"), "%s is not a loopback address: anyone who reaches it can read the figures; set metrics.allow_remote = true if that is meant",
+			m.Listen)
+	}
+	c.locate(out)
+}
+
+// anyOf is the first of two keys that the file holds, or the first if it holds neither.
+func (c *checker) anyOf(first, second string) value {
+	if v := c.written(first); v.line > 0 {
+		return v
+	}
+	if v := c.written(second); v.line > 0 {
+		return v
+	}
+	return c.written(first)
+}

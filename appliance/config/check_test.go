@@ -1,0 +1,178 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// testMachine has four CPUs, of which number 2 is off.
+var testMachine = machine{cpus: "0-1,3", count: 4}
+
+// checkText parses and checks text as "f.toml" on testMachine.
+func checkText(text string) (*Checked, Problems) {
+	f, problems := Parse("f.toml", []byte(text))
+	if f == nil {
+		return nil, problems
+	}
+	return checkOn(f, testMachine)
+}
+
+// good is a complete file to which tests append.
+const good = "upstream = \"udp://192.0.2.1\"\n"
+
+func TestProblems(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	if err := os.WriteFile(empty, []byte("nothing"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name, text string
+		want       []string // whole lines
+	}{
+		{"syntax", "a = 1\nb = = 2\n", []string{`f.toml:2: b: expected value but found '=' instead`}},
+		{"duplicate key", good + "user = \"\"\nuser = \"\"\n", []string{`f.toml:3: user: Key 'user' has already been defined.`}},
+		{"nothing", "", []string{`f.toml: upstream: is missing: write for example upstream = "tls://192.0.2.1", or "embedded:" to try the program out`}},
+		{"unknown key", good + "[cache]\nbites = 1\n", []string{`f.toml:3: cache.bites: unknown key; the nearest known key is "cache.bytes"`}},
+		{"swapped letters", good + "[cache]\nbytse = 1\n", []string{`f.toml:3: cache.bytse: unknown key; the nearest known key is "cache.bytes"`}},
+		{"key in the wrong table", good + "max_ttl = \"1h\"\n", []string{`f.toml:2: max_ttl: unknown key; the nearest known key is "cache.max_ttl"`}},
+		{"case counts", good + "Listen = []\n", []string{`f.toml:2: Listen: unknown key; the nearest known key is "listen"`}},
+		{"unknown table", good + "[timeout]\nquery = \"1s\"\n", []string{`f.toml:2: timeout: unknown table; the nearest known table is [timeouts]`}},
+		{"table expected", good + "cache = 1\n", []string{`f.toml:2: cache: must be a table, written [cache], not an integer`}},
+		{"unknown key of an upstream", "[[upstream]]\nurl = \"udp://192.0.2.1\"\n[[upstream]]\nurl = \"tls://192.0.2.2\"\ntlsname = \"x\"\n",
+			[]string{`f.toml:5: upstream[1].tlsname: unknown key; the nearest known key is "tls_name"`}},
+		{"all at once", "listen = \"127.0.0.1\"\nupstream_policy = \"random\"\n[cache]\nbytes = \"64MB\"\n[timeouts]\nquery = 3\n", []string{
+			`f.toml: upstream: is missing: write for example upstream = "tls://192.0.2.1", or "embedded:" to try the program out`,
+			`f.toml:1: listen: "127.0.0.1" has no port: write "127.0.0.1:53"`,
+			`f.toml:2: upstream_policy: "random" is not one of "round_robin" or "sequential"`,
+			`f.toml:4: cache.bytes: "64MB" is not a size: write a number of bytes, or "512KiB", "64MiB", "2GiB"`,
+			`f.toml:6: timeouts.query: must be a duration such as "3s" or "250ms", not an integer`,
+		}},
+
+		{"listen: name", good + `listen = ["localhost:53"]`, []string{`f.toml:2: listen[0]: "localhost:53" is not an IP address and port such as "127.0.0.1:53" or "[::1]:53"; names are not allowed here`}},
+		{"listen: twice", good + "listen = [\"127.0.0.1:53\",\n\"127.0.0.1:53\"]", []string{`f.toml:3: listen[1]: 127.0.0.1:53 is already listed on line 2`}},
+		{"listen: empty", good + `listen = []`, []string{`f.toml:2: listen: is empty: at least one address is needed`}},
+		{"listen: type", good + `listen = 53`, []string{`f.toml:2: listen: must be a string or an array of strings, not an integer`}},
+		{"listen: element type", good + `listen = [53]`, []string{`f.toml:2: listen[0]: must be a string, not an integer`}},
+		{"listen: zone", good + `listen = "[fe80::1%eth0]:53"`, []string{`f.toml:2: listen: "fe80::1%eth0": addresses with a zone (%eth0) are not supported`}},
+		{"user", good + `user = "no-such-user-here"`, []string{`f.toml:2: user: user "no-such-user-here" does not exist on this machine`}},
+		{"backend", good + `backend = "xdp"`, []string{`f.toml:2: backend: "xdp" is not one of "auto", "uring" or "mmsg"`}},
+		{"prewarm", good + `prewarm_pools = 1`, []string{`f.toml:2: prewarm_pools: must be true or false, not an integer`}},
+		{"workers: range", good + "[workers]\ncount = 257\n", []string{`f.toml:3: workers.count: 257 is out of range (0 to 256)`}},
+		{"workers: CPUs and count", good + "[workers]\ncount = 3\ncpus = [0, 1]\n", []string{`f.toml:4: workers.cpus: lists 2 CPUs for 3 workers: give one CPU to each, or leave workers.count out`}},
+		{"workers: CPU twice", good + "[workers]\ncpus = [0, 0]\n", []string{`f.toml:3: workers.cpus[1]: CPU 0 is listed twice: each worker needs one of its own`}},
+		{"workers: CPU offline", good + "[workers]\ncpus = [2]\n", []string{`f.toml:3: workers.cpus[0]: CPU 2 is not online on this machine (online: 0-1,3)`}},
+		{"workers: waiters", good + "[workers]\nwaiters = 64\n", []string{`f.toml:3: workers.waiters: workers.waiters (64) is less than workers.in_flight (16384): every query in flight has a client that waits`}},
+		{"cache: too small", good + "[cache]\nbytes = 1000\n", []string{`f.toml:3: cache.bytes: 1000 is out of range (1MiB to 1TiB)`}},
+		{"cache: type", good + "[cache]\nbytes = 1.5\n", []string{`f.toml:3: cache.bytes: must be a size such as "64MiB" or a number of bytes, not a float`}},
+		{"cache: half seconds", good + "[cache]\nmax_ttl = \"1500ms\"\n", []string{`f.toml:3: cache.max_ttl: 1500ms is not a whole number of seconds`}},
+		{"cache: min over max", good + "[cache]\nmax_ttl = \"5s\"\nmin_ttl = \"1m\"\n", []string{`f.toml:4: cache.min_ttl: 1m is more than cache.max_ttl (5s)`}},
+		{"timeouts: text", good + "[timeouts]\nquery = \"3 s\"\n", []string{`f.toml:3: timeouts.query: "3 s" is not a duration: write "3s", "250ms", "5m" or "1h"`}},
+		{"timeouts: range", good + "[timeouts]\nquery = \"1h\"\n", []string{`f.toml:3: timeouts.query: 1h is out of range (10ms to 30s)`}},
+		{"timeouts: attempt over whole", good + "[timeouts]\nupstream = \"5s\"\n", []string{`f.toml:3: timeouts.upstream: one attempt (timeouts.upstream, 5s) may not be longer than the whole query (timeouts.query, 3s)`}},
+		{"timeouts: whole under attempt", good + "[timeouts]\nquery = \"500ms\"\n", []string{`f.toml:3: timeouts.query: one attempt (timeouts.upstream, 1s) may not be longer than the whole query (timeouts.query, 500ms)`}},
+		{"tcp: per client over total", good + "[tcp]\nmax_connections = 10\n", []string{`f.toml:3: tcp.max_connections: max_connections_per_client (256) is more than max_connections (10)`}},
+		{"udp: payload", good + "[udp]\npayload_max = 100\n", []string{`f.toml:3: udp.payload_max: 100 is out of range (512 to 4096)`}},
+		{"tls: missing CA", good + "[tls]\nca_file = \"/nonexistent/ca.pem\"\n", []string{`f.toml:3: tls.ca_file: "/nonexistent/ca.pem": cannot read: no such file or directory`}},
+		{"tls: empty CA", good + "[tls]\nca_file = \"" + empty + "\"\n", []string{`f.toml:3: tls.ca_file: "` + empty + `" holds no PEM certificate`}},
+		{"tls: directory", good + "[tls]\nca_file = \"/\"\n", []string{`f.toml:3: tls.ca_file: "/": cannot read: is a directory`}},
+		{"bootstrap: name", good + "[bootstrap]\nservers = [\"dns.example\"]\n", []string{`f.toml:3: bootstrap.servers[0]: "dns.example" is not an IP address and port such as "127.0.0.1:53" or "[::1]:53"; names are not allowed here`}},
+		{"hosts: unquoted name", good + "[hosts]\ndns.example = \"192.0.2.1\"\n", []string{`f.toml:3: hosts.dns: is a table: a name with dots must be quoted, for example "dns.example" = "192.0.2.1"`}},
+		{"hosts: address", good + "[hosts]\n\"dns.example\" = [\"192.0.2.1\", \"192.0.2\"]\n", []string{
+			`f.toml:3: hosts."dns.example"[1]: "192.0.2" is not an IP address`,
+			`f.toml:3: hosts."dns.example": warning: no upstream has this name: the entry has no effect`}},
+		{"hosts: empty", "upstream = \"udp://dns.example\"\n[hosts]\n\"dns.example\" = []\n", []string{`f.toml:3: hosts."dns.example": is empty: at least one address is needed`}},
+		{"hosts: twice", "upstream = \"udp://dns.example\"\n[hosts]\n\"Dns.example.\" = \"192.0.2.1\"\n\"dns.example\" = \"192.0.2.2\"\n", []string{`f.toml:4: hosts."dns.example": "dns.example" is already in the table`}},
+		{"metrics: remote", good + "[metrics]\nlisten = \"192.0.2.1:9153\"\n", []string{`f.toml:3: metrics.listen: 192.0.2.1:9153 is not a loopback address: anyone who reaches it can read the figures; set metrics.allow_remote = true if that is meant`}},
+		{"logging", good + "[logging]\nlevel = \"verbose\"\n", []string{`f.toml:3: logging.level: "verbose" is not one of "debug", "info", "warn" or "error"`}},
+
+		{"upstream: not a string", "upstream = 1", []string{`f.toml:1: upstream: must be a URL, an array of URLs or [[upstream]] tables, not an integer`}},
+		{"upstream: empty", "upstream = []", []string{`f.toml:1: upstream: is empty: at least one upstream is needed`}},
+		{"upstream: no url", "[[upstream]]\nconnections = 2\n", []string{`f.toml:1: upstream[0]: has no url`}},
+		{"upstream: twice", "upstream = [\"tls://192.0.2.1\",\n\"tls://192.0.2.1:853\"]\n", []string{`f.toml:2: upstream[1]: tls://192.0.2.1:853 is the same upstream as upstream[0] on line 1`}},
+		{"upstream: nobody knows the name", "\nupstream = [\"tls://192.0.2.1\",\n\"tls://dns.example\"]\n", []string{
+			`f.toml:3: upstream[1]: tls://dns.example: nothing says where "dns.example" is: add it to [hosts], give the upstream addresses = [...], or set bootstrap.servers`}},
+		{"upstream: nobody knows the name, table", "[[upstream]]\nconnections = 1\nurl = \"tls://dns.example\"\n", []string{
+			`f.toml:3: upstream[0].url: tls://dns.example: nothing says where "dns.example" is: add it to [hosts], give the upstream addresses = [...], or set bootstrap.servers`}},
+		{"upstream: TLS settings without TLS", "[[upstream]]\nurl = \"udp://192.0.2.1\"\ntls_name = \"x.example\"\n", []string{`f.toml:3: upstream[0].tls_name: has no effect on udp://192.0.2.1: it does not use TLS`}},
+		{"upstream: connections without any", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nconnections = 2\n", []string{`f.toml:3: upstream[0].connections: has no effect on udp://192.0.2.1: udp has none`}},
+		{"upstream: address of an address", "[[upstream]]\nurl = \"tls://192.0.2.1\"\naddresses = \"192.0.2.2\"\n", []string{`f.toml:3: upstream[0].addresses: has no effect on tls://192.0.2.1: its host is an address already`}},
+		{"upstream: embedded with settings", "[[upstream]]\nurl = \"embedded:\"\nca_file = \"\"\n", []string{`f.toml:3: upstream[0].ca_file: has no effect on embedded:: it brings its own certificate and address`}},
+		{"upstream: name to verify", "[[upstream]]\nurl = \"tls://192.0.2.1\"\ntls_name = \"a b\"\n", []string{`f.toml:3: upstream[0].tls_name: "a b" is not a host name`}},
+		{"upstream: unverified", "[[upstream]]\nurl = \"tls://192.0.2.1\"\ninsecure_tls = true\n", []string{
+			`f.toml:3: upstream[0].insecure_tls: warning: tls://192.0.2.1 is used without verifying its certificate: whoever is on the path can answer in its place`}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			checked, problems := checkText(tt.text)
+			var got []string
+			for _, p := range problems {
+				got = append(got, p.String())
+			}
+			if strings.Join(got, "\n") != strings.Join(tt.want, "\n") {
+				t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(tt.want, "\n"))
+			}
+			if (checked == nil) != problems.Broken() {
+				t.Errorf("checked is nil: %v, but broken: %v", checked == nil, problems.Broken())
+			}
+		})
+	}
+}
+
+func TestMissingFile(t *testing.T) {
+	_, problems := Load("/nonexistent/proxy.toml")
+	if got, want := problems.Error(), "/nonexistent/proxy.toml: cannot read: no such file or directory"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestUpstreamURL(t *testing.T) {
+	tests := []struct {
+		url     string
+		want    string // identity
+		problem string // part of it
+	}{
+		{"udp://192.0.2.1", "udp://192.0.2.1:53", ""},
+		{"tcp://[2001:db8::1]:5353", "tcp://2001:db8::1:5353", ""},
+		{"tls://192.0.2.1", "tls://192.0.2.1:853", ""},
+		{"quic://192.0.2.1", "quic://192.0.2.1:853", ""},
+		{"https://192.0.2.1", "https://192.0.2.1:443/dns-query", ""},
+		{"https://192.0.2.1/", "https://192.0.2.1:443/", ""},
+		{"https://192.0.2.1:8443/a%20b", "https://192.0.2.1:8443/a%20b", ""},
+		{"tls://Dns.Example.", "tls://dns.example:853", ""},
+		{"embedded:", "embedded://:0", ""},
+
+		{"192.0.2.1", "", `has no scheme: write udp://, tcp://, tls://, quic:// or https:// in front of the host, for example "tls://192.0.2.1"`},
+		{"doh://192.0.2.1", "", `"doh://" is not one of udp://, tcp://, tls://, quic:// or https://`},
+		{"tls://", "", "the host is missing"},
+		{"tls://:853", "", "the host is missing"},
+		{"tls://192.0.2.1:", "", "the port is missing after the colon"},
+		{"tls://192.0.2.1:0", "", "port 0 is out of range (1 to 65535)"},
+		{"tls://192.0.2.1:65536", "", "port 65536 is out of range (1 to 65535)"},
+		{"tls://192.0.2.1:dot", "", `not a URL: invalid port ":dot" after host`},
+		{"tls://192.0.2.256", "", `"192.0.2.256" is not a host name`},
+		{"tls://2001:db8::1", "", "an IPv6 address is written in brackets"},
+		{"tls://[2001:db8::zz]", "", "not a URL: invalid host"},
+		{"tls://[fe80::1%25eth0]", "", "addresses with a zone are not supported"},
+		{"tls://me@192.0.2.1", "", "a user name is not allowed"},
+		{"tls://192.0.2.1/dns-query", "", "tls:// takes no path"},
+		{"https://192.0.2.1/dns-query{?dns}", "", "only a path may follow the host"},
+		{"https://192.0.2.1/?a=b", "", "only a path may follow the host"},
+		{"tls://a..example", "", `"a..example" is not a host name`},
+		{"tls://-a.example", "", `"-a.example" is not a host name`},
+		{"embedded:x", "", "has no scheme"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.url, func(t *testing.T) {
+			c := &checker{file: &File{Name: "f.toml"}}
+			u, ok := c.upstream(value{path: "upstream", line: 1, data: tt.url})
+			if ok != (tt.problem == "") || !strings.Contains(c.problems.Error(), tt.problem) {
+				t.Fatalf("problems %q, want %q", c.problems.Error(), tt.problem)
+			}
+			if ok && u.identity() != tt.want {
+				t.Errorf("got %q, want %q", u.identity(), tt.want)
+			}
+		})
+	}
+}

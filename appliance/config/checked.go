@@ -1,0 +1,132 @@
+package config
+
+import (
+	"crypto/x509"
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// Checked is a configuration in which every value has been found good. Defaults are filled in; proxy.toml.example says what
+// each one means.
+type Checked struct {
+	File string // where it came from; "" = the embedded default
+
+	Listen    []netip.AddrPort
+	Upstreams []Upstream
+	Policy    string // "round_robin" or "sequential"
+	Prewarm   bool
+	User      *User  // nil = stay who we are
+	Backend   string // "auto", "uring" or "mmsg"
+
+	Workers   Workers
+	Cache     Cache
+	Timeouts  Timeouts
+	TCP       TCP
+	UDP       UDP
+	TLS       TLS
+	Bootstrap Bootstrap
+	Hosts     map[string][]netip.Addr // by lower-case name without a final dot
+	Logging   Logging
+	Metrics   Metrics
+
+	lines lines // of the file, for problems found when two Checked are compared
+}
+
+// Upstream is one server that queries go to. Two with the same URL cannot be in one Checked.
+type Upstream struct {
+	URL    string // as written: the label in logs and metrics
+	Scheme string // "udp", "tcp", "tls", "quic", "https" or "embedded"
+	Host   string // lower-case name without a final dot, or an IP address without brackets; empty for embedded
+	Port   uint16
+	Path   string // https only, starts with "/"
+
+	TLSName     string         // name to verify and to send as SNI; empty = Host
+	CAFile      string         // with its effect in Roots
+	Roots       *x509.CertPool // nil = the roots of the system
+	InsecureTLS bool
+	Addresses   []netip.Addr // where Host is: pinned, from [hosts], or Host itself; empty = ask the bootstrap servers
+	Connections int          // per worker
+}
+
+// Name returns whether Host is a name, not an address.
+func (u *Upstream) Name() bool {
+	_, err := netip.ParseAddr(u.Host)
+	return err != nil && u.Scheme != "embedded"
+}
+
+// Encrypted returns whether TLS protects the queries.
+func (u *Upstream) Encrypted() bool {
+	return u.Scheme == "tls" || u.Scheme == "quic" || u.Scheme == "https"
+}
+
+// User is whom root becomes once all sockets are bound.
+type User struct {
+	Name     string
+	UID, GID int
+	Groups   []int // supplementary, GID included
+}
+
+// Workers sizes the data plane. InFlight and Waiters are per worker.
+type Workers struct {
+	Count    int   // at least 1
+	CPUs     []int // empty = not pinned, else Count of them
+	InFlight int
+	Waiters  int
+}
+
+// Cache bounds the packet cache of all workers together. TTLs are whole seconds.
+type Cache struct {
+	Enabled        bool
+	Bytes          int64
+	MinTTL         time.Duration
+	MaxTTL         time.Duration
+	MaxNegativeTTL time.Duration
+}
+
+// Timeouts are explained in proxy.toml.example.
+type Timeouts struct {
+	Query, Upstream, Dial, Idle, Dead, Drain time.Duration
+}
+
+// TCP bounds what clients may hold over TCP.
+type TCP struct {
+	IdleTimeout             time.Duration
+	MaxConnections          int // all workers
+	MaxConnectionsPerClient int // per worker
+	MaxInFlight             int // per connection
+}
+
+// UDP sizes the client side's datagrams and socket buffers.
+type UDP struct {
+	PayloadMax    uint16
+	ReceiveBuffer int
+}
+
+// TLS holds what all encrypted upstreams share.
+type TLS struct {
+	CAFile     string
+	Roots      *x509.CertPool // nil = the roots of the system
+	MinVersion uint16         // tls.VersionTLS12 or tls.VersionTLS13
+}
+
+// Bootstrap says how names in upstream URLs are resolved.
+type Bootstrap struct {
+	Servers          []netip.AddrPort
+	Timeout          time.Duration
+	RefreshThreshold time.Duration
+	MinTTL           time.Duration
+	FailureRetry     time.Duration
+}
+
+// Logging goes to stderr.
+type Logging struct {
+	Level  slog.Level
+	Format string // "text" or "json"
+}
+
+// Metrics is the HTTP listener for /metrics. An invalid Listen means off.
+type Metrics struct {
+	Listen      netip.AddrPort
+	AllowRemote bool
+}

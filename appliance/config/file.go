@@ -1,0 +1,117 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/BurntSushi/toml"
+)
+
+// File is a configuration as written: valid TOML, not yet known to mean anything.
+type File struct {
+	Name string // for messages
+
+	tree  map[string]any
+	lines lines
+}
+
+// Parse reads TOML text of at most FileBytesMax. A syntax error gives one problem and no File.
+func Parse(name string, text []byte) (*File, Problems) {
+	if len(text) > FileBytesMax {
+		return nil, Problems{{File: name, Text: fmt.Sprintf("%d bytes: larger than %d, is this the right file?", len(text), FileBytesMax)}}
+	}
+	f := &File{Name: name, tree: map[string]any{}}
+	if _, err := toml.Decode(string(text), &f.tree); err != nil {
+		p := Problem{File: name, Text: err.Error()}
+		if pe, ok := errors.AsType[toml.ParseError](err); ok {
+			p.Line, p.Key, p.Text = pe.Position.Line, pe.LastKey, pe.Message
+		}
+		return nil, Problems{p}
+	}
+	f.lines = lineIndex(string(text))
+	return f, nil
+}
+
+// Load reads, parses and checks the file at path. A nil Checked means that the problems hold an error.
+func Load(path string) (*Checked, Problems) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, Problems{{File: path, Text: fileFault(err)}}
+	}
+	f, problems := Parse(path, text)
+	if f == nil {
+		return nil, problems
+	}
+	return Check(f)
+}
+
+// fileFault is what went wrong with a file, without the path that the caller's message has already.
+func fileFault(err error) string {
+	if pe, ok := errors.AsType[*os.PathError](err); ok {
+		return "cannot read: " + pe.Err.Error()
+	}
+	return "cannot read: " + err.Error()
+}
+
+// value is one TOML value and where it was written. Lists and tables hold plain toml data; element and field step into them.
+type value struct {
+	path  string
+	line  int
+	data  any
+	lines lines
+}
+
+func (f *File) value(path string, data any) value {
+	return value{path: path, line: f.lines[path], data: data, lines: f.lines}
+}
+
+func (v value) element(i int, data any) value { return v.at(joinIndex(v.path, i), data) }
+
+func (v value) field(name string, data any) value { return v.at(joinKey(v.path, name), data) }
+
+// at falls back to the line of v: a default has no line of its own.
+func (v value) at(path string, data any) value {
+	line, known := v.lines[path]
+	if !known {
+		line = v.line
+	}
+	return value{path: path, line: line, data: data, lines: v.lines}
+}
+
+// list returns the elements of an array, and false where v is none. toml has two types for arrays.
+func (v value) list() ([]value, bool) {
+	var out []value
+	switch data := v.data.(type) {
+	case []any:
+		for i, d := range data {
+			out = append(out, v.element(i, d))
+		}
+	case []map[string]any:
+		for i, d := range data {
+			out = append(out, v.element(i, d))
+		}
+	default:
+		return nil, false
+	}
+	return out, true
+}
+
+// kind names the TOML type of v as an operator would.
+func (v value) kind() string {
+	switch v.data.(type) {
+	case string:
+		return "a string"
+	case int64:
+		return "an integer"
+	case float64:
+		return "a float"
+	case bool:
+		return "a boolean"
+	case map[string]any:
+		return "a table"
+	case []any, []map[string]any:
+		return "an array"
+	}
+	return "a date or time"
+}

@@ -1,0 +1,186 @@
+package config
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// keys is every key of the file but those of one upstream (keys_upstream.go), in the order of proxy.toml.example. Where the
+// original secure-dns-proxy has a key with the same meaning, its name is used.
+var keys = []key[Checked]{
+	{
+		name: "listen", standard: `["127.0.0.1:53", "[::1]:53"]`, bounds: "1 to 64 of IP:port",
+		read: readListen, get: func(c *Checked) any { return &c.Listen },
+	},
+	key[Checked]{
+		name: "upstream", bounds: "1 to 64 upstreams",
+		read: readUpstreams, get: func(c *Checked) any { return &c.Upstreams },
+	}.reload(),
+	choiceKey("upstream_policy", "round_robin", texts("round_robin", "sequential"),
+		func(c *Checked) *string { return &c.Policy }).reload(),
+	booleanKey("prewarm_pools", true, func(c *Checked) *bool { return &c.Prewarm }).reload(),
+	{
+		name: "user", standard: `""`, bounds: "a user of this machine",
+		read: readUser, get: func(c *Checked) any { return &c.User },
+	},
+	choiceKey("backend", "auto", texts("auto", "uring", "mmsg"), func(c *Checked) *string { return &c.Backend }),
+
+	integerKey("workers.count", 0, WorkersMax, 0, func(c *Checked) *int { return &c.Workers.Count }),
+	{
+		name: "workers.cpus", standard: "[]", bounds: "CPU numbers, each once",
+		read: readCPUs, get: func(c *Checked) any { return &c.Workers.CPUs },
+	},
+	integerKey("workers.in_flight", 16, 1<<18, 1<<14, func(c *Checked) *int { return &c.Workers.InFlight }),
+	integerKey("workers.waiters", 16, 1<<20, 1<<15, func(c *Checked) *int { return &c.Workers.Waiters }),
+
+	booleanKey("cache.enabled", true, func(c *Checked) *bool { return &c.Cache.Enabled }).reload(),
+	sizeKey("cache.bytes", 1<<20, 1<<40, "64MiB", func(c *Checked) *int64 { return &c.Cache.Bytes }).reload(),
+	durationKey("cache.min_ttl", 0, time.Hour, time.Second, "0s",
+		func(c *Checked) *time.Duration { return &c.Cache.MinTTL }).reload(),
+	durationKey("cache.max_ttl", time.Second, secondsMax, time.Second, "24h",
+		func(c *Checked) *time.Duration { return &c.Cache.MaxTTL }).reload(),
+	durationKey("cache.max_negative_ttl", 0, secondsMax, time.Second, "1h",
+		func(c *Checked) *time.Duration { return &c.Cache.MaxNegativeTTL }).reload(),
+
+	durationKey("timeouts.query", waitMin, waitMax, 1, "3s",
+		func(c *Checked) *time.Duration { return &c.Timeouts.Query }).reload(),
+	durationKey("timeouts.upstream", waitMin, waitMax, 1, "1s",
+		func(c *Checked) *time.Duration { return &c.Timeouts.Upstream }).reload(),
+	durationKey("timeouts.dial", waitMin, waitMax, 1, "2s",
+		func(c *Checked) *time.Duration { return &c.Timeouts.Dial }).reload(),
+	durationKey("timeouts.idle", time.Second, time.Hour, 1, "90s",
+		func(c *Checked) *time.Duration { return &c.Timeouts.Idle }).reload(),
+	durationKey("timeouts.dead", waitMin, time.Minute, 1, "2s",
+		func(c *Checked) *time.Duration { return &c.Timeouts.Dead }).reload(),
+	durationKey("timeouts.drain", 0, 5*time.Minute, 1, "5s",
+		func(c *Checked) *time.Duration { return &c.Timeouts.Drain }).reload(),
+
+	durationKey("tcp.idle_timeout", time.Second, time.Hour, 1, "10s",
+		func(c *Checked) *time.Duration { return &c.TCP.IdleTimeout }),
+	integerKey("tcp.max_connections", 1, 1<<20, 4096, func(c *Checked) *int { return &c.TCP.MaxConnections }),
+	integerKey("tcp.max_connections_per_client", 1, 1<<16, 256, func(c *Checked) *int { return &c.TCP.MaxConnectionsPerClient }),
+	integerKey("tcp.max_in_flight", 1, 1024, 64, func(c *Checked) *int { return &c.TCP.MaxInFlight }),
+
+	{
+		name: "udp.payload_max", standard: "1232", bounds: "512 to 4096",
+		read: readPayloadMax, get: func(c *Checked) any { return &c.UDP.PayloadMax },
+	},
+	sizeKey("udp.receive_buffer", 4<<10, 1<<30, "8MiB", func(c *Checked) *int { return &c.UDP.ReceiveBuffer }),
+
+	key[Checked]{
+		name: "tls.ca_file", standard: `""`, bounds: "a PEM file",
+		read: readRoots, get: func(c *Checked) any { return &c.TLS.Roots },
+	}.reload(),
+	choiceKey("tls.min_version", "1.2", []choice[uint16]{{"1.2", tls.VersionTLS12}, {"1.3", tls.VersionTLS13}},
+		func(c *Checked) *uint16 { return &c.TLS.MinVersion }).reload(),
+
+	key[Checked]{
+		name: "bootstrap.servers", standard: "[]", bounds: "0 to 8 of IP or IP:port",
+		read: readServers, get: func(c *Checked) any { return &c.Bootstrap.Servers },
+	}.reload(),
+	durationKey("bootstrap.timeout", waitMin, waitMax, 1, "2s",
+		func(c *Checked) *time.Duration { return &c.Bootstrap.Timeout }).reload(),
+	durationKey("bootstrap.refresh_threshold", 0, time.Hour, 1, "30s",
+		func(c *Checked) *time.Duration { return &c.Bootstrap.RefreshThreshold }).reload(),
+	durationKey("bootstrap.min_ttl", time.Second, 24*time.Hour, 1, "30s",
+		func(c *Checked) *time.Duration { return &c.Bootstrap.MinTTL }).reload(),
+	durationKey("bootstrap.failure_retry", 100*time.Millisecond, time.Hour, 1, "30s",
+		func(c *Checked) *time.Duration { return &c.Bootstrap.FailureRetry }).reload(),
+
+	key[Checked]{
+		name: "hosts", bounds: `"name" = "IP" or ["IP", ...]`,
+		read: readHosts, get: func(c *Checked) any { return &c.Hosts },
+	}.reload(),
+
+	choiceKey("logging.level", "info", []choice[slog.Level]{{"debug", slog.LevelDebug}, {"info", slog.LevelInfo},
+		{"warn", slog.LevelWarn}, {"error", slog.LevelError}}, func(c *Checked) *slog.Level { return &c.Logging.Level }).reload(),
+	choiceKey("logging.format", "text", texts("text", "json"), func(c *Checked) *string { return &c.Logging.Format }),
+
+	{
+		name: "metrics.listen", standard: `"127.0.0.1:9153"`, bounds: `IP:port, or "" for off`,
+		read: readMetricsListen, get: func(c *Checked) any { return &c.Metrics.Listen },
+	},
+	booleanKey("metrics.allow_remote", false, func(c *Checked) *bool { return &c.Metrics.AllowRemote }),
+}
+
+func readListen(c *checker, t *Checked, v value) {
+	items, ok := c.oneOrMany(v, ListenersMax)
+	if !ok {
+		return
+	}
+	if len(items) == 0 {
+		c.fault(v, "is empty: at least one address is needed")
+	}
+	t.Listen = nil
+	first := map[netip.AddrPort]value{}
+	for _, item := range items {
+		ap, ok := c.addrPort(item, 0)
+		if !ok {
+			continue
+		}
+		if other, twice := first[ap]; twice {
+			c.fault(item, "%s is already listed on line %d", ap, other.line)
+			continue
+		}
+		first[ap] = item
+		t.Listen = append(t.Listen, ap)
+	}
+}
+
+func readCPUs(c *checker, t *Checked, v value) {
+	items, ok := v.list()
+	if !ok {
+		c.fault(v, "must be an array of integers, not %s", v.kind())
+		return
+	}
+	if len(items) > WorkersMax {
+		c.fault(v, "%d entries, at most %d are allowed", len(items), WorkersMax)
+		return
+	}
+	t.Workers.CPUs = nil
+	seen := map[int64]bool{}
+	for _, item := range items {
+		n, ok := c.integer(item, 0, CPUIndexMax)
+		switch {
+		case !ok:
+		case seen[n]:
+			c.fault(item, "CPU %d is listed twice: each worker needs one of its own", n)
+		case !c.machine.online(int(n)):
+			c.fault(item, "CPU %d is not online on this machine (online: %s)", n, c.machine.cpus)
+		default:
+			seen[n] = true
+			t.Workers.CPUs = append(t.Workers.CPUs, int(n))
+		}
+	}
+}
+
+func readPayloadMax(c *checker, t *Checked, v value) {
+	if n, ok := c.integer(v, 512, 4096); ok {
+		t.UDP.PayloadMax = uint16(n)
+	}
+}
+
+func readServers(c *checker, t *Checked, v value) {
+	items, ok := c.oneOrMany(v, ServersMax)
+	if !ok {
+		return
+	}
+	t.Bootstrap.Servers = nil
+	for _, item := range items {
+		if ap, ok := c.addrPort(item, 53); ok {
+			t.Bootstrap.Servers = append(t.Bootstrap.Servers, ap)
+		}
+	}
+}
+
+func readMetricsListen(c *checker, t *Checked, v value) {
+	if s, isText := v.data.(string); isText && s == "" {
+		t.Metrics.Listen = netip.AddrPort{}
+		return
+	}
+	if ap, ok := c.addrPort(v, 0); ok {
+		t.Metrics.Listen = ap
+	}
+}

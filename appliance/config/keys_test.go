@@ -1,0 +1,257 @@
+package config
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// testCA writes a self-signed certificate and returns its file and the pool that reading it must give.
+func testCA(t *testing.T) (string, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(text)
+	return file, pool
+}
+
+// TestEveryKeyHasItsEffect writes every known key with a value that is not its default and looks at the Checked.
+func TestEveryKeyHasItsEffect(t *testing.T) {
+	caFile, pool := testCA(t)
+	root, err := lookUpUser("root") // its groups differ between distributions
+	if err != nil {
+		t.Fatal(err)
+	}
+	ms, second, minute, hour := time.Millisecond, time.Second, time.Minute, time.Hour
+	tests := []struct {
+		key, text string // text has a complete file when it sets upstream, else good is put before it
+		want      any
+	}{
+		{"listen", `listen = ["0.0.0.0:5300", "[2001:db8::1]:53"]`, []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:5300"), netip.MustParseAddrPort("[2001:db8::1]:53")}},
+		{"upstream", good, []Upstream{{URL: "udp://192.0.2.1", Scheme: "udp", Host: "192.0.2.1", Port: 53, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Connections: 1}}},
+		{"upstream_policy", `upstream_policy = "sequential"`, "sequential"},
+		{"prewarm_pools", `prewarm_pools = false`, false},
+		{"user", `user = "root"`, root},
+		{"backend", `backend = "mmsg"`, "mmsg"},
+		{"workers.count", `workers.count = 3`, 3},
+		{"workers.cpus", `workers.cpus = [3, 0]`, []int{3, 0}},
+		{"workers.in_flight", `workers.in_flight = 100`, 100},
+		{"workers.waiters", `workers.waiters = 20000`, 20000},
+		{"cache.enabled", `cache.enabled = false`, false},
+		{"cache.bytes", `cache.bytes = "2GiB"`, int64(2 << 30)},
+		{"cache.min_ttl", `cache.min_ttl = "5s"`, 5 * second},
+		{"cache.max_ttl", `cache.max_ttl = "1h"`, hour},
+		{"cache.max_negative_ttl", `cache.max_negative_ttl = "1m"`, minute},
+		{"timeouts.query", `timeouts.query = "4s"`, 4 * second},
+		{"timeouts.upstream", `timeouts.upstream = "700ms"`, 700 * ms},
+		{"timeouts.dial", `timeouts.dial = "300ms"`, 300 * ms},
+		{"timeouts.idle", `timeouts.idle = "5m"`, 5 * minute},
+		{"timeouts.dead", `timeouts.dead = "900ms"`, 900 * ms},
+		{"timeouts.drain", `timeouts.drain = "1s"`, second},
+		{"tcp.idle_timeout", `tcp.idle_timeout = "1m"`, minute},
+		{"tcp.max_connections", `tcp.max_connections = 300`, 300},
+		{"tcp.max_connections_per_client", `tcp.max_connections_per_client = 7`, 7},
+		{"tcp.max_in_flight", `tcp.max_in_flight = 8`, 8},
+		{"udp.payload_max", `udp.payload_max = 4096`, uint16(4096)},
+		{"udp.receive_buffer", `udp.receive_buffer = 65536`, 65536},
+		{"tls.ca_file", `tls.ca_file = "` + caFile + `"`, pool},
+		{"tls.min_version", `tls.min_version = "1.3"`, uint16(tls.VersionTLS13)},
+		{"bootstrap.servers", `bootstrap.servers = ["192.0.2.9", "[2001:db8::9]:5353"]`, []netip.AddrPort{netip.MustParseAddrPort("192.0.2.9:53"), netip.MustParseAddrPort("[2001:db8::9]:5353")}},
+		{"bootstrap.timeout", `bootstrap.timeout = "1s"`, second},
+		{"bootstrap.refresh_threshold", `bootstrap.refresh_threshold = "1s"`, second},
+		{"bootstrap.min_ttl", `bootstrap.min_ttl = "1s"`, second},
+		{"bootstrap.failure_retry", `bootstrap.failure_retry = "1s"`, second},
+		{"hosts", `hosts."Dns.Example." = "192.0.2.7"`, map[string][]netip.Addr{"dns.example": {netip.MustParseAddr("192.0.2.7")}}},
+		{"logging.level", `logging.level = "debug"`, slog.LevelDebug},
+		{"logging.format", `logging.format = "json"`, "json"},
+		{"metrics.listen", `metrics.listen = ""`, netip.AddrPort{}},
+		{"metrics.allow_remote", `metrics.allow_remote = true`, true},
+		{"upstream[].url", "[[upstream]]\nurl = \"tcp://192.0.2.1\"", "tcp://192.0.2.1"},
+		{"upstream[].tls_name", "[[upstream]]\nurl = \"tls://192.0.2.1\"\ntls_name = \"dns.example\"", "dns.example"},
+		{"upstream[].ca_file", "[[upstream]]\nurl = \"tls://192.0.2.1\"\nca_file = \"" + caFile + "\"", pool},
+		{"upstream[].insecure_tls", "[[upstream]]\nurl = \"tls://192.0.2.1\"\ninsecure_tls = true", true},
+		{"upstream[].addresses", "[[upstream]]\nurl = \"tls://dns.example\"\naddresses = \"192.0.2.8\"", []netip.Addr{netip.MustParseAddr("192.0.2.8")}},
+		{"upstream[].connections", "[[upstream]]\nurl = \"tls://192.0.2.1\"\nconnections = 4", 4},
+	}
+	plain, problems := checkText(good)
+	if plain == nil {
+		t.Fatal(problems)
+	}
+	tested := map[string]bool{}
+	for _, tt := range tests {
+		tested[tt.key] = true
+		t.Run(tt.key, func(t *testing.T) {
+			text := tt.text
+			if !strings.Contains(text, "upstream]") && !strings.HasPrefix(text, "upstream =") {
+				text = good + text
+			}
+			checked, problems := checkText(text)
+			if checked == nil {
+				t.Fatal(problems)
+			}
+			got, standard := fieldOf(t, checked, tt.key), fieldOf(t, plain, tt.key)
+			if want, isPool := tt.want.(*x509.CertPool); isPool {
+				if !want.Equal(got.(*x509.CertPool)) || standard.(*x509.CertPool) != nil {
+					t.Error("the pool is not the file's")
+				}
+				return
+			}
+			if !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+			if tt.key != "upstream" && reflect.DeepEqual(got, standard) {
+				t.Errorf("%v is the default: the test shows nothing", got)
+			}
+		})
+	}
+	for _, name := range Names() {
+		if !tested[name] {
+			t.Errorf("no row for %s", name)
+		}
+	}
+}
+
+// fieldOf returns what the key named is stored in; of upstreams, in the first.
+func fieldOf(t *testing.T, checked *Checked, name string) any {
+	t.Helper()
+	for _, k := range keys {
+		if k.name == name {
+			return reflect.ValueOf(k.get(checked)).Elem().Interface()
+		}
+	}
+	for _, k := range upstreamKeys {
+		if "upstream[]."+k.name == name {
+			return reflect.ValueOf(k.get(&checked.Upstreams[0])).Elem().Interface()
+		}
+	}
+	t.Fatalf("no key %q", name)
+	return nil
+}
+
+func TestDefaultWorkers(t *testing.T) {
+	tests := []struct {
+		name, text string
+		cpus, want int
+	}{
+		{"half of the CPUs", "", 8, 4},
+		{"one CPU", "", 1, 1},
+		{"as many as CPUs listed", "workers.cpus = [0, 1, 3]", 8, 3},
+		{"as written", "workers.count = 5", 8, 5},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f, _ := Parse("f.toml", []byte(good+tt.text))
+			checked, problems := checkOn(f, machine{cpus: "0-7", count: tt.cpus})
+			if checked == nil {
+				t.Fatal(problems)
+			}
+			if got := checked.Workers.Count; got != tt.want {
+				t.Errorf("got %d workers, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestAddressesOfNames(t *testing.T) {
+	text := `
+upstream = ["tls://dns.example", "quic://Other.example", "https://192.0.2.3"]
+bootstrap.servers = "192.0.2.53"
+hosts."DNS.example" = ["192.0.2.1", "2001:db8::1"]
+`
+	checked, problems := checkText(text)
+	if checked == nil {
+		t.Fatal(problems)
+	}
+	want := [][]netip.Addr{{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}, nil, {netip.MustParseAddr("192.0.2.3")}}
+	for i, u := range checked.Upstreams {
+		if !reflect.DeepEqual(u.Addresses, want[i]) {
+			t.Errorf("%s: got %v, want %v", u.URL, u.Addresses, want[i])
+		}
+	}
+}
+
+func TestAdopt(t *testing.T) {
+	current, _ := checkText(good + "workers.count = 2\n")
+	next, problems := checkText("upstream = \"udp://192.0.2.2\"\nlisten = \"127.0.0.1:54\"\n[workers]\ncount = 3\n[cache]\nbytes = \"1MiB\"\n")
+	if next == nil {
+		t.Fatal(problems)
+	}
+	merged, held := next.Adopt(current)
+	want := "f.toml:2: listen: warning: changing this takes a restart; the running value is kept\n" +
+		"f.toml:4: workers.count: warning: changing this takes a restart; the running value is kept\n"
+	got := ""
+	for _, p := range held {
+		got += p.String() + "\n"
+	}
+	if got != want {
+		t.Errorf("got:\n%swant:\n%s", got, want)
+	}
+	if merged.Workers.Count != 2 || !reflect.DeepEqual(merged.Listen, current.Listen) {
+		t.Errorf("what takes a restart was changed: %d workers, listen %v", merged.Workers.Count, merged.Listen)
+	}
+	if merged.Cache.Bytes != 1<<20 || merged.Upstreams[0].URL != "udp://192.0.2.2" {
+		t.Errorf("what a reload applies was not: cache %d, upstream %s", merged.Cache.Bytes, merged.Upstreams[0].URL)
+	}
+	if next.Workers.Count != 3 {
+		t.Error("the new configuration itself was changed")
+	}
+}
+
+func TestSameUpstream(t *testing.T) {
+	caFile, _ := testCA(t)
+	otherFile, _ := testCA(t)
+	tests := []struct {
+		name, a, b string
+		want       bool
+	}{
+		{"same", `url = "tls://192.0.2.1"`, `url = "tls://192.0.2.1"`, true},
+		{"same CA", `ca_file = "` + caFile + `"`, `ca_file = "` + caFile + `"`, true},
+		{"other CA", `ca_file = "` + caFile + `"`, `ca_file = "` + otherFile + `"`, false},
+		{"CA and none", `ca_file = "` + caFile + `"`, ``, false},
+		{"other name", `tls_name = "a.example"`, `tls_name = "b.example"`, false},
+		{"other connections", ``, `connections = 2`, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var us []Upstream
+			for _, text := range []string{tt.a, tt.b} {
+				if !strings.Contains(text, "url") {
+					text = "url = \"tls://192.0.2.1\"\n" + text
+				}
+				checked, problems := checkText("[[upstream]]\n" + text)
+				if checked == nil {
+					t.Fatal(problems)
+				}
+				us = append(us, checked.Upstreams[0])
+			}
+			if got := us[0].Same(&us[1]); got != tt.want {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}

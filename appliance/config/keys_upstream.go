@@ -1,0 +1,91 @@
+package config
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net/netip"
+	"os"
+)
+
+// upstreamKeys is every key of one [[upstream]] table.
+var upstreamKeys = []key[Upstream]{
+	key[Upstream]{
+		name: "url", bounds: "udp://, tcp://, tls://, quic:// or https:// and a host, or embedded:",
+		read: readURL, get: func(u *Upstream) any { return &u.URL },
+	}.reload(),
+	key[Upstream]{
+		name: "tls_name", standard: `""`, bounds: "a name or an IP address",
+		read: readTLSName, get: func(u *Upstream) any { return &u.TLSName },
+	}.reload(),
+	key[Upstream]{
+		name: "ca_file", standard: `""`, bounds: "a PEM file",
+		read: readUpstreamRoots, get: func(u *Upstream) any { return &u.Roots },
+	}.reload(),
+	booleanKey("insecure_tls", false, func(u *Upstream) *bool { return &u.InsecureTLS }).reload(),
+	key[Upstream]{
+		name: "addresses", standard: "[]", bounds: "0 to 16 IP addresses",
+		read: readAddresses, get: func(u *Upstream) any { return &u.Addresses },
+	}.reload(),
+	integerKey("connections", 1, 16, 1, func(u *Upstream) *int { return &u.Connections }).reload(),
+}
+
+func readTLSName(c *checker, u *Upstream, v value) {
+	name, ok := c.text(v)
+	if !ok || name == "" {
+		return
+	}
+	if _, err := netip.ParseAddr(name); err != nil && !hostName(name) {
+		c.fault(v, "%q is not a host name", name)
+		return
+	}
+	u.TLSName = name
+}
+
+func readUpstreamRoots(c *checker, u *Upstream, v value) {
+	u.CAFile, u.Roots = c.roots(v)
+}
+
+func readRoots(c *checker, t *Checked, v value) {
+	t.TLS.CAFile, t.TLS.Roots = c.roots(v)
+}
+
+// roots reads certificates; a missing file, or one without a certificate, would only show as "unknown authority" later.
+func (c *checker) roots(v value) (string, *x509.CertPool) {
+	file, ok := c.text(v)
+	if !ok || file == "" {
+		return "", nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		c.fault(v, "%q: %s", file, fileFault(err))
+		return "", nil
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		c.fault(v, "%q holds no PEM certificate", file)
+		return "", nil
+	}
+	return file, pool
+}
+
+func readAddresses(c *checker, u *Upstream, v value) {
+	u.Addresses = c.addresses(v)
+}
+
+// addresses reads one IP address or a list of them.
+func (c *checker) addresses(v value) []netip.Addr {
+	items, ok := c.oneOrMany(v, AddressesMax)
+	if !ok {
+		return nil
+	}
+	var out []netip.Addr
+	for _, item := range items {
+		if a, ok := c.addr(item); ok {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// String names an upstream in messages.
+func (u *Upstream) String() string { return fmt.Sprintf("%q", u.URL) }

@@ -1,0 +1,24 @@
+package config
+
+import "time"
+
+// Ceilings of the file itself. Beyond them the file is refused; nothing is cut silently.
+const (
+	FileBytesMax = 1 << 20 // a configuration is written by hand; more is a wrong file
+
+	ListenersMax = 64 // sockets per worker: one UDP and one TCP for each
+
+	UpstreamsMax = 64 // a query remembers the upstreams it tried as bits of one uint64
+	AddressesMax = 16 // per upstream and per hosts entry; lanes try them in turn within one dial time
+	ServersMax   = 8  // bootstrap servers, tried in turn within one refresh
+	WorkersMax   = 256
+	CPUIndexMax  = 1023 // the kernel's cpu_set_t in its usual size
+)
+
+// Ranges that several rows of the key table share.
+const (
+	waitMin = 10 * time.Millisecond // below this the timer wheel's millisecond and the scheduler decide, not the operator
+	waitMax = 30 * time.Second      // the timer wheel's horizon
+
+	secondsMax = 7 * 24 * time.Hour // longest time for which an answer may be believed (RFC 8767 §4 names 7 days)
+)
