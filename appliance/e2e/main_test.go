@@ -11,8 +11,8 @@ import (
 	"secure-dns-proxy/appliance/e2e/rig"
 )
 
-// binary and dnsproxy are what `make build peers` made.
-var binary, dnsproxy string
+// proxyBinary and dnsproxyBinary are what `make build peers` made.
+var proxyBinary, dnsproxyBinary string
 
 // loadSeconds is how long one dnsperf run lasts. The issue's own figure is 30; CI has less time.
 var loadSeconds = 3
@@ -31,8 +31,8 @@ func prepare() error {
 	if err != nil {
 		return err
 	}
-	binary, dnsproxy = filepath.Join(build, "secure-dns-proxy"), filepath.Join(build, "peers", "dnsproxy")
-	for _, path := range []string{binary, dnsproxy} {
+	proxyBinary, dnsproxyBinary = filepath.Join(build, "secure-dns-proxy"), filepath.Join(build, "peers", "dnsproxy")
+	for _, path := range []string{proxyBinary, dnsproxyBinary} {
 		if _, err := os.Stat(path); err != nil {
 			return fmt.Errorf("%w: run these tests with make e2e", err)
 		}

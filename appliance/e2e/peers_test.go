@@ -19,7 +19,7 @@ func startPeers(t *testing.T) peers {
 	authority := rig.NewAuthority(t)
 	certificate := authority.Issue(rig.Leaf{})
 	unbound := rig.NewUnbound(t, certificate)
-	return peers{authority, unbound, rig.NewDNSProxy(t, dnsproxy, certificate, unbound.Do53)}
+	return peers{authority, unbound, rig.NewDNSProxy(t, dnsproxyBinary, certificate, unbound.Do53)}
 }
 
 // The peers themselves, with no proxy between: a failure here is not the product's.

@@ -1,0 +1,84 @@
+package e2e
+
+import (
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	"secure-dns-proxy/appliance/e2e/rig"
+)
+
+// The names of the metrics that tests add up.
+const (
+	metricQueries   = "sdp_queries_total"
+	metricHits      = "sdp_cache_hits_total"
+	metricMisses    = "sdp_cache_misses_total"
+	metricCoalesced = "sdp_coalesced_total"
+	metricAnswers   = "sdp_answers_total"
+	metricDrops     = "sdp_drops_total"
+	metricExchanges = "sdp_upstream_exchanges_total"
+	metricEngine    = "sdp_engine"
+)
+
+// settleTimeout is how long figures may take to show what a client has already seen: workers publish when they are idle.
+const settleTimeout = 5 * time.Second
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// counts are the figures of a proxy between two scrapes.
+type counts struct {
+	queries, hits, misses, coalesced, answers, drops, exchanges int
+	rcodes                                                      map[string]int
+}
+
+func countsBetween(t *testing.T, before, after rig.Metrics) counts {
+	t.Helper()
+	d := after.Delta(before)
+	sum := func(name string) int { return int(d.Sum(t, name)) }
+	c := counts{
+		queries: sum(metricQueries), hits: sum(metricHits), misses: sum(metricMisses), coalesced: sum(metricCoalesced),
+		answers: sum(metricAnswers), drops: sum(metricDrops), exchanges: sum(metricExchanges), rcodes: map[string]int{},
+	}
+	for labels, value := range d.Values(metricAnswers) {
+		if value > 0 {
+			c.rcodes[labels] = int(value)
+		}
+	}
+	return c
+}
+
+// settled scrapes until as many answers are counted as the clients got, and checks that the figures add up.
+func settled(t *testing.T, proxy *rig.Proxy, before rig.Metrics, answered int) counts {
+	t.Helper()
+	var c counts
+	rig.Holds(settleTimeout, func() bool {
+		c = countsBetween(t, before, proxy.Metrics(t))
+		return c.answers >= answered
+	})
+	if c.answers != answered || c.queries != answered {
+		t.Errorf("/metrics counts %d queries and %d answers, clients saw %d: %+v", c.queries, c.answers, answered, c)
+	}
+	if c.hits+c.misses+c.coalesced != c.queries {
+		t.Errorf("/metrics: %d hits + %d misses + %d coalesced are not %d queries", c.hits, c.misses, c.coalesced, c.queries)
+	}
+	if c.exchanges < c.misses {
+		t.Errorf("/metrics: %d exchanges with upstreams for %d misses", c.exchanges, c.misses)
+	}
+	if c.drops != 0 {
+		t.Errorf("/metrics: %d drops", c.drops)
+	}
+	return c
+}
+
+// want fails unless got is between low and high, both included.
+func wantBetween(t *testing.T, what string, got, low, high int) {
+	t.Helper()
+	if got < low || got > high {
+		want := fmt.Sprint(low)
+		if high != low {
+			want = fmt.Sprintf("%d to %d", low, high)
+		}
+		t.Errorf("%s: got %d, want %s", what, got, want)
+	}
+}
