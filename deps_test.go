@@ -25,12 +25,13 @@ const module = "secure-dns-proxy"
 //
 // A name that ends in /... stands for the folder and all below it, on either side.
 const lattice = `
-	# Nothing of ours: the kernel's door and the wire format.
-	ring/sys, transport/wire:
+	# Nothing of ours: the kernel's door, the table of handles, and the wire format.
+	ring/sys, ring/slots, transport/wire:
 
 	# One ring per thread; knows nothing of DNS.
-	ring: ring/sys
-	ring/mmsg, ring/probe: ring, ring/sys
+	ring: ring/sys, ring/slots
+	ring/mmsg: ring, ring/sys, ring/slots
+	ring/probe: ring, ring/sys
 	ring/enginetest: ring, ring/sys
 
 	# An exchange with an upstream; knows nothing of rings.
