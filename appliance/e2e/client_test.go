@@ -128,10 +128,7 @@ func TestPipelining(t *testing.T) {
 	forEachEngine(t, func(t *testing.T, engine string) {
 		proxy := startProxy(t, engine, plain("udp", p))
 		t.Run("kdig keepopen", func(t *testing.T) {
-			arguments := []string{"+tcp", "+keepopen"}
-			for _, name := range []string{"a.bulk.example", "b.bulk.example", "c.bulk.example", "a.bulk.example"} {
-				arguments = append(arguments, name)
-			}
+			arguments := []string{"+tcp", "+keepopen", "a.bulk.example", "b.bulk.example", "c.bulk.example", "a.bulk.example"}
 			if got := strings.Count(rig.KdigText(t, proxy.Addr, arguments...), "status: NOERROR"); got != 4 {
 				t.Errorf("got %d answers over one connection, want 4", got)
 			}

@@ -203,23 +203,21 @@ func exchange(t *testing.T, server netip.AddrPort, wire []byte) int {
 			t.Fatal(err)
 		}
 	}
-	for {
-		reply := make([]byte, 4096)
-		n, err := connection.Read(reply)
-		if err != nil {
-			t.Fatalf("the good query after it was not answered: %v", err)
-		}
-		if n < 12 {
-			t.Fatalf("a reply of %d bytes", n)
-		}
-		if reply[0] == 0x11 && reply[1] == 0x11 {
-			return silence
-		}
-		if len(wire) < 2 || !bytes.Equal(reply[:2], wire[:2]) {
-			t.Fatalf("a reply with id %x to %x", reply[:2], wire[:min(len(wire), 12)])
-		}
-		return int(reply[3] & 15)
+	reply := make([]byte, 4096)
+	n, err := connection.Read(reply)
+	if err != nil {
+		t.Fatalf("the good query after it was not answered: %v", err)
 	}
+	if n < 12 {
+		t.Fatalf("a reply of %d bytes", n)
+	}
+	if bytes.Equal(reply[:2], marker[:2]) {
+		return silence
+	}
+	if len(wire) < 2 || !bytes.Equal(reply[:2], wire[:2]) {
+		t.Fatalf("a reply with id %x to %x", reply[:2], wire[:min(len(wire), 12)])
+	}
+	return int(reply[3] & 15)
 }
 
 // flood sends floodCount datagrams and reads nothing.

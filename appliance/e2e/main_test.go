@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
-	"time"
 
 	"secure-dns-proxy/appliance/e2e/rig"
 )
@@ -44,6 +43,3 @@ func prepare() error {
 	}
 	return nil
 }
-
-// loadDuration is loadSeconds as a Duration.
-func loadDuration() time.Duration { return time.Duration(loadSeconds) * time.Second }
