@@ -3,7 +3,6 @@ package stream
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"time"
 	"unsafe"
 
@@ -177,19 +176,6 @@ func (t *Table) Release(id ConnID) {
 
 // Len returns how many connections there are, from Accept to Release.
 func (t *Table) Len() int { return t.len }
-
-// All goes through the connections that are neither shut nor expired, quietest first; the caller may change what it gets. For the rare
-// occasions (a drain): it allocates.
-func (t *Table) All() iter.Seq[ConnID] {
-	return func(yield func(ConnID) bool) {
-		for index, next := t.conns[0].newer, uint32(0); index != 0; index = next {
-			next = t.conns[index].newer
-			if !yield(idOf(index, t.conns[index].gen)) {
-				return
-			}
-		}
-	}
-}
 
 // takeNumber returns a free connection number. There is one: Accept has counted, and connsSpare more exist.
 func (t *Table) takeNumber() uint32 {
