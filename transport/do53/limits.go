@@ -7,8 +7,8 @@ const (
 	// upstream.
 	ExchangesMax = 1 << 20
 
-	// SocketsMax bounds the sockets of one worker, retired ones included: 64 upstreams of 8, and as many again that drain. Full: Add says
-	// so, and the socket that was to be replaced is used on.
+	// SocketsMax bounds the socket numbers of one worker: 64 upstreams of 8, and as many again that drain. Full: the caller finds no
+	// free number, and the socket that was to be replaced is used on.
 	SocketsMax = 1024
 
 	// OutstandingPerSocketMax leaves seven of eight ids free, so an id is found at the first try mostly, and an arbitrary id in a forged

@@ -14,7 +14,7 @@ type socket struct {
 type state uint8
 
 const (
-	free    state = iota // closed; its number is given again when no exchange is left
+	loose   state = iota // not started, or stopped: no opinion about it
 	inUse                // for queries and answers
 	retired              // for answers only
 )
@@ -24,31 +24,28 @@ type Step uint8
 
 const (
 	Nothing Step = iota
-	Replace      // open another socket towards the same server and Add it, then Retire this one
-	Close        // close this one; its number is no longer valid
+	Replace      // open another socket towards the same server and start it, then Retire this one
+	Close        // close this one; it has been stopped
 )
 
-// Add takes in a new socket, which the caller keeps under the number returned. False: SocketsMax are known.
-func (t *Table) Add(now int64) (sock uint16, ok bool) {
-	for i := range t.sockets {
-		s := &t.sockets[i]
-		if s.state != free || s.outstanding != 0 {
-			continue
-		}
-		*s = socket{
-			state:    inUse,
-			due:      now + int64(ageMax) - int64(t.random.next())*int64(ageMax)/2/(1<<16),
-			usesMost: usesMax - uint32(t.random.next())*usesMax/2/(1<<16),
-			queued:   s.queued,
-		}
-		t.known = max(t.known, i+1)
-		t.stats.Opened++
-		return uint16(i), true
+// Started says that the caller has opened a socket and keeps it under this number, on which no exchange is open. From here on Rotate
+// watches over it; a socket that was not started can be used, and is never rotated.
+func (t *Table) Started(sock uint16, now int64) {
+	s := &t.sockets[sock]
+	if s.state != loose || s.outstanding != 0 {
+		panic("do53: start of a socket number that is still in use")
 	}
-	return 0, false
+	*s = socket{
+		state:    inUse,
+		due:      now + int64(ageMax) - int64(t.random.next())*int64(ageMax)/2/(1<<16),
+		usesMost: usesMax - uint32(t.random.next())*(usesMax/2)>>16,
+		queued:   s.queued,
+	}
+	t.known = max(t.known, int(sock)+1)
+	t.stats.Started++
 }
 
-// Retire takes a socket out of use that has been replaced. It still matches answers until its exchanges are over, 30 s at most.
+// Retire takes a socket out of use that has been replaced. Answers still match until its exchanges are over, drainMax at most.
 func (t *Table) Retire(sock uint16, now int64) {
 	s := &t.sockets[sock]
 	if s.state != inUse {
@@ -61,20 +58,17 @@ func (t *Table) Retire(sock uint16, now int64) {
 	}
 }
 
-// Remove forgets a socket at once, in whatever state: the caller closes it. Its open exchanges stay open, match nothing, and keep its
-// number from being given again until their owners close them.
-func (t *Table) Remove(sock uint16) {
+// Stopped says that the caller closes the socket, in whatever state. Its number may stand for another one as soon as nothing is
+// Outstanding on it.
+func (t *Table) Stopped(sock uint16) {
 	s := &t.sockets[sock]
-	if s.state == free {
-		panic("do53: removal of an unknown socket")
-	}
-	s.state = free
-	if s.outstanding != 0 {
+	if s.state != loose && s.outstanding != 0 {
 		t.stats.Forced++
 	}
+	s.state = loose
 }
 
-// Choose picks one of the sockets at random, unpredictably, among those that are in use and have room. False: none. No allocation.
+// Choose picks one of the sockets at random, unpredictably, among those that are not retired and have room. False: none. No allocation.
 func (t *Table) Choose(socks []uint16) (sock uint16, ok bool) {
 	if len(socks) == 0 {
 		return 0, false
@@ -85,7 +79,7 @@ func (t *Table) Choose(socks []uint16) (sock uint16, ok bool) {
 		if at >= len(socks) {
 			at -= len(socks)
 		}
-		if s := &t.sockets[socks[at]]; s.state == inUse && s.outstanding < OutstandingPerSocketMax {
+		if s := &t.sockets[socks[at]]; s.state != retired && s.outstanding < OutstandingPerSocketMax {
 			return socks[at], true
 		}
 	}
@@ -106,7 +100,7 @@ func (t *Table) Rotate(now int64) (sock uint16, step Step) {
 		s.queued = false
 		switch {
 		case s.state == retired && (s.outstanding == 0 || now >= s.due):
-			t.Remove(sock)
+			t.Stopped(sock)
 			return sock, Close
 		case s.state == inUse && s.worn(now):
 			s.postpone(now + int64(replaceRetry))

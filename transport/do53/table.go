@@ -30,10 +30,10 @@ type Table struct {
 
 // Stats counts since New.
 type Stats struct {
-	Wrong  uint64 // ids that matched no exchange on their socket: late, or forged
-	Full   uint64 // Open refused
-	Opened uint64 // sockets added
-	Forced uint64 // sockets that closed with exchanges outstanding
+	Wrong   uint64 // ids that matched no exchange on their socket: late, or forged
+	Full    uint64 // Open refused
+	Started uint64 // sockets
+	Forced  uint64 // sockets stopped with exchanges outstanding
 }
 
 // entry is one exchange. 12 bytes, no pointers.
@@ -68,10 +68,10 @@ func New(cfg Config) (*Table, error) {
 }
 
 // Open starts an exchange on a socket in use, for the query in (slot, gen), under an id that nobody can predict and that no other
-// exchange of this socket has. False: the table or the socket is full, or the socket is not in use. No allocation.
+// exchange of this socket has. False: the table or the socket is full, or the socket is retired. No allocation.
 func (t *Table) Open(sock uint16, slot, gen uint32) (id uint16, ok bool) {
 	s := &t.sockets[sock]
-	if s.state != inUse || s.outstanding >= OutstandingPerSocketMax || t.exchanges == t.most {
+	if s.state == retired || s.outstanding >= OutstandingPerSocketMax || t.exchanges == t.most {
 		t.stats.Full++
 		return 0, false
 	}
@@ -85,7 +85,7 @@ func (t *Table) Open(sock uint16, slot, gen uint32) (id uint16, ok bool) {
 		t.exchanges++
 		s.outstanding++
 		s.uses++
-		if s.uses == s.usesMost {
+		if s.state == inUse && s.uses == s.usesMost {
 			t.enqueue(sock)
 		}
 		return id, true
@@ -99,12 +99,12 @@ func (t *Table) Open(sock uint16, slot, gen uint32) (id uint16, ok bool) {
 func (t *Table) Match(sock, id uint16) (slot, gen uint32, ok bool) {
 	s := &t.sockets[sock]
 	e := t.entries[t.find(keyOf(sock, id))]
-	if e.key != 0 && s.state != free {
+	if e.key != 0 {
 		return e.slot, e.gen, true
 	}
 	t.stats.Wrong++
 	s.wrong++
-	if s.wrong == wrongMax && s.state == inUse {
+	if s.wrong == wrongMax {
 		t.enqueue(sock)
 	}
 	return 0, 0, false
