@@ -70,3 +70,11 @@ func bindable(port int) bool {
 	udp.Close()
 	return true
 }
+
+// RequireFree fails the test if something listens on a port that the test cannot choose.
+func RequireFree(tb testing.TB, port uint16) {
+	tb.Helper()
+	if !bindable(int(port)) {
+		tb.Fatalf("port %d is in use: does `make run` run elsewhere on this machine?", port)
+	}
+}

@@ -23,14 +23,25 @@ type Process struct {
 // startProcess starts command; what it logs is printed at the end if the test failed, and it is stopped then.
 func startProcess(tb testing.TB, name string, command *exec.Cmd) *Process {
 	tb.Helper()
+	return start(tb, name, command, false)
+}
+
+// start is startProcess; onTerminal makes standard output a terminal, whose text goes to the log as well.
+func start(tb testing.TB, name string, command *exec.Cmd, onTerminal bool) *Process {
+	tb.Helper()
 	p := &Process{tb: tb, name: name, command: command, done: make(chan struct{})}
-	file, err := os.CreateTemp(tb.TempDir(), name+"-*.log")
+	p.logPath = filepath.Join(tb.TempDir(), name+".log")
+	file, err := os.OpenFile(p.logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600) // appended to by several writers
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p.logPath = file.Name()
 	// A file and not a pipe: the program never waits for the test to read, and no goroutine copies.
 	command.Stdout, command.Stderr = file, file
+	if onTerminal {
+		screen := terminal(tb, p.logPath)
+		defer screen.Close() // the program has its own copy by then
+		command.Stdout = screen
+	}
 	if command.SysProcAttr == nil {
 		command.SysProcAttr = &syscall.SysProcAttr{}
 	}

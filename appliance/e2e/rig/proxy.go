@@ -50,18 +50,33 @@ func StartProxy(tb testing.TB, binary string, config Config, command Command) *P
 	}
 	p.WriteConfig(tb, config.Text())
 	p.Process = startProcess(tb, "secure-dns-proxy", command(binary, "--config", p.ConfigFile))
+	p.awaitMetrics(tb)
+	return p
+}
+
+// StartDefault starts the binary with no arguments and its standard output on a terminal, as `make run` does by hand. addr
+// is where it listens then, and on ::1 with the same port.
+func StartDefault(tb testing.TB, binary string, addr netip.AddrPort, metricsURL string) *Proxy {
+	tb.Helper()
+	p := &Proxy{Addr: addr, Addr6: netip.AddrPortFrom(Loopback6, addr.Port()), MetricsURL: metricsURL}
+	p.Process = start(tb, "secure-dns-proxy", exec.Command(binary), true)
+	p.awaitMetrics(tb)
+	return p
+}
+
+func (p *Proxy) awaitMetrics(tb testing.TB) {
+	tb.Helper()
 	Eventually(tb, startTimeout, "the proxy's metrics page answers", func() bool {
 		if !p.Running() {
 			tb.Fatalf("the proxy ended:\n%s", p.Log())
 		}
-		response, err := http.Get(p.MetricsURL)
+		response, err := metricsClient.Get(p.MetricsURL)
 		if err != nil {
 			return false
 		}
 		response.Body.Close()
 		return response.StatusCode == http.StatusOK
 	})
-	return p
 }
 
 func (p *Proxy) family(a netip.Addr) *netip.AddrPort {
