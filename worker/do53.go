@@ -1,0 +1,226 @@
+package worker
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"secure-dns-proxy/ring"
+	"secure-dns-proxy/ring/sys"
+	"secure-dns-proxy/transport"
+	"secure-dns-proxy/transport/do53"
+	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/inflight"
+)
+
+// Exchanges over UDP leave from connected sockets of this worker: the kernel lets in only datagrams from the upstream's own address and
+// port, the exchange table only those with an outstanding id, and wire.ParseResponse only those with the question that was asked. Each
+// upstream has socketsPerUpstream sockets with source ports chosen by the kernel; do53.Table says when one is to be replaced.
+
+// upstreamSocket is one source port. The zero value is a free index.
+type upstreamSocket struct {
+	handle   ring.Handle
+	upstream *upstream
+}
+
+// openSockets gives u its sockets. What cannot be opened now is tried again when it is needed.
+func (w *worker) openSockets(u *upstream) {
+	for len(u.sockets) < socketsPerUpstream && w.openSocket(u) {
+	}
+}
+
+// openSocket opens one more socket for u and reports whether it could. After a failure it is not tried again before openRetry has
+// passed.
+func (w *worker) openSocket(u *upstream) bool {
+	if w.now < u.openAgain {
+		return false
+	}
+	if err := w.connect(u); err != nil {
+		u.health.Down(err)
+		u.openAgain = w.now + int64(openRetry)
+		return false
+	}
+	return true
+}
+
+// connect opens one more socket for u; its addresses take turns.
+func (w *worker) connect(u *upstream) error {
+	addrs := u.endpoint.Addresses.Load()
+	if len(addrs) == 0 {
+		return fmt.Errorf("no address known for %s", u.endpoint.Host)
+	}
+	addr := addrs[u.opened%len(addrs)]
+	u.opened++
+	fd, err := sys.ConnectUDP(addr, sys.SocketOptions{RecvBufferBytes: w.cfg.RecvBufferBytes})
+	if err != nil {
+		return fmt.Errorf("udp %v: %w", addr, err)
+	}
+	index, ok := w.freeSocket()
+	if !ok {
+		return errors.Join(fmt.Errorf("udp %v: worker %d uses all its %d sockets", addr, w.index, do53.SocketsMax), sys.CloseFD(fd))
+	}
+	h, err := w.eng.AddDatagram(fd, upstreamTag|uint32(index), false)
+	if err != nil {
+		return fmt.Errorf("udp %v: %w", addr, err)
+	}
+	w.exchanges.Started(index, w.now)
+	w.sockets[index] = upstreamSocket{handle: h, upstream: u}
+	u.sockets = append(u.sockets, index)
+	return nil
+}
+
+// freeSocket returns a number that names no socket and that no exchange refers to.
+func (w *worker) freeSocket() (uint16, bool) {
+	for i := range w.sockets {
+		if w.sockets[i].upstream == nil && w.exchanges.Outstanding(uint16(i)) == 0 {
+			return uint16(i), true
+		}
+	}
+	return 0, false
+}
+
+// closeSockets closes every socket of u, replaced ones too; nothing is outstanding on them.
+func (w *worker) closeSockets(u *upstream) {
+	for i := range w.sockets {
+		if w.sockets[i].upstream == u {
+			w.exchanges.Stopped(uint16(i))
+			w.closeSocket(uint16(i))
+		}
+	}
+}
+
+// closeSocket closes a socket that the exchange table has forgotten.
+func (w *worker) closeSocket(i uint16) {
+	w.eng.Close(w.sockets[i].handle)
+	w.sockets[i] = upstreamSocket{}
+}
+
+// rotateSockets replaces source ports that have been used for long enough and closes replaced ones that nothing is outstanding on.
+func (w *worker) rotateSockets() {
+	for {
+		index, step := w.exchanges.Rotate(w.now)
+		switch step {
+		case do53.Nothing:
+			return
+		case do53.Close:
+			w.closeSocket(index)
+		case do53.Replace:
+			u := w.sockets[index].upstream
+			if u.retired || !w.openSocket(u) { // better an old port than none
+				continue
+			}
+			u.sockets = slices.DeleteFunc(u.sockets, func(other uint16) bool { return other == index })
+			w.exchanges.Retire(index, w.now)
+		}
+	}
+}
+
+// sendDatagram starts an exchange over UDP and reports whether it could.
+func (w *worker) sendDatagram(slot uint32, s *inflight.Slot, u *upstream, query []byte) bool {
+	if len(u.sockets) < socketsPerUpstream {
+		w.openSockets(u)
+	}
+	sock, ok := w.exchanges.Choose(u.sockets)
+	if !ok {
+		fault := transport.FaultFull
+		if len(u.sockets) == 0 {
+			fault = transport.FaultDial
+		}
+		u.stats.Faults[fault]++
+		return false
+	}
+	id, ok := w.exchanges.Open(sock, slot, s.Gen)
+	if !ok {
+		u.stats.Faults[transport.FaultFull]++
+		return false
+	}
+	w.leave(s)
+	s.ExchangeKey, s.ExchangeOpen = uint32(sock)<<16|uint32(id), true
+	w.transmit(s, query)
+	return true
+}
+
+// transmit sends query with the id and from the port of the slot's exchange.
+func (w *worker) transmit(s *inflight.Slot, query []byte) {
+	buf := w.eng.Reserve()
+	n := copy(buf, query)
+	binary.BigEndian.PutUint16(buf, uint16(s.ExchangeKey))
+	w.eng.Commit(w.sockets[s.ExchangeKey>>16].handle, n, nil)
+}
+
+// sendAgain repeats a query whose datagram, or the answer to it, may have been lost: same id, same port, so either answer will do.
+func (w *worker) sendAgain(slot uint32, s *inflight.Slot, u *upstream) {
+	n := wire.BuildQuery(w.request[:], 0, s.KeyBytes(), upstreamUDPSize)
+	w.transmit(s, w.request[:n])
+	w.stats.Retries++
+	u.stats.Exchanges++
+	s.Attempts++
+	s.SentAt = w.now
+	w.table.Schedule(slot, min(w.now+w.active.attemptTimeout, s.Deadline))
+}
+
+// upstreamDatagram handles what came to one of the source ports.
+func (w *worker) upstreamDatagram(ev *ring.Event) {
+	sock := uint16(ev.Tag &^ upstreamTag)
+	u := w.sockets[sock].upstream
+	if u == nil {
+		return // a datagram that was read before the socket was closed
+	}
+	if len(ev.Data) < wire.HeaderBytes || ev.Truncated {
+		u.stats.Rejected++
+		return
+	}
+	id := binary.BigEndian.Uint16(ev.Data)
+	slot, gen, ok := w.exchanges.Match(sock, id)
+	if !ok {
+		u.stats.Rejected++
+		return
+	}
+	s := w.table.Live(slot, gen)
+	if s == nil {
+		panic("worker: exchange of a slot that is gone")
+	}
+	fault := wire.ParseResponse(ev.Data, s.KeyBytes(), &w.answer, &w.scratch)
+	switch {
+	case fault == wire.FaultRecord || fault == wire.FaultOPT: // the right question, but nothing that could be used
+		u.stats.Rejected++
+		w.failed(slot, u, transport.FaultProtocol)
+	case fault != wire.FaultNone: // possibly forged: the true answer may still come
+		u.stats.Rejected++
+	case w.answer.Flags&wire.FlagTC != 0:
+		w.overTCP(slot, s, u)
+	default:
+		w.answered(slot, u)
+	}
+}
+
+// overTCP asks the same upstream again over TCP because its answer did not fit a datagram (RFC 7766 §5).
+func (w *worker) overTCP(slot uint32, s *inflight.Slot, u *upstream) {
+	n := wire.BuildQuery(w.request[:], 0, s.KeyBytes(), upstreamUDPSize)
+	if !u.lane.Submit(slot, s.Gen, time.Duration(s.Deadline), w.request[:n]) {
+		w.failed(slot, u, transport.FaultFull)
+		return
+	}
+	w.exchanges.Close(uint16(s.ExchangeKey>>16), uint16(s.ExchangeKey))
+	s.ExchangeOpen = false
+	u.stats.Truncated++
+	w.table.Schedule(slot, min(w.now+w.active.attemptTimeout, s.Deadline))
+}
+
+// upstreamError handles an error on a source port: mostly the ICMP message that nobody listens at the upstream's port. All exchanges
+// with that upstream are failed at once, so that their queries go elsewhere.
+func (w *worker) upstreamError(ev *ring.Event) {
+	u := w.sockets[uint16(ev.Tag&^upstreamTag)].upstream
+	if u == nil || w.now-u.sweptAt < int64(refusedSweep) {
+		return
+	}
+	u.sweptAt = w.now
+	u.health.Down(fmt.Errorf("udp %v: %w", u.endpoint.Addresses.Load(), ev.Errno))
+	for slot := range uint32(w.cfg.Slots) {
+		if s := w.table.At(slot); s.ExchangeOpen && s.Upstream == u.index {
+			w.failed(slot, u, transport.FaultDial)
+		}
+	}
+}

@@ -1,0 +1,64 @@
+package worker
+
+import (
+	"time"
+
+	"secure-dns-proxy/ring"
+)
+
+const (
+	// WorkersMax bounds the threads; a machine with more cores runs one process per NUMA node.
+	WorkersMax = 256
+
+	// SlotsMin is the smallest in-flight table. Full: the query is answered SERVFAIL at once and counted in Stats.Shed.
+	SlotsMin = 16
+
+	// UDPSizeLimit is the largest UDP reply: what one transmit slot of the engine holds.
+	UDPSizeLimit = ring.DatagramBytesMax
+
+	// upstreamUDPSize is the EDNS size announced to upstreams: DNS Flag Day 2020. Larger answers come with TC and are fetched over TCP.
+	upstreamUDPSize = 1232
+
+	// attemptsMax is how often one query may be sent out. Used up: SERVFAIL.
+	attemptsMax = 4
+
+	// QueryTimeoutMax keeps every deadline within the horizon of the timer wheel.
+	QueryTimeoutMax = 30 * time.Second
+
+	// idleWait is the longest sleep of a turn with nothing to wait for; what is slow (rotation of source ports, published figures) is
+	// never later than this.
+	idleWait = time.Second
+
+	// busyWait is the wait of a turn that follows a busy one: short enough to be taken without telling the Go scheduler.
+	busyWait = time.Millisecond
+
+	// publishInterval is how old published figures may get under load.
+	publishInterval = 10 * time.Millisecond
+
+	// socketsPerUpstream is how many source ports one worker uses towards one Do53 upstream at a time.
+	socketsPerUpstream = 8
+
+	// upstreamsKept bounds upstreams of one worker: those in use and those that drain after reloads. Full: the reload waits.
+	upstreamsKept = 128
+
+	// laneBatch bounds the answers taken from one lane in one turn; the rest is taken in the next one, after the clients had theirs.
+	laneBatch = 256
+
+	// openRetry is how long a UDP socket that could not be opened is not tried again: trying costs system calls.
+	openRetry = 20 * time.Millisecond
+
+	// refusedSweep is the least time between two sweeps that fail the exchanges of a refusing Do53 upstream: a sweep looks at every slot.
+	refusedSweep = 20 * time.Millisecond
+
+	// ackPoll is how often a reload looks whether the workers have adopted it.
+	ackPoll = time.Millisecond
+
+	// ackTimeout is how long a reload waits for that: a turn takes milliseconds at most, so a worker that is not back by then is stuck.
+	ackTimeout = 5 * time.Second
+
+	// goneGrain is how often it is looked whether a removed upstream has finished.
+	goneGrain = 10 * time.Millisecond
+
+	// laneCloseTimeout is how long closing the lanes of an upstream may take: connections are shut, not drained, by then.
+	laneCloseTimeout = 5 * time.Second
+)

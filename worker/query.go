@@ -1,0 +1,133 @@
+package worker
+
+import (
+	"secure-dns-proxy/ring"
+	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/cache"
+	"secure-dns-proxy/worker/inflight"
+	"secure-dns-proxy/worker/stream"
+)
+
+// origin is where the query in hand came from. path is valid for this turn only.
+type origin struct {
+	socket ring.Handle   // UDP
+	path   *ring.Path    // UDP
+	conn   stream.ConnID // TCP
+	tcp    bool
+}
+
+// classINET is the only class that is forwarded: others (version.bind in CHAOS) are about a server, not about names.
+const classINET = 1
+
+// handle takes one query from bytes to a queued reply, to a place among the waiters of an exchange, or to a counted drop.
+func (w *worker) handle(msg []byte, from *origin) {
+	q := &w.query
+	fault := wire.ParseQuery(msg, q)
+	if fault == wire.FaultShort || fault == wire.FaultResponse {
+		w.dropMessage(fault, from)
+		return
+	}
+	if from.tcp {
+		w.stats.QueriesTCP++
+	} else {
+		w.stats.QueriesUDP++
+	}
+	limit := wire.MessageBytesMax
+	if !from.tcp {
+		limit = q.ReplyLimit(w.cfg.UDPSizeMax)
+	}
+	w.client = q.Client(limit)
+	if fault != wire.FaultNone {
+		rcode, _ := fault.RCode()
+		w.stats.Malformed[fault]++
+		w.replyError(from, rcode, wire.EDENone)
+		return
+	}
+	if q.Class != classINET {
+		w.stats.RefusedClass++
+		w.replyError(from, wire.RCodeRefused, wire.EDENone)
+		return
+	}
+	key := q.Key(&w.key)
+	hash := wire.Hash(w.seed, key)
+	if w.cache != nil {
+		if age, state := w.cache.Get(hash, key, w.seconds(), &w.answer); state == cache.Fresh {
+			w.hits++
+			w.reply(from, &w.answer, age)
+			return
+		}
+	}
+	w.miss(hash, key, from)
+}
+
+// dropMessage counts a message that must not be answered. Over TCP it ends the connection: its sender is no DNS client.
+func (w *worker) dropMessage(fault wire.Fault, from *origin) {
+	if fault == wire.FaultShort {
+		w.stats.Drops[DropShort]++
+	} else {
+		w.stats.Drops[DropResponse]++
+	}
+	if from.tcp {
+		w.stats.Streams[StreamBroken]++
+		w.closeStream(from.conn)
+	}
+}
+
+// miss joins the exchange for the same question, or opens one.
+func (w *worker) miss(hash uint64, key []byte, from *origin) {
+	if slot, ok := w.table.Find(hash, key); ok {
+		if !w.wait(slot, from) {
+			w.shed(from)
+			return
+		}
+		w.stats.Coalesced++
+		return
+	}
+	if w.draining {
+		w.stats.Drops[DropDraining]++
+		return
+	}
+	slot, ok := w.table.Open(hash, key)
+	if !ok {
+		w.shed(from)
+		return
+	}
+	if !w.wait(slot, from) {
+		w.table.Release(slot)
+		w.shed(from)
+		return
+	}
+	w.stats.Misses++
+	s := w.table.At(slot)
+	s.Started, s.Deadline = w.now, w.now+w.active.queryTimeout
+	s.Tried, s.Attempts, s.Upstream = 0, 0, noUpstream
+	s.ExchangeOpen = false
+	w.exchange(slot)
+}
+
+// shed answers a query for which there is no room.
+func (w *worker) shed(from *origin) {
+	w.stats.Shed++
+	w.replyError(from, wire.RCodeServFail, wire.EDEOther)
+}
+
+// wait adds the query in hand to the waiters of a slot.
+func (w *worker) wait(slot uint32, from *origin) bool {
+	c := &w.client
+	waiter := inflight.Waiter{
+		ID: c.ID, Flags: c.Flags, HasOPT: c.HasOPT, DO: c.DO, Limit: uint16(c.Limit), At: w.now,
+	}
+	if from.tcp {
+		waiter.TCP, waiter.Conn = true, uint32(from.conn)
+	} else {
+		waiter.Socket, waiter.Path = from.socket, *from.path
+	}
+	wire.CaseBits(c.Question[:w.query.NameLen], &waiter.Case)
+	if !w.table.AddWaiter(slot, &waiter) {
+		return false
+	}
+	if from.tcp {
+		w.conns.Begin(from.conn)
+	}
+	return true
+}

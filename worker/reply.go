@@ -1,0 +1,108 @@
+package worker
+
+import (
+	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/inflight"
+	"secure-dns-proxy/worker/stream"
+)
+
+// reply sends an answer to the client described by w.client.
+func (w *worker) reply(to *origin, a *wire.Answer, age uint32) {
+	if to.tcp {
+		need := max(replyOverhead+len(w.client.Question)+len(a.Records), wire.ErrorBytesMax)
+		if buf := w.reserve(to.conn, need); buf != nil {
+			n := wire.WriteReply(buf, &w.client, a, age, w.cfg.UDPSizeMax)
+			w.countReply(buf)
+			w.commit(to.conn, n)
+		}
+		return
+	}
+	buf := w.eng.Reserve()
+	n := wire.WriteReply(buf, &w.client, a, age, w.cfg.UDPSizeMax)
+	w.countReply(buf)
+	w.eng.Commit(to.socket, n, to.path)
+}
+
+// replyError sends an answer without records to the client described by w.client.
+func (w *worker) replyError(to *origin, rcode, ede uint16) {
+	if to.tcp {
+		if buf := w.reserve(to.conn, wire.ErrorBytesMax); buf != nil {
+			n := wire.WriteError(buf, &w.client, rcode, ede, w.cfg.UDPSizeMax)
+			w.countReply(buf)
+			w.commit(to.conn, n)
+		}
+		return
+	}
+	buf := w.eng.Reserve()
+	n := wire.WriteError(buf, &w.client, rcode, ede, w.cfg.UDPSizeMax)
+	w.countReply(buf)
+	w.eng.Commit(to.socket, n, to.path)
+}
+
+// replyOverhead is what a reply holds besides question and records: header and OPT.
+const replyOverhead = wire.HeaderBytes + wire.OPTBytes
+
+// countReply counts a finished reply by its header.
+func (w *worker) countReply(header []byte) {
+	w.stats.Answers[header[3]&0x0F]++
+	if header[2]&0x02 != 0 {
+		w.stats.Truncated++
+	}
+}
+
+// reserve returns room for n bytes in the output of a TCP client. A client that leaves its answers unread is cut off (nil).
+func (w *worker) reserve(conn stream.ConnID, n int) []byte {
+	buf := w.conns.Reserve(conn, min(n, wire.MessageBytesMax))
+	if buf == nil {
+		w.stats.Drops[DropSlowReader]++
+		w.closeStream(conn)
+	}
+	return buf
+}
+
+// commit queues a reply to a TCP client and has the connection looked at when the turn ends.
+func (w *worker) commit(conn stream.ConnID, n int) {
+	w.conns.Commit(conn, n)
+	w.markDirty(conn)
+}
+
+// restoreClient rebuilds w.client from a waiter and the key of its slot, and returns where the reply goes; false when a TCP client is
+// gone.
+func (w *worker) restoreClient(s *inflight.Slot, waiter *inflight.Waiter, to *origin) bool {
+	c := &w.client
+	c.ID, c.Flags = waiter.ID, waiter.Flags
+	c.Question = wire.RestoreQuestion(&w.question, s.KeyBytes(), &waiter.Case)
+	c.HasOPT, c.DO = waiter.HasOPT, waiter.DO
+	c.Limit = int(waiter.Limit)
+	if !waiter.TCP {
+		*to = origin{socket: waiter.Socket, path: &waiter.Path}
+		return true
+	}
+	*to = origin{tcp: true, conn: stream.ConnID(waiter.Conn)}
+	if w.live(to.conn) == nil {
+		w.stats.Drops[DropGone]++
+		return false
+	}
+	return true
+}
+
+// deliver replies to every waiter of a slot, with the answer (rcode and ede ignored) or, where a is nil, with an error. The slot stays
+// to be released by the caller.
+func (w *worker) deliver(s *inflight.Slot, slot uint32, a *wire.Answer, rcode, ede uint16) {
+	var to origin
+	for waiter := w.table.FirstWaiter(slot); waiter != nil; waiter = w.table.NextWaiter(waiter) {
+		if !w.restoreClient(s, waiter, &to) {
+			continue
+		}
+		w.stats.Latency.add(w.now-waiter.At, 1)
+		if a != nil {
+			w.reply(&to, a, 0)
+		} else {
+			w.stats.Failed++
+			w.replyError(&to, rcode, ede)
+		}
+		if to.tcp {
+			w.conns.Done(to.conn, w.now)
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package worker
+
+import (
+	"secure-dns-proxy/transport"
+)
+
+// UpstreamReport is what is known of one upstream: the figures of all workers, those of its lanes, and its health.
+type UpstreamReport struct {
+	Endpoint *transport.Endpoint // nil when only figures of removed upstreams of this name are left
+	Name     string
+	Stats    UpstreamStats
+
+	Dials, DialErrors, Resumed, Dead uint64
+	Connections                      uint64 // gauge
+	BytesSent, BytesReceived         uint64
+}
+
+// Stats returns the sum over all workers. Figures are at most publishInterval old, and exact when the workers are idle.
+func (g *Group) Stats() Stats {
+	var sum Stats
+	for _, w := range g.workers {
+		if w != nil {
+			addTo(&w.public, &sum, statsWords)
+		}
+	}
+	return sum
+}
+
+// Upstreams returns a report for every upstream of the current snapshot, in its order, followed by removed ones whose figures would
+// otherwise vanish. Endpoints of the same name share one report.
+func (g *Group) Upstreams() []UpstreamReport {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var list []UpstreamReport
+	place := make(map[string]int)
+	report := func(name string) *UpstreamReport {
+		i, ok := place[name]
+		if !ok {
+			i = len(list)
+			place[name] = i
+			list = append(list, UpstreamReport{Name: name})
+		}
+		return &list[i]
+	}
+	for _, m := range g.members {
+		r := report(m.endpoint.Name)
+		r.Endpoint = m.endpoint
+		m.addTo(r)
+	}
+	for _, m := range g.leaving {
+		m.addTo(report(m.endpoint.Name))
+	}
+	for name, past := range g.past {
+		past.addTo(report(name))
+	}
+	return list
+}
+
+// addTo adds the figures of a member.
+func (m *member) addTo(sum *UpstreamReport) {
+	for _, u := range m.perCore {
+		addTo(&u.public, &sum.Stats, upstreamStatsWords)
+		lane := u.lane.Stats()
+		sum.Dials += lane.Dials
+		sum.DialErrors += lane.DialErrors
+		sum.Resumed += lane.Resumed
+		sum.Dead += lane.Dead
+		sum.Connections += uint64(max(lane.Open, 0))
+		sum.BytesSent += lane.BytesSent
+		sum.BytesReceived += lane.BytesReceived
+	}
+}
+
+// addTo adds the kept figures of closed members.
+func (r *UpstreamReport) addTo(sum *UpstreamReport) {
+	from := published[UpstreamStats]{shared: r.Stats}
+	addTo(&from, &sum.Stats, upstreamStatsWords)
+	sum.Dials += r.Dials
+	sum.DialErrors += r.DialErrors
+	sum.Resumed += r.Resumed
+	sum.Dead += r.Dead
+	sum.BytesSent += r.BytesSent
+	sum.BytesReceived += r.BytesReceived
+}

@@ -1,0 +1,202 @@
+package worker
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"secure-dns-proxy/transport"
+	"secure-dns-proxy/transport/wire"
+)
+
+// Drop says why a datagram or a message got no answer.
+type Drop uint8
+
+const (
+	// DropShort is a message too short for a DNS header (an empty datagram too).
+	DropShort Drop = iota
+	// DropResponse is a message with QR set: answering it could start a loop.
+	DropResponse
+	// DropTruncated is a datagram larger than the receive buffer.
+	DropTruncated
+	// DropDraining is a query that would need an upstream while the process stops.
+	DropDraining
+	// DropSend is a reply that the kernel refused to send.
+	DropSend
+	// DropGone is an answer whose TCP client has left.
+	DropGone
+	// DropSlowReader is an answer for a TCP client that does not read; its connection is closed.
+	DropSlowReader
+	dropKinds
+)
+
+// DropKinds is how many reasons there are: Stats.Drops is indexed by Drop.
+const DropKinds = int(dropKinds)
+
+// String returns the value of the `reason` label in metrics.
+func (d Drop) String() string {
+	return [...]string{"short", "response", "oversized", "draining", "send_failed", "client_gone", "slow_reader"}[d]
+}
+
+// Stream says what became of a TCP connection or of an attempt to open one.
+type Stream uint8
+
+const (
+	// StreamAccepted counts connections taken in.
+	StreamAccepted Stream = iota
+	// StreamRefusedTotal counts connections refused at the cap in total.
+	StreamRefusedTotal
+	// StreamRefusedClient counts connections refused at the client's cap.
+	StreamRefusedClient
+	// StreamIdle counts connections closed for want of a complete query in time.
+	StreamIdle
+	// StreamBroken counts connections closed for broken framing or for want of a buffer.
+	StreamBroken
+	// StreamFailed counts connections ended by a read or write error.
+	StreamFailed
+	// StreamAcceptFailed counts failures of accept itself (out of descriptors).
+	StreamAcceptFailed
+	streamKinds
+)
+
+// StreamKinds is how many there are: Stats.Streams is indexed by Stream.
+const StreamKinds = int(streamKinds)
+
+// String returns the value of the `event` label in metrics.
+func (s Stream) String() string {
+	return [...]string{"accepted", "refused_total", "refused_client", "idle", "broken", "failed", "accept_failed"}[s]
+}
+
+// RCodeOther is the index in Stats.Answers of every RCODE that does not fit the header's four bits.
+const RCodeOther = 16
+
+// LatencyBuckets is the number of buckets of a Histogram: eight per octave, from 1 us to over 16 s.
+const LatencyBuckets = 192
+
+// Histogram counts durations in buckets whose width is an eighth of their octave.
+type Histogram struct {
+	Count [LatencyBuckets]uint64
+	SumNS uint64
+}
+
+// add counts n durations of ns nanoseconds each.
+func (h *Histogram) add(ns int64, n uint64) {
+	h.Count[latencyBucket(ns)] += n
+	h.SumNS += uint64(max(ns, 0)) * n
+}
+
+// latencyBucket returns the bucket of a duration: exact below 8 units of 1024 ns, then three bits after the leading one.
+func latencyBucket(ns int64) int {
+	v := uint64(max(ns, 0)) >> 10
+	if v < 8 {
+		return int(v)
+	}
+	shift := bits.Len64(v) - 4
+	return min((shift+1)*8+int(v>>shift)-8, LatencyBuckets-1)
+}
+
+// LatencyBound returns the upper bound of bucket i.
+func LatencyBound(i int) time.Duration {
+	if i < 8 {
+		return time.Duration(i+1) << 10
+	}
+	shift := i/8 - 1
+	return time.Duration((i%8+9)<<shift) << 10
+}
+
+// Quantile returns the upper bound of the bucket that holds quantile q (0 to 1) of all counted durations; 0 when none was counted.
+func (h *Histogram) Quantile(q float64) time.Duration {
+	var total, seen uint64
+	for _, n := range h.Count {
+		total += n
+	}
+	if total == 0 {
+		return 0
+	}
+	rank := uint64(q * float64(total))
+	for i, n := range h.Count {
+		if seen += n; n > 0 && seen > rank {
+			return LatencyBound(i)
+		}
+	}
+	return LatencyBound(LatencyBuckets - 1)
+}
+
+// Stats are the figures of one worker, or the sum over all. All fields are 64-bit words: they are copied and added as such.
+// Counters only grow; those under "gauges" are momentary.
+type Stats struct {
+	QueriesUDP, QueriesTCP uint64                 // queries with a usable header, answered or not
+	Hits                   uint64                 // answered from the cache
+	Misses                 uint64                 // opened an exchange
+	Coalesced              uint64                 // joined an exchange that was under way
+	Shed                   uint64                 // refused because a table was full
+	RefusedClass           uint64                 // REFUSED: a class other than IN
+	Malformed              [wire.FaultsMax]uint64 // answered FORMERR, NOTIMP, BADVERS or NOTAUTH, by wire.Fault
+	Truncated              uint64                 // replies sent with TC
+	Failed                 uint64                 // queries answered SERVFAIL because no upstream answered
+	Retries                uint64                 // exchanges repeated, on the same or another upstream
+	Answers                [RCodeOther + 1]uint64
+	Drops                  [DropKinds]uint64
+	Streams                [StreamKinds]uint64
+	Latency                Histogram // from the turn that saw the query to the one that queued the reply
+
+	Turns, Enters              uint64 // laps of the loop; system calls that submitted or waited
+	DatagramsIn, DatagramsSent uint64
+	Rearms, BuffersExhausted   uint64 // receives started anew; receives that found no buffer
+
+	CacheInserts, CacheEvictions, CacheExpired, CacheRefused uint64
+
+	// gauges
+	CacheEntries, CacheBytes uint64
+	InFlight, Waiters        uint64
+	Connections              uint64 // TCP clients
+}
+
+// Queries returns all queries, over UDP and TCP.
+func (s *Stats) Queries() uint64 { return s.QueriesUDP + s.QueriesTCP }
+
+// UpstreamStats are the figures of one upstream, of one worker or summed over all. 64-bit words only, as in Stats.
+type UpstreamStats struct {
+	Exchanges uint64                       // queries sent, retries included
+	Answers   uint64                       // answers accepted
+	Faults    [transport.FaultCount]uint64 // exchanges that failed, by transport.Fault
+	Rejected  uint64                       // datagrams with a wrong id, question or form, or too late
+	Truncated uint64                       // UDP answers with TC that were asked again over TCP
+	Latency   Histogram                    // of answered exchanges
+	InFlight  uint64                       // gauge
+}
+
+const (
+	statsWords         = int(unsafe.Sizeof(Stats{}) / 8)
+	upstreamStatsWords = int(unsafe.Sizeof(UpstreamStats{}) / 8)
+)
+
+// published is the copy of a worker's figures that other goroutines may read. The worker counts in plain memory and publishes when it
+// is about to sleep and at least every publishInterval: no locked instruction per query, and exact figures whenever it is idle.
+type published[T any] struct {
+	shadow T // what was published last, worker only
+	shared T // written with atomic stores, read with atomic loads
+}
+
+// publish stores the words of now that changed since the last call.
+func publish[T any](p *published[T], now *T, count int) {
+	from := unsafe.Slice((*uint64)(unsafe.Pointer(now)), count)
+	last := unsafe.Slice((*uint64)(unsafe.Pointer(&p.shadow)), count)
+	to := unsafe.Slice((*uint64)(unsafe.Pointer(&p.shared)), count)
+	for i, v := range from {
+		if v != last[i] {
+			last[i] = v
+			atomic.StoreUint64(&to[i], v)
+		}
+	}
+}
+
+// addTo adds the published words to sum; safe from any goroutine.
+func addTo[T any](p *published[T], sum *T, count int) {
+	from := unsafe.Slice((*uint64)(unsafe.Pointer(&p.shared)), count)
+	to := unsafe.Slice((*uint64)(unsafe.Pointer(sum)), count)
+	for i := range from {
+		to[i] += atomic.LoadUint64(&from[i])
+	}
+}

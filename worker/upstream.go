@@ -1,0 +1,162 @@
+package worker
+
+import (
+	"slices"
+	"sync/atomic"
+
+	"secure-dns-proxy/transport"
+	"secure-dns-proxy/transport/balance"
+	"secure-dns-proxy/transport/health"
+	"secure-dns-proxy/worker/cache"
+)
+
+// noUpstream is the value of Slot.Upstream while no exchange of the slot is under way.
+const noUpstream = -1
+
+// upstream is one endpoint as one worker sees it. The Group makes it, the worker alone uses it, and the Group takes it back when gone is
+// set.
+type upstream struct {
+	endpoint *transport.Endpoint
+	health   *health.State
+	lane     *transport.Lane // every scheme but udp; for udp the TCP lane that fetches truncated answers
+
+	index       int16 // in worker.upstreams while the worker holds it
+	held        bool
+	retired     bool // no longer in the active selection
+	outstanding int  // slots whose current exchange goes here
+
+	sockets   []uint16 // udp: those that queries leave from, by number in the exchange table
+	opened    int      // udp: sockets opened so far
+	openAgain int64    // ns: not before this is a socket tried again that could not be opened
+	sweptAt   int64    // ns: when its exchanges were last failed together
+
+	stats  UpstreamStats
+	public published[UpstreamStats]
+
+	gone atomic.Bool // the worker holds nothing of it any more
+}
+
+// datagram reports whether exchanges go over the worker's own UDP sockets.
+func (u *upstream) datagram() bool { return u.endpoint.Scheme == transport.UDP }
+
+// selection is the part of a snapshot that a query reads.
+type selection struct {
+	list   []*upstream
+	states []*health.State // of list, in its order
+	policy balance.Policy
+	cursor uint32
+
+	queryTimeout, attemptTimeout   int64 // ns
+	ttlMin, ttlMax, negativeTTLMax uint32
+}
+
+// command is the state that a worker is to be in; it is complete, so a worker that misses one loses nothing.
+type command struct {
+	snapshot   *Snapshot
+	upstreams  []*upstream // this worker's, in the order of snapshot.Upstreams
+	cacheBytes int64       // this worker's share
+	drain      bool        // stop accepting, end when nothing is under way
+	stop       bool        // end now
+}
+
+// obey carries out the pending command.
+func (w *worker) obey() {
+	c := w.command.Load()
+	w.adopt(c)
+	w.adopted.Store(c)
+}
+
+// adopt brings the worker into the state that c describes.
+func (w *worker) adopt(c *command) {
+	w.setCache(c.cacheBytes)
+	w.setUpstreams(c)
+	if c.drain && !w.draining {
+		w.startDraining()
+	}
+	if c.stop {
+		w.stopped = true
+	}
+}
+
+// setCache applies the cache limit; entries that fit stay. A shard that cannot be made or resized leaves the old one in use: the Group
+// checked the size, so only the kernel can refuse.
+func (w *worker) setCache(bytes int64) {
+	switch {
+	case bytes == 0 && w.cache != nil:
+		if err := w.cache.Close(); err != nil {
+			w.cfg.Log.Error("cache not unmapped", "worker", w.index, "error", err)
+		}
+		w.cache = nil
+	case bytes != 0 && w.cache == nil:
+		shard, err := cache.New(cache.Config{Bytes: bytes})
+		if err != nil {
+			w.cfg.Log.Error("no memory for the cache, going on without", "worker", w.index, "bytes", bytes, "error", err)
+			return
+		}
+		w.cache = shard
+	case bytes != 0:
+		if err := w.cache.SetLimit(bytes); err != nil {
+			w.cfg.Log.Error("cache keeps its old size", "worker", w.index, "bytes", bytes, "error", err)
+		}
+	}
+}
+
+// setUpstreams makes c's list the active selection, takes hold of what is new in it and retires what is no longer in it.
+func (w *worker) setUpstreams(c *command) {
+	s := c.snapshot
+	next := selection{
+		list: c.upstreams, policy: s.Policy, cursor: w.active.cursor,
+		queryTimeout: int64(s.QueryTimeout), attemptTimeout: int64(s.AttemptTimeout),
+		ttlMin: s.TTLMin, ttlMax: s.TTLMax, negativeTTLMax: s.NegativeTTLMax,
+	}
+	for _, u := range c.upstreams {
+		next.states = append(next.states, u.health)
+		if !u.held {
+			w.hold(u)
+		}
+	}
+	w.active = next
+	for _, u := range w.upstreams {
+		if u != nil && !u.retired && !slices.Contains(c.upstreams, u) {
+			u.retired = true
+			w.letGo(u)
+		}
+	}
+}
+
+// hold gives u a place in the table and starts what the worker owns of it. The Group never hands over more than upstreamsKept.
+func (w *worker) hold(u *upstream) {
+	for i, other := range w.upstreams {
+		if other == nil {
+			u.index, u.held = int16(i), true
+			w.upstreams[i] = u
+			if u.lane != nil {
+				w.lanes = append(w.lanes, laneRef{lane: u.lane, upstream: u})
+			}
+			if u.datagram() {
+				w.openSockets(u)
+			}
+			return
+		}
+	}
+	panic("worker: more upstreams than upstreamsKept")
+}
+
+// letGo gives a retired upstream back to the Group once no exchange goes to it.
+func (w *worker) letGo(u *upstream) {
+	if !u.retired || u.outstanding != 0 {
+		return
+	}
+	if u.datagram() {
+		w.closeSockets(u)
+	}
+	for i := range w.lanes {
+		if w.lanes[i].upstream == u {
+			w.lanes = append(w.lanes[:i], w.lanes[i+1:]...)
+			break
+		}
+	}
+	w.upstreams[u.index] = nil
+	publish(&u.public, &u.stats, upstreamStatsWords)
+	u.gone.Store(true)
+}

@@ -1,0 +1,324 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync/atomic"
+	"time"
+
+	"secure-dns-proxy/ring"
+	"secure-dns-proxy/transport"
+	"secure-dns-proxy/transport/do53"
+	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/cache"
+	"secure-dns-proxy/worker/inflight"
+	"secure-dns-proxy/worker/stream"
+)
+
+// Tags of datagram sockets: listeners carry their index, upstream sockets carry upstreamTag plus their index in worker.sockets. Tags of
+// streams are their stream.ConnID; event kinds tell streams from datagrams.
+const upstreamTag = 1 << 31
+
+// worker is one core: an engine, a cache shard, an in-flight table and a table of TCP clients, used by one locked thread only. Other
+// goroutines reach it through commands (an atomic pointer), its lanes' queues and the engine's Waker.
+type worker struct {
+	cfg   *Config
+	index int
+
+	eng   Engine
+	waker *ring.Waker
+	seed  maphash.Seed
+	cache *cache.Shard // nil: no cache
+	table *inflight.Table
+	conns *stream.Table
+	dirty []stream.ConnID // connections with output or input to look at when the turn ends
+
+	listeners []ring.Handle // datagram sockets of clients, by tag
+	acceptors []ring.Handle
+
+	upstreams [upstreamsKept]*upstream // by upstream.index; nil: free
+	active    selection
+	lanes     []laneRef
+	exchanges *do53.Table
+	sockets   []upstreamSocket // by number in the exchange table
+
+	now      int64 // ns since transport.Base, read once per turn
+	draining bool
+	stopped  bool
+	busy     bool // the last turn had work
+
+	// scratch of the query in hand
+	query    wire.Query
+	client   wire.Client
+	answer   wire.Answer
+	scratch  wire.ResponseScratch
+	key      [wire.KeyBytesMax]byte
+	question [wire.QuestionBytesMax]byte
+	request  [wire.BuiltQueryBytesMax]byte
+
+	stats       Stats
+	hits        uint64 // since the turn began
+	publishedAt int64
+	public      published[Stats]
+
+	command atomic.Pointer[command]
+	adopted atomic.Pointer[command] // the last one carried out
+}
+
+// newWorker builds everything that a worker owns and starts to receive. It must run on the thread that will run the worker: the engine
+// belongs to its thread, and memory is first touched there. On an error nothing of the worker is left.
+func newWorker(cfg *Config, index int, engine string, seed maphash.Seed, first *command, row []listener) (*worker, error) {
+	w := &worker{cfg: cfg, index: index, seed: seed}
+	cpu := -1
+	if len(cfg.CPUs) != 0 {
+		cpu = cfg.CPUs[index]
+	}
+	sockets := cfg.TCP.Conns + 2*len(row) + do53.SocketsMax
+	var err error
+	if w.eng, err = openEngine(engine, ring.Config{CPU: cpu, Sockets: sockets}); err != nil {
+		return nil, fmt.Errorf("engine %s: %w", engine, err)
+	}
+	w.waker = w.eng.Waker()
+	if err = w.furnish(); err == nil {
+		w.tick()
+		w.adopt(first)
+		w.command.Store(first)
+		w.adopted.Store(first)
+		err = w.attach(row)
+	}
+	if err != nil {
+		return nil, errors.Join(err, w.release())
+	}
+	return w, nil
+}
+
+// furnish makes the tables.
+func (w *worker) furnish() (err error) {
+	if w.table, err = inflight.New(w.cfg.inflightConfig()); err != nil {
+		return fmt.Errorf("in-flight table: %w", err)
+	}
+	if w.conns, err = stream.New(w.cfg.TCP); err != nil {
+		return fmt.Errorf("table of TCP clients: %w", err)
+	}
+	if w.exchanges, err = do53.New(do53.Config{Exchanges: w.cfg.Slots}); err != nil {
+		return fmt.Errorf("table of Do53 exchanges: %w", err)
+	}
+	w.sockets = make([]upstreamSocket, do53.SocketsMax)
+	w.dirty = make([]stream.ConnID, 0, w.cfg.TCP.Conns)
+	return nil
+}
+
+// attach hands the listening sockets of this worker to its engine.
+func (w *worker) attach(row []listener) error {
+	for i := range row {
+		l := &row[i]
+		h, err := w.eng.AddDatagram(l.udp, uint32(i), l.wildcard)
+		if err != nil {
+			return fmt.Errorf("UDP listener: %w", err)
+		}
+		l.udp = -1
+		w.listeners = append(w.listeners, h)
+		if h, err = w.eng.AddListener(l.tcp, uint32(i)); err != nil {
+			return fmt.Errorf("TCP listener: %w", err)
+		}
+		l.tcp = -1
+		w.acceptors = append(w.acceptors, h)
+	}
+	return nil
+}
+
+// run is the life of the thread after its set-up.
+func (w *worker) run() {
+	for !w.stopped && !w.drained() {
+		w.turn()
+	}
+	w.eng.Turn(0) // what the last turn queued still leaves
+	w.publish()
+}
+
+// turn is one lap of the worker: at most one wait, one clock read that decides anything, bounded work.
+func (w *worker) turn() {
+	wait := w.armedWait()
+	events := w.eng.Turn(wait)
+	w.waker.Disarm()
+	w.tick()
+	w.stats.Turns++
+	w.busy = len(events) > 0
+	for i := range events { // handlers queue work, they never wait
+		w.dispatch(&events[i])
+	}
+	w.receiveLanes()
+	w.expire() // after the answers: an answer beats its own deadline
+	w.flushDirty()
+	w.flushLanes()
+	if w.command.Load() != w.adopted.Load() {
+		w.obey()
+	}
+	w.account()
+}
+
+// armedWait returns how long this turn may sleep and arms the waker if it may. What is queued for the worker after the waker was armed
+// wakes it; what was queued before is seen here.
+func (w *worker) armedWait() time.Duration {
+	wait := busyWait
+	if !w.busy {
+		wait = w.untilTimer()
+	}
+	w.waker.Arm()
+	if w.lanesPending() || w.command.Load() != w.adopted.Load() {
+		w.waker.Disarm()
+		return 0
+	}
+	return wait
+}
+
+// untilTimer returns the time to the next deadline of an exchange or of a TCP client, at most idleWait.
+func (w *worker) untilTimer() time.Duration {
+	wait := int64(idleWait)
+	if at := w.table.NextTimer(w.now); at >= 0 {
+		wait = min(wait, at-w.now)
+	}
+	if at := w.conns.NextTimer(w.now); at >= 0 {
+		wait = min(wait, at-w.now)
+	}
+	return time.Duration(max(wait, 0))
+}
+
+// tick reads the clock.
+func (w *worker) tick() { w.now = int64(time.Since(transport.Base)) }
+
+// seconds is the clock of the cache: whole seconds, never 0 so that ages are never negative.
+func (w *worker) seconds() uint32 { return uint32(w.now/int64(time.Second)) + 1 }
+
+// dispatch hands one event to its handler.
+func (w *worker) dispatch(ev *ring.Event) {
+	switch ev.Kind {
+	case ring.Datagram:
+		if ev.Tag&upstreamTag == 0 {
+			w.clientDatagram(ev)
+		} else {
+			w.upstreamDatagram(ev)
+		}
+	case ring.DatagramError:
+		if ev.Tag&upstreamTag != 0 {
+			w.upstreamError(ev)
+		}
+	case ring.SendFailed:
+		if ev.Tag&upstreamTag != 0 {
+			w.upstreamError(ev)
+		} else {
+			w.stats.Drops[DropSend]++
+		}
+	case ring.Accepted:
+		w.accepted(ev)
+	case ring.AcceptFailed:
+		w.stats.Streams[StreamAcceptFailed]++
+	case ring.StreamData:
+		w.streamData(ev)
+	case ring.StreamEnd:
+		w.streamEnd(ev)
+	case ring.StreamSent:
+		w.streamSent(ev)
+	case ring.StreamClosed:
+		w.streamClosed(ev)
+	}
+}
+
+// clientDatagram handles a query over UDP.
+func (w *worker) clientDatagram(ev *ring.Event) {
+	if ev.Truncated {
+		w.stats.Drops[DropTruncated]++
+		return
+	}
+	from := origin{socket: ev.Handle, path: ev.Path}
+	w.handle(ev.Data, &from)
+}
+
+// expire carries out every deadline that has passed.
+func (w *worker) expire() {
+	for {
+		slot, ok := w.table.Expired(w.now)
+		if !ok {
+			break
+		}
+		w.deadline(slot)
+	}
+	for {
+		id, ok := w.conns.Expired(w.now)
+		if !ok {
+			break
+		}
+		w.stats.Streams[StreamIdle]++
+		w.closeStream(id)
+	}
+	w.rotateSockets()
+}
+
+// account brings the figures up to date and publishes them when the worker is about to sleep, or every publishInterval.
+func (w *worker) account() {
+	if w.hits != 0 { // the one clock read that decides nothing: how long hits took
+		ns := int64(time.Since(transport.Base)) - w.now
+		w.stats.Latency.add(ns, w.hits)
+		w.stats.Hits += w.hits
+		w.hits = 0
+	}
+	if w.busy && w.now-w.publishedAt < int64(publishInterval) {
+		return
+	}
+	w.publishedAt = w.now
+	w.publish()
+}
+
+// publish copies every figure to where scrapers read it.
+func (w *worker) publish() {
+	c := w.eng.Counters()
+	w.stats.Enters, w.stats.DatagramsIn, w.stats.DatagramsSent = c.Enters, c.Datagrams, c.DatagramsSent
+	w.stats.Rearms, w.stats.BuffersExhausted = c.Rearms, c.BuffersExhausted
+	w.stats.InFlight, w.stats.Waiters = uint64(w.table.Len()), uint64(w.table.WaiterLen())
+	w.stats.Connections = uint64(w.conns.Len())
+	w.stats.CacheEntries, w.stats.CacheBytes = 0, 0
+	if w.cache != nil {
+		s := w.cache.Stats()
+		w.stats.CacheEntries, w.stats.CacheBytes = uint64(s.Entries), uint64(s.Bytes)
+		w.stats.CacheInserts, w.stats.CacheEvictions = s.Inserts, s.Evictions
+		w.stats.CacheExpired, w.stats.CacheRefused = s.Expired, s.Refused
+	}
+	publish(&w.public, &w.stats, statsWords)
+	for _, u := range w.upstreams {
+		if u != nil {
+			u.stats.InFlight = uint64(u.outstanding)
+			publish(&u.public, &u.stats, upstreamStatsWords)
+		}
+	}
+}
+
+// release gives back everything that the worker has; it may have been furnished in part.
+func (w *worker) release() error {
+	errs := []error{w.eng.Shutdown()}
+	if w.table != nil {
+		errs = append(errs, w.table.Close())
+	}
+	if w.conns != nil {
+		errs = append(errs, w.conns.Close())
+	}
+	if w.cache != nil {
+		errs = append(errs, w.cache.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// startDraining stops accepting TCP clients and lets those that are here go as soon as nothing is owed to them.
+func (w *worker) startDraining() {
+	w.draining = true
+	for _, h := range w.acceptors {
+		w.eng.Close(h)
+	}
+	for id := range w.conns.All() {
+		w.conns.End(id)
+		w.markDirty(id)
+	}
+}
+
+// drained reports whether a draining worker has nothing left to do.
+func (w *worker) drained() bool { return w.draining && w.table.Len() == 0 && w.conns.Len() == 0 }
