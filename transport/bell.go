@@ -68,7 +68,7 @@ func (b *bell) arm() { b.state.CompareAndSwap(awake, asleep) }
 func (b *bell) disarm() { b.state.CompareAndSwap(asleep, awake) }
 
 // sleep waits for a ring, or for until (time since Base, 0 = no bound). It may return earlier for no reason.
-func (b *bell) sleep(until time.Duration) error {
+func (b *bell) sleep(until time.Duration) {
 	// A deadline that is already set and comes no later is left alone: setting one costs more than the odd early return.
 	if now := Now(); b.until != 0 && (until == 0 || b.until <= now) || until != 0 && (b.until == 0 || until < b.until) {
 		b.until = until
@@ -77,14 +77,13 @@ func (b *bell) sleep(until time.Duration) error {
 			deadline = Base.Add(until)
 		}
 		if err := b.file.SetReadDeadline(deadline); err != nil {
-			return fmt.Errorf("eventfd deadline: %w", err)
+			panic(fmt.Sprintf("transport: deadline of an eventfd that only its driver uses: %v", err))
 		}
 	}
 	var count [8]byte
 	if _, err := b.file.Read(count[:]); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("eventfd read: %w", err)
+		panic(fmt.Sprintf("transport: read of an eventfd that only its driver uses: %v", err))
 	}
-	return nil
 }
 
 // close makes every later ring do nothing and closes the eventfd. The driver has returned.

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -151,10 +150,10 @@ func (l *Lane) Wait(ctx context.Context, until time.Duration) error {
 		l.bell.disarm()
 		return ctx.Err()
 	}
-	err := l.bell.sleep(until)
+	l.bell.sleep(until)
 	l.bell.disarm()
 	l.bell.called.Store(false)
-	return errors.Join(err, ctx.Err())
+	return ctx.Err()
 }
 
 // Notify makes Wait return. Any goroutine; not after Close.

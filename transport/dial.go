@@ -1,0 +1,193 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// Cause tells apart why no connection came about, for an operator who has to do something about it.
+type Cause uint8
+
+const (
+	CauseOther            Cause = iota
+	CauseNoAddress              // the name has not been resolved yet, or resolved to nothing
+	CauseRefused                // nobody listens there
+	CauseUnreachable            // no route, or a firewall says no
+	CauseTimeout                // no answer to the attempt
+	CauseClosed                 // the server hung up during the handshake
+	CauseUnknownAuthority       // certificate signed by nobody we trust
+	CauseExpired                // certificate outside its validity; or the clock here is wrong
+	CauseWrongName              // certificate for another name
+	CauseCertificate            // certificate refused for another reason
+	CauseALPN                   // the server does not speak this protocol on this port
+	CauseTLS                    // any other trouble in the handshake
+)
+
+var causeNames = [...]string{
+	"connection failed", "no address", "connection refused", "unreachable", "timed out", "closed during handshake",
+	"certificate signed by unknown authority", "certificate expired or not yet valid", "certificate for another name",
+	"certificate not acceptable", "application protocol not supported", "tls handshake failed",
+}
+
+// String returns the cause in words.
+func (c Cause) String() string {
+	if int(c) < len(causeNames) {
+		return causeNames[c]
+	}
+	return fmt.Sprintf("cause(%d)", uint8(c))
+}
+
+// Fault returns what queries that waited for the connection fail with.
+func (c Cause) Fault() Fault {
+	if c >= CauseUnknownAuthority {
+		return FaultTLS
+	}
+	return FaultDial
+}
+
+// DialError is a failed attempt to connect to one address of an endpoint.
+type DialError struct {
+	Endpoint string
+	Address  netip.AddrPort // invalid if there was none to try
+	Cause    Cause
+	Err      error
+}
+
+// Error names endpoint, address, cause, and the words of whoever noticed.
+func (e *DialError) Error() string {
+	if !e.Address.IsValid() {
+		return fmt.Sprintf("dial %s: %v", e.Endpoint, e.Err)
+	}
+	return fmt.Sprintf("dial %s at %s: %s: %v", e.Endpoint, e.Address, e.Cause, e.Err)
+}
+
+// Unwrap returns the error as the network or TLS reported it.
+func (e *DialError) Unwrap() error { return e.Err }
+
+// CauseOf finds out what err, from a dial or a handshake, is about.
+func CauseOf(err error) Cause {
+	var (
+		authority x509.UnknownAuthorityError
+		invalid   x509.CertificateInvalidError
+		name      x509.HostnameError
+		verify    *tls.CertificateVerificationError
+		alert     tls.AlertError
+		record    tls.RecordHeaderError
+		netErr    net.Error
+	)
+	switch {
+	case errors.As(err, &authority):
+		return CauseUnknownAuthority
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return CauseExpired
+	case errors.As(err, &name):
+		return CauseWrongName
+	case errors.As(err, &verify), errors.As(err, &invalid):
+		return CauseCertificate
+	case errors.Is(err, errNoALPN), errors.As(err, &alert) && alert == alertNoApplicationProtocol:
+		return CauseALPN
+	case errors.As(err, &alert), errors.As(err, &record):
+		return CauseTLS
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return CauseRefused
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return CauseUnreachable
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
+		return CauseTimeout
+	case ClosedByPeer(err):
+		return CauseClosed
+	}
+	return CauseOther
+}
+
+const alertNoApplicationProtocol tls.AlertError = 120 // RFC 7301 §3.2
+
+var (
+	errNoALPN    = errors.New("server did not agree on the application protocol")
+	errNoAddress = errors.New("no address known")
+)
+
+// TryAddresses calls try for the addresses of e in turn until one succeeds, starting with first (an index, taken modulo their
+// number), within DialTimeout; each address gets an equal share of the time that is left, at least 250 ms. It returns the index
+// that succeeded, or one DialError for each address tried, joined. Dials are counted in c.
+func TryAddresses[C any](
+	ctx context.Context, e *Endpoint, c *Counters, first int, try func(context.Context, netip.AddrPort) (C, error),
+) (conn C, index int, err error) {
+	addresses := e.Addresses.Load()
+	if len(addresses) == 0 {
+		return conn, 0, &DialError{Endpoint: e.Name, Cause: CauseNoAddress, Err: errNoAddress}
+	}
+	end := time.Now().Add(e.DialTimeout)
+	var problems []error
+	for i := range addresses {
+		left := time.Until(end)
+		if left <= 0 || ctx.Err() != nil {
+			break
+		}
+		index = (first + i) % len(addresses)
+		share := min(left, max(left/time.Duration(len(addresses)-i), dialShareMin))
+		attempt, cancel := context.WithTimeout(ctx, share)
+		c.Dials.Add(1)
+		conn, err = try(attempt, addresses[index])
+		cancel()
+		if err == nil {
+			return conn, index, nil
+		}
+		c.DialErrors.Add(1)
+		problems = append(problems, &DialError{Endpoint: e.Name, Address: addresses[index], Cause: CauseOf(err), Err: err})
+	}
+	if len(problems) == 0 {
+		problems = append(problems, &DialError{Endpoint: e.Name, Address: addresses[0], Cause: CauseTimeout, Err: context.Cause(ctx)})
+	}
+	return conn, index, errors.Join(problems...)
+}
+
+// FaultOf returns what queries that waited for a dial fail with: FaultTLS if some address got as far as a TLS fault, else FaultDial.
+func FaultOf(err error) Fault {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		if slices.ContainsFunc(joined.Unwrap(), func(err error) bool { return FaultOf(err) == FaultTLS }) {
+			return FaultTLS
+		}
+		return FaultDial
+	}
+	var dial *DialError
+	if errors.As(err, &dial) {
+		return dial.Cause.Fault()
+	}
+	return FaultDial
+}
+
+// DialStream connects to one address of e over TCP, and over TLS with the given application protocol if e has a TLS
+// configuration. A server that does not negotiate protocol fails with CauseALPN if requireALPN is set.
+func DialStream(ctx context.Context, e *Endpoint, address netip.AddrPort, protocol string, requireALPN bool) (net.Conn, error) {
+	dialer := net.Dialer{KeepAlive: -1} // DeadAfter and IdleTimeout are stricter
+	raw, err := dialer.DialTCP(ctx, "tcp", netip.AddrPort{}, address)
+	if err != nil {
+		return nil, err
+	}
+	if e.TLS == nil {
+		return raw, nil
+	}
+	cfg := e.TLS.Clone()
+	cfg.NextProtos = []string{protocol}
+	cfg.DynamicRecordSizingDisabled = true // one record, one write, for a whole batch of queries
+	conn := tls.Client(raw, cfg)
+	err = conn.HandshakeContext(ctx)
+	if err == nil && requireALPN && conn.ConnectionState().NegotiatedProtocol != protocol {
+		err = fmt.Errorf("%w %q", errNoALPN, protocol)
+	}
+	if err != nil {
+		raw.Close() // nothing was sent that could be lost; the handshake's error is the one that matters
+		return nil, err
+	}
+	return conn, nil
+}

@@ -1,0 +1,117 @@
+package dot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"secure-dns-proxy/transport"
+)
+
+// hold decides about the query in front while there is no connection: true, it waits for the dial that this starts or that is under
+// way. Only a dial after success is waited for; while the upstream is failing the worker had better go elsewhere at once.
+func (d *driver) hold(now time.Duration) bool {
+	if !d.dialing && d.backoff.Ready(now) {
+		d.dial()
+	}
+	if d.dialing && !d.backoff.Failing() {
+		return true
+	}
+	d.wanted = true
+	return false
+}
+
+// maintain dials for those who do not ask: Prewarm, and queries that were turned away during the back-off.
+func (d *driver) maintain(now time.Duration) {
+	if len(d.conns) == 0 && (d.end.Prewarm || d.wanted) && d.backoff.Ready(now) {
+		d.dial()
+	}
+}
+
+// dial starts an attempt to connect, unless one is under way: one handshake at a time for each lane.
+func (d *driver) dial() {
+	if d.dialing {
+		return
+	}
+	d.dialing, d.wanted = true, false
+	first := d.address
+	d.group.Go(func() {
+		try := func(ctx context.Context, address netip.AddrPort) (net.Conn, error) {
+			return transport.DialStream(ctx, d.end, address, "dot", false) // RFC 7858 knows no ALPN: servers may ignore it
+		}
+		stream, index, err := transport.TryAddresses(d.ctx, d.end, d.lane.Counters(), first, try)
+		r := dialed{stream: stream, index: index, err: err}
+		if err == nil {
+			peer := stream.RemoteAddr().(*net.TCPAddr).AddrPort()
+			r.address = netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())
+		}
+		d.dialed <- r
+		d.lane.Notify()
+	})
+}
+
+// settle takes in the result of a dial. The queries that waited for one that failed fail with its fault.
+func (d *driver) settle(r dialed, now time.Duration) {
+	if r.err == nil {
+		d.address, d.wanted = r.index, false
+		d.conns = append(d.conns, open(d.lane, r.stream, r.address, &d.group))
+		if !d.suspected {
+			d.lane.Up()
+		}
+		return
+	}
+	d.backoff.Fail(now)
+	if len(d.conns) > 0 || d.ctx.Err() != nil {
+		return // another connection works; or we are to stop
+	}
+	d.lane.Down(r.err)
+	fault := transport.FaultOf(r.err)
+	for d.peek() {
+		d.fail(fault)
+	}
+}
+
+// bury ends a lost connection and decides what becomes of its queries: sent once more if the server closed it, failed otherwise.
+func (d *driver) bury(c *conn, lost error, now time.Duration) {
+	closedByPeer := transport.ClosedByPeer(lost)
+	fault := transport.FaultClosed
+	if errors.Is(lost, errFrame) {
+		fault = transport.FaultProtocol
+	}
+	c.mu.Lock()
+	proven := c.answered || closedByPeer && now-c.opened >= provenAfter
+	outstanding := c.table.used()
+	c.table.drain(func(e *entry) {
+		if closedByPeer && !e.retried && now < e.deadline {
+			d.lane.Counters().Retried.Add(1)
+			query := append([]byte(nil), e.query[:e.size]...)
+			d.retries = append(d.retries, retry{due: due{e.slot, e.gen}, deadline: e.deadline, query: query})
+			return
+		}
+		d.lane.Fail(e.slot, e.gen, fault)
+	})
+	c.mu.Unlock()
+	c.close()
+	d.judge(proven, now)
+	if !closedByPeer {
+		d.suspected = true
+		d.lane.Down(fmt.Errorf("%s at %s: connection lost with %d queries outstanding: %w", d.end.Name, c.address, outstanding, lost))
+	}
+}
+
+// judge keeps the back-off after the end of a connection. One that answered, or lived for a while, shows that dialing is worth it;
+// the first that did neither is forgiven, because its queries were promised a second attempt.
+func (d *driver) judge(proven bool, now time.Duration) {
+	if proven {
+		d.unproven = 0
+		d.backoff.Reset()
+		return
+	}
+	d.unproven++
+	if d.unproven > 1 {
+		d.backoff.Fail(now)
+	}
+}

@@ -1,0 +1,12 @@
+// Package dot drives lanes over streams: DNS over TCP (RFC 7766) and over TLS (RFC 7858), which differ only in the handshake.
+//
+// Goroutines of one lane: the driver, which takes queries from the lane, chooses a connection, dials, and watches deadlines; and for
+// each connection a writer and a reader.
+//
+//	lane ─▶ driver ─▶ conn.out ─▶ writer ─▶ one Write of up to 16 KiB of frames, one TLS record
+//	lane ◀──────────────────────  reader ◀─ one Read; every frame in it is answered before one Publish
+//
+// While a write is under way the next batch gathers in conn.out: the batches grow with the load and nothing waits for them to. A
+// query is known by its id in the table of its connection from the time it enters conn.out until it is answered or, after its
+// deadline, a grace has passed. Whoever takes it out of the table, under the connection's lock, replies to it: exactly one reply.
+package dot
