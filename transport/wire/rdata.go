@@ -98,6 +98,9 @@ func (r *response) name(off int) int {
 			return -1
 		default:
 			target := c&0x3F<<8 | int(msg[last+1])
+			if target >= off {
+				return -1
+			}
 			earlier := r.scratch.names[target]
 			length := last - off + int(earlier&0xFF)
 			hops := earlier>>8 + 1
