@@ -14,7 +14,7 @@ BENCHTIME   ?= 1s
 
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: help build run test bench fuzz lint clean packages peers unit race fuzz-smoke bench-smoke e2e
+.PHONY: help build build-race run test bench fuzz lint clean packages peers unit race fuzz-smoke bench-smoke e2e
 
 help:
 	@echo 'make build   the proxy, in $(BINARY)'
@@ -28,6 +28,10 @@ help:
 
 build:
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BINARY) ./appliance/cmd/secure-dns-proxy
+
+# With the race detector in it, for the end-to-end tests.
+build-race:
+	go build -race -trimpath -o $(BINARY)-race ./appliance/cmd/secure-dns-proxy
 
 run: build
 	$(BINARY)
@@ -69,7 +73,7 @@ bench-smoke:
 bench:
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem $$(tools/packages-with.sh Benchmark)
 
-e2e: packages peers build
+e2e: packages peers build build-race
 	E2E_SECONDS=$(E2E_SECONDS) go test -count 1 -timeout 9m $(if $(RUN),-v -run '$(RUN)') ./appliance/e2e
 
 clean:

@@ -11,14 +11,16 @@ import (
 
 // The names of the metrics that tests add up.
 const (
-	metricQueries   = "sdp_queries_total"
-	metricHits      = "sdp_cache_hits_total"
-	metricMisses    = "sdp_cache_misses_total"
-	metricCoalesced = "sdp_coalesced_total"
-	metricAnswers   = "sdp_answers_total"
-	metricDrops     = "sdp_drops_total"
-	metricExchanges = "sdp_upstream_exchanges_total"
-	metricEngine    = "sdp_engine"
+	metricQueries    = "sdp_queries_total"
+	metricHits       = "sdp_cache_hits_total"
+	metricMisses     = "sdp_cache_misses_total"
+	metricCoalesced  = "sdp_coalesced_total"
+	metricAnswers    = "sdp_answers_total"
+	metricDrops      = "sdp_drops_total"
+	metricExchanges  = "sdp_upstream_exchanges_total"
+	metricEngine     = "sdp_engine"
+	metricCacheBytes = "sdp_cache_bytes"
+	metricEvictions  = "sdp_cache_evictions_total"
 )
 
 // settleTimeout is how long figures may take to show what a client has already seen: workers publish when they are idle.

@@ -3,12 +3,14 @@
 //
 //	default_test.go    the embedded default, as `make run` starts it
 //	upstream_test.go   one upstream of each kind: the same answers as the peer itself gives, through both engines
+//	exchange_test.go   coalescing, forgery, retries, policies, names of upstreams, the cache
 //	client_test.go     what clients see: truncation, EDNS, question case, reply addresses, pipelining
 //	load_test.go       dnsperf with 10,000 names: nothing lost, hits and metrics add up
 //	outage_test.go     the upstream killed and started again under load
 //	hostile_test.go    malformed, oversized, half-sent and idle input
 //	trust_test.go      certificates and addresses that are wrong, and what the log says
 //	operate_test.go    --check, signals, privileges, io_uring denied
+//	race_test.go       the whole program under the race detector
 //
 // The Makefile builds what they start: `make e2e`, with E2E_SECONDS for longer loads and RUN for a part.
 package e2e

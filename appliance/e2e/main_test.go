@@ -10,8 +10,8 @@ import (
 	"secure-dns-proxy/appliance/e2e/rig"
 )
 
-// proxyBinary and dnsproxyBinary are what `make build peers` made.
-var proxyBinary, dnsproxyBinary string
+// What `make build build-race peers` made.
+var proxyBinary, raceBinary, dnsproxyBinary string
 
 // loadSeconds is how long one dnsperf run lasts. The issue's own figure is 30; CI has less time.
 var loadSeconds = 3
@@ -30,8 +30,9 @@ func prepare() error {
 	if err != nil {
 		return err
 	}
-	proxyBinary, dnsproxyBinary = filepath.Join(build, "secure-dns-proxy"), filepath.Join(build, "peers", "dnsproxy")
-	for _, path := range []string{proxyBinary, dnsproxyBinary} {
+	proxyBinary, raceBinary = filepath.Join(build, "secure-dns-proxy"), filepath.Join(build, "secure-dns-proxy-race")
+	dnsproxyBinary = filepath.Join(build, "peers", "dnsproxy")
+	for _, path := range []string{proxyBinary, raceBinary, dnsproxyBinary} {
 		if _, err := os.Stat(path); err != nil {
 			return fmt.Errorf("%w: run these tests with make e2e", err)
 		}

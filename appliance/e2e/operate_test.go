@@ -130,6 +130,42 @@ func TestReload(t *testing.T) {
 	})
 }
 
+// Upstreams that come and go with reloads leave nothing behind.
+func TestReloadsLeaveNothing(t *testing.T) {
+	p := startPeers(t)
+	forEachEngine(t, func(t *testing.T, engine string) {
+		var upstreams []rig.Upstream
+		for _, kind := range upstreamKinds {
+			upstreams = append(upstreams, kind.config(p))
+		}
+		proxy := startProxy(t, engine, upstreams...)
+		file := rig.BulkNames(t, 2000)
+		rig.Load{Server: proxy.Addr, NamesFile: file, Rounds: 1}.Run(t)
+		descriptors, goroutines := proxy.Descriptors(t), proxy.Goroutines(t)
+		const rounds = 10
+		for i := range rounds {
+			next := proxy.Config
+			if i%2 == 0 {
+				next.Upstreams = upstreams[i%len(upstreams):][:1]
+			}
+			proxy.WriteConfig(t, next.Text())
+			proxy.Signal(syscall.SIGHUP)
+			rig.Eventually(t, reloadTimeout, "the reload is logged", func() bool { return len(proxy.LogLines("reloaded")) == i+1 })
+			fresh++
+			if _, err := rig.Ask(proxy.Addr, "udp", "l"+itoa(fresh)+".bulk.example", 5*time.Second); err != nil {
+				t.Errorf("after reload %d: %v", i, err)
+			}
+		}
+		var fds, gs int
+		if !rig.Holds(releaseTimeout, func() bool {
+			fds, gs = proxy.Descriptors(t), proxy.Goroutines(t)
+			return fds <= descriptors && gs <= goroutines
+		}) {
+			t.Errorf("left behind: %d descriptors after %d, %d goroutines after %d", fds, descriptors, gs, goroutines)
+		}
+	})
+}
+
 // SIGTERM answers what is in flight, takes nothing new, and exits 0; a second one exits at once.
 func TestTermination(t *testing.T) {
 	p := startPeers(t)
@@ -156,7 +192,7 @@ func TestTermination(t *testing.T) {
 			wantExit(t, proxy, 0)
 		})
 		t.Run("queries in flight", func(t *testing.T) {
-			silent := rig.NewSilent(t)
+			silent := rig.NewPuppet(t)
 			proxy := rig.StartProxy(t, proxyBinary, rig.Config{
 				Backend: engine, Upstreams: []rig.Upstream{{URL: fmt.Sprintf("udp://%v", silent.Addr)}},
 				Settings: []string{`timeouts.query = "20s"`, `timeouts.upstream = "20s"`, `timeouts.drain = "20s"`},
@@ -176,7 +212,7 @@ func TestTermination(t *testing.T) {
 			if code, ended := proxy.Wait(300 * time.Millisecond); ended {
 				t.Fatalf("exited with %d while a query was in flight", code)
 			}
-			silent.Answer()
+			silent.AnswerAll()
 			if got := <-reply; got != dns.RcodeSuccess {
 				t.Errorf("the query in flight got %s, want its answer", rcodeName(got))
 			}
@@ -185,7 +221,7 @@ func TestTermination(t *testing.T) {
 			}
 		})
 		t.Run("twice", func(t *testing.T) {
-			silent := rig.NewSilent(t)
+			silent := rig.NewPuppet(t)
 			proxy := rig.StartProxy(t, proxyBinary, rig.Config{
 				Backend: engine, Upstreams: []rig.Upstream{{URL: fmt.Sprintf("udp://%v", silent.Addr)}},
 				Settings: []string{`timeouts.query = "30s"`, `timeouts.upstream = "30s"`, `timeouts.drain = "1m"`},

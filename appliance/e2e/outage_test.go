@@ -71,3 +71,36 @@ func TestOutage(t *testing.T) {
 		}
 	})
 }
+
+// The upstream stops without a word, connections left open, and goes on later: as with a lost path. Dead connections are
+// noticed while queries are answered SERVFAIL, and answers come back by themselves.
+func TestFrozenUpstream(t *testing.T) {
+	for _, kind := range upstreamKinds {
+		t.Run(kind.name, func(t *testing.T) {
+			p := startPeers(t)
+			freeze, thaw := p.unbound.Freeze, p.unbound.Thaw
+			if kind.name == "quic" {
+				freeze, thaw = p.dnsproxy.Freeze, p.dnsproxy.Thaw
+			}
+			proxy := startProxy(t, "", kind.config(p))
+			file := rig.BulkNames(t, outageQPS*60)
+			rig.Load{Server: proxy.Addr, NamesFile: file, Seconds: 1, QPS: outageQPS}.Run(t)
+			wait := rig.Load{Server: proxy.Addr, NamesFile: file, Seconds: 8, QPS: outageQPS, Timeout: 10}.Start(t)
+			time.Sleep(time.Second)
+			freeze()
+			time.Sleep(2 * outage)
+			thaw()
+			if !rig.Holds(recoveryMax, func() bool {
+				fresh++
+				reply, err := rig.Ask(proxy.Addr, "udp", "thaw"+itoa(fresh)+".bulk.example", recoveryMax)
+				return err == nil && reply.Rcode == dns.RcodeSuccess
+			}) {
+				t.Errorf("no answer within %v of the upstream's return", recoveryMax)
+			}
+			result := wait()
+			if result.Lost != 0 || result.RCodes["NOERROR"]+result.RCodes["SERVFAIL"] != result.Sent || result.RCodes["SERVFAIL"] == 0 {
+				t.Errorf("dnsperf sent %d, lost %d, got %v: want every query answered, some by SERVFAIL", result.Sent, result.Lost, result.RCodes)
+			}
+		})
+	}
+}

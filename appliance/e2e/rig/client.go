@@ -28,12 +28,17 @@ type Answer struct {
 	Text      string // all of it
 }
 
-// TTL is the time to live of the first record, seconds; -1 without one.
-func (a Answer) TTL() int {
-	if len(a.Records) == 0 {
+// TTL is the time to live of the first answer record, seconds; -1 without one.
+func (a Answer) TTL() int { return firstTTL(a.Records) }
+
+// AuthorityTTL is TTL for the authority section.
+func (a Answer) AuthorityTTL() int { return firstTTL(a.Authority) }
+
+func firstTTL(records []string) int {
+	if len(records) == 0 {
 		return -1
 	}
-	ttl, err := strconv.Atoi(strings.Fields(a.Records[0])[1])
+	ttl, err := strconv.Atoi(strings.Fields(records[0])[1])
 	if err != nil {
 		return -1
 	}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"syscall"
 	"testing"
 )
 
@@ -50,4 +51,16 @@ func (d *DNSProxy) Start() {
 func (d *DNSProxy) Kill() {
 	d.tb.Helper()
 	d.process.Kill()
+}
+
+// Freeze stops the program from running, until Thaw.
+func (d *DNSProxy) Freeze() {
+	d.tb.Helper()
+	d.process.Signal(syscall.SIGSTOP)
+}
+
+// Thaw lets it run again.
+func (d *DNSProxy) Thaw() {
+	d.tb.Helper()
+	d.process.Signal(syscall.SIGCONT)
 }

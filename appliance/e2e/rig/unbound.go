@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -21,6 +22,7 @@ import (
 //	big.zone.example            12 TXT, about 3.2 KB
 //	huge.zone.example           60 TXT, about 16 KB: over TCP only
 //	anything.bulk.example       A 192.0.2.1, TTL 3600: names for a load
+//	dns.test.example            A 127.0.0.1, TTL 3600: ServerName, for a bootstrap
 //	any other name              REFUSED
 type Unbound struct {
 	tb               testing.TB
@@ -75,6 +77,8 @@ func (u *Unbound) configText(dir string, certificate Certificate) string {
   local-zone: "." refuse
   local-zone: "bulk.example." redirect
   local-data: "bulk.example. 3600 IN A 192.0.2.1"
+  local-zone: "test.example." static
+  local-data: "dns.test.example. 3600 IN A 127.0.0.1"
   local-zone: "zone.example." static
 `, dir, u.Do53.Port(), u.TLS.Port(), u.HTTPS.Port(), u.TLS.Port(), u.HTTPS.Port(), HTTPSPath,
 		certificate.ChainFile, certificate.KeyFile)
@@ -126,18 +130,37 @@ func (u *Unbound) Kill() {
 // Queries returns how many queries this run of unbound has received, in all and by transport.
 func (u *Unbound) Queries() (all, tls, https int) {
 	u.tb.Helper()
-	text := run(u.tb, program(u.tb, "unbound-control"), "-c", u.config, "stats_noreset")
-	for line := range strings.Lines(text) {
+	figures := u.figures()
+	return figures["total.num.queries"], figures["num.query.tls"], figures["num.query.https"]
+}
+
+// Resumed returns how many queries came over TLS sessions that were resumed.
+func (u *Unbound) Resumed() int {
+	u.tb.Helper()
+	return u.figures()["num.query.tls.resume"]
+}
+
+// figures are the whole-numbered ones that unbound counts.
+func (u *Unbound) figures() map[string]int {
+	u.tb.Helper()
+	figures := map[string]int{}
+	for line := range strings.Lines(run(u.tb, program(u.tb, "unbound-control"), "-c", u.config, "stats_noreset")) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		n, _ := strconv.Atoi(value)
-		switch name {
-		case "total.num.queries":
-			all = n
-		case "num.query.tls":
-			tls = n
-		case "num.query.https":
-			https = n
+		if n, err := strconv.Atoi(value); err == nil {
+			figures[name] = n
 		}
 	}
-	return all, tls, https
+	return figures
+}
+
+// Freeze stops unbound from running, connections left open, until Thaw.
+func (u *Unbound) Freeze() {
+	u.tb.Helper()
+	u.process.Signal(syscall.SIGSTOP)
+}
+
+// Thaw lets it run again.
+func (u *Unbound) Thaw() {
+	u.tb.Helper()
+	u.process.Signal(syscall.SIGCONT)
 }
