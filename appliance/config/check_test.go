@@ -40,8 +40,10 @@ func TestProblems(t *testing.T) {
 		{"case counts", good + "Listen = []\n", []string{`f.toml:2: Listen: unknown key; the nearest known key is "listen"`}},
 		{"unknown table", good + "[timeout]\nquery = \"1s\"\n", []string{`f.toml:2: timeout: unknown table; the nearest known table is [timeouts]`}},
 		{"table expected", good + "cache = 1\n", []string{`f.toml:2: cache: must be a table, written [cache], not an integer`}},
-		{"unknown key of an upstream", "[[upstream]]\nurl = \"udp://192.0.2.1\"\n[[upstream]]\nurl = \"tls://192.0.2.2\"\ntlsname = \"x\"\n",
-			[]string{`f.toml:5: upstream[1].tlsname: unknown key; the nearest known key is "tls_name"`}},
+		{
+			"unknown key of an upstream", "[[upstream]]\nurl = \"udp://192.0.2.1\"\n[[upstream]]\nurl = \"tls://192.0.2.2\"\ntlsname = \"x\"\n",
+			[]string{`f.toml:5: upstream[1].tlsname: unknown key; the nearest known key is "tls_name"`},
+		},
 		{"all at once", "listen = \"127.0.0.1\"\nupstream_policy = \"random\"\n[cache]\nbytes = \"64MB\"\n[timeouts]\nquery = 3\n", []string{
 			`f.toml: upstream: is missing: write for example upstream = "tls://192.0.2.1", or "embedded:" to try the program out`,
 			`f.toml:1: listen: "127.0.0.1" has no port: write "127.0.0.1:53"`,
@@ -81,7 +83,8 @@ func TestProblems(t *testing.T) {
 		{"hosts: unquoted name", good + "[hosts]\ndns.example = \"192.0.2.1\"\n", []string{`f.toml:3: hosts.dns: is a table: a name with dots must be quoted, for example "dns.example" = "192.0.2.1"`}},
 		{"hosts: address", good + "[hosts]\n\"dns.example\" = [\"192.0.2.1\", \"192.0.2\"]\n", []string{
 			`f.toml:3: hosts."dns.example"[1]: "192.0.2" is not an IP address`,
-			`f.toml:3: hosts."dns.example": warning: no upstream has this name: the entry has no effect`}},
+			`f.toml:3: hosts."dns.example": warning: no upstream has this name: the entry has no effect`,
+		}},
 		{"hosts: empty", "upstream = \"udp://dns.example\"\n[hosts]\n\"dns.example\" = []\n", []string{`f.toml:3: hosts."dns.example": is empty: at least one address is needed`}},
 		{"hosts: twice", "upstream = \"udp://dns.example\"\n[hosts]\n\"Dns.example.\" = \"192.0.2.1\"\n\"dns.example\" = \"192.0.2.2\"\n", []string{`f.toml:4: hosts."dns.example": "dns.example" is already in the table`}},
 		{"metrics: remote", good + "[metrics]\nlisten = \"192.0.2.1:9153\"\n", []string{`f.toml:3: metrics.listen: 192.0.2.1:9153 is not a loopback address: anyone who reaches it can read the figures; set metrics.allow_remote = true if that is meant`}},
@@ -92,16 +95,19 @@ func TestProblems(t *testing.T) {
 		{"upstream: no url", "[[upstream]]\nconnections = 2\n", []string{`f.toml:1: upstream[0]: has no url`}},
 		{"upstream: twice", "upstream = [\"tls://192.0.2.1\",\n\"tls://192.0.2.1:853\"]\n", []string{`f.toml:2: upstream[1]: tls://192.0.2.1:853 is the same upstream as upstream[0] on line 1`}},
 		{"upstream: nobody knows the name", "\nupstream = [\"tls://192.0.2.1\",\n\"tls://dns.example\"]\n", []string{
-			`f.toml:3: upstream[1]: tls://dns.example: nothing says where "dns.example" is: add it to [hosts], give the upstream addresses = [...], or set bootstrap.servers`}},
+			`f.toml:3: upstream[1]: tls://dns.example: nothing says where "dns.example" is: add it to [hosts], give the upstream addresses = [...], or set bootstrap.servers`,
+		}},
 		{"upstream: nobody knows the name, table", "[[upstream]]\nconnections = 1\nurl = \"tls://dns.example\"\n", []string{
-			`f.toml:3: upstream[0].url: tls://dns.example: nothing says where "dns.example" is: add it to [hosts], give the upstream addresses = [...], or set bootstrap.servers`}},
+			`f.toml:3: upstream[0].url: tls://dns.example: nothing says where "dns.example" is: add it to [hosts], give the upstream addresses = [...], or set bootstrap.servers`,
+		}},
 		{"upstream: TLS settings without TLS", "[[upstream]]\nurl = \"udp://192.0.2.1\"\ntls_name = \"x.example\"\n", []string{`f.toml:3: upstream[0].tls_name: has no effect on udp://192.0.2.1: it does not use TLS`}},
 		{"upstream: connections without any", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nconnections = 2\n", []string{`f.toml:3: upstream[0].connections: has no effect on udp://192.0.2.1: udp has none`}},
 		{"upstream: address of an address", "[[upstream]]\nurl = \"tls://192.0.2.1\"\naddresses = \"192.0.2.2\"\n", []string{`f.toml:3: upstream[0].addresses: has no effect on tls://192.0.2.1: its host is an address already`}},
 		{"upstream: embedded with settings", "[[upstream]]\nurl = \"embedded:\"\nca_file = \"\"\n", []string{`f.toml:3: upstream[0].ca_file: has no effect on embedded:: it brings its own certificate and address`}},
 		{"upstream: name to verify", "[[upstream]]\nurl = \"tls://192.0.2.1\"\ntls_name = \"a b\"\n", []string{`f.toml:3: upstream[0].tls_name: "a b" is not a host name`}},
 		{"upstream: unverified", "[[upstream]]\nurl = \"tls://192.0.2.1\"\ninsecure_tls = true\n", []string{
-			`f.toml:3: upstream[0].insecure_tls: warning: tls://192.0.2.1 is used without verifying its certificate: whoever is on the path can answer in its place`}},
+			`f.toml:3: upstream[0].insecure_tls: warning: tls://192.0.2.1 is used without verifying its certificate: whoever is on the path can answer in its place`,
+		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

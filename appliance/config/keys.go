@@ -94,8 +94,12 @@ var keys = []key[Checked]{
 		read: readHosts, get: func(c *Checked) any { return &c.Hosts },
 	}.reload(),
 
-	choiceKey("logging.level", "info", []choice[slog.Level]{{"debug", slog.LevelDebug}, {"info", slog.LevelInfo},
-		{"warn", slog.LevelWarn}, {"error", slog.LevelError}}, func(c *Checked) *slog.Level { return &c.Logging.Level }).reload(),
+	choiceKey("logging.level", "info", []choice[slog.Level]{
+		{"debug", slog.LevelDebug},
+		{"info", slog.LevelInfo},
+		{"warn", slog.LevelWarn},
+		{"error", slog.LevelError},
+	}, func(c *Checked) *slog.Level { return &c.Logging.Level }).reload(),
 	choiceKey("logging.format", "text", texts("text", "json"), func(c *Checked) *string { return &c.Logging.Format }),
 
 	{

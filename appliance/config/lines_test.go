@@ -22,9 +22,11 @@ func TestLineIndex(t *testing.T) {
 		{"quoted keys", "\"a.b\" = 1\n'c\\d' = 2\n\"\\u00e9\" = 3", lines{`"a.b"`: 1, `"c\\d"`: 2, `"é"`: 3}},
 		{"quoted header", "[h.\"x.y\"]\nk = 1", lines{"h": 1, `h."x.y"`: 1, `h."x.y".k`: 2}},
 		{"array of tables", "[[u]]\nk = 1\n[[u]]\nk = 2\n[u.s]\nm = 3", lines{
-			"u": 1, "u[0]": 1, "u[0].k": 2, "u[1]": 3, "u[1].k": 4, "u[1].s": 5, "u[1].s.m": 6}},
+			"u": 1, "u[0]": 1, "u[0].k": 2, "u[1]": 3, "u[1].k": 4, "u[1].s": 5, "u[1].s.m": 6,
+		}},
 		{"arrays of tables in each other", "[[u]]\n[[u.v]]\nk = 1\n[[u]]\n[[u.v]]\nk = 2", lines{
-			"u": 1, "u[0]": 1, "u[0].v": 2, "u[0].v[0]": 2, "u[0].v[0].k": 3, "u[1]": 4, "u[1].v": 5, "u[1].v[0]": 5, "u[1].v[0].k": 6}},
+			"u": 1, "u[0]": 1, "u[0].v": 2, "u[0].v[0]": 2, "u[0].v[0].k": 3, "u[1]": 4, "u[1].v": 5, "u[1].v[0]": 5, "u[1].v[0].k": 6,
+		}},
 		{"array over lines", "a = [ # one\n  1,\n\n  2, # two\n]\nb = 3", lines{"a": 1, "a[0]": 2, "a[1]": 4, "b": 6}},
 		{"array in array", "a = [[1],\n[2, 3]]", lines{"a": 1, "a[0]": 1, "a[0][0]": 1, "a[1]": 2, "a[1][0]": 2, "a[1][1]": 2}},
 		{"inline table", "a = {b = 1, c.d = [2]}\ne = 3", lines{"a": 1, "a.b": 1, "a.c": 1, "a.c.d": 1, "a.c.d[0]": 1, "e": 2}},
