@@ -50,9 +50,10 @@ const lattice = `
 	# The product. worker/stream only for the limits in worker.Config.
 	appliance/config: worker, worker/stream, transport, transport/balance
 	appliance/control, appliance/telemetry: worker, transport, transport/health, transport/balance, ring/probe, appliance/config
-	appliance/embedded, appliance/image:
+	appliance/embedded, appliance/privilege, appliance/image:
+	appliance/bootstrap: transport
 	appliance: worker, worker/stream, transport, transport/health, transport/balance, ring/probe
-	appliance: appliance/config, appliance/control, appliance/telemetry, appliance/embedded
+	appliance: appliance/config, appliance/bootstrap, appliance/privilege, appliance/control, appliance/telemetry, appliance/embedded
 	appliance/cmd/...: appliance, appliance/config
 	appliance/e2e/rig:
 	appliance/e2e: appliance/e2e/rig
