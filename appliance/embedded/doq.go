@@ -1,7 +1,6 @@
 package embedded
 
 import (
-	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
@@ -26,7 +25,8 @@ func (s *Server) startDoQ(certificate tls.Certificate) error {
 	}
 	s.socket = socket
 	s.doqAddr = socket.LocalAddr().(*net.UDPAddr).AddrPort()
-	s.doq, err = quic.Listen(socket,
+	s.quic = &quic.Transport{Conn: socket}
+	s.doq, err = s.quic.Listen(
 		&tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"doq"}, MinVersion: tls.VersionTLS13},
 		&quic.Config{MaxIncomingStreams: streamsMax, MaxIncomingUniStreams: -1, MaxIdleTimeout: idleTimeout, HandshakeIdleTimeout: handshakeTimeout})
 	if err != nil {
@@ -36,10 +36,10 @@ func (s *Server) startDoQ(certificate tls.Certificate) error {
 	return nil
 }
 
-// acceptDoQ ends when Close closes the listener.
+// acceptDoQ ends when stop is called.
 func (s *Server) acceptDoQ() {
 	for {
-		conn, err := s.doq.Accept(context.Background())
+		conn, err := s.doq.Accept(s.life)
 		if err != nil {
 			return
 		}
@@ -47,11 +47,12 @@ func (s *Server) acceptDoQ() {
 	}
 }
 
-// serveConn ends when the connection does; closing the listener closes its connections.
+// serveConn ends when the connection does, or when stop is called: it then tells the peer.
 func (s *Server) serveConn(conn *quic.Conn) {
 	for {
-		stream, err := conn.AcceptStream(context.Background())
+		stream, err := conn.AcceptStream(s.life)
 		if err != nil {
+			_ = conn.CloseWithError(doqNoError, "server stops") // nothing happens where the peer closed it
 			return
 		}
 		s.running.Go(func() {

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -26,8 +27,11 @@ type Server struct {
 	dotAddr netip.AddrPort
 	doq     *quic.Listener
 	doqAddr netip.AddrPort
+	quic    *quic.Transport
 	socket  net.PacketConn
 
+	life    context.Context // ends with Close
+	stop    context.CancelFunc
 	running sync.WaitGroup // accept loops, QUIC connections and streams
 }
 
@@ -42,7 +46,9 @@ func Start() (*Server, error) {
 		return nil, err
 	}
 	s := &Server{roots: roots, zone: z}
+	s.life, s.stop = context.WithCancel(context.Background())
 	if err := s.startDoT(certificate); err != nil {
+		s.stop()
 		return nil, err
 	}
 	if err := s.startDoQ(certificate); err != nil {
@@ -62,14 +68,12 @@ func (s *Server) Roots() *x509.CertPool { return s.roots }
 
 // Close stops serving, cuts all connections and waits until nothing is left running.
 func (s *Server) Close() error {
+	s.stop()
 	err := s.dot.Shutdown()
-	if s.doq != nil {
-		err = errors.Join(err, s.doq.Close())
-	}
-	if s.socket != nil {
-		err = errors.Join(err, s.socket.Close())
-	}
 	s.running.Wait()
+	if s.quic != nil {
+		err = errors.Join(err, s.quic.Close(), s.socket.Close())
+	}
 	return err
 }
 
@@ -95,7 +99,7 @@ func (s *Server) startDoT(certificate tls.Certificate) error {
 	case <-started:
 		return nil
 	case err := <-failed:
-		return fmt.Errorf("embedded DoT: %w", err)
+		return errors.Join(fmt.Errorf("embedded DoT: %w", err), listener.Close())
 	}
 }
 
