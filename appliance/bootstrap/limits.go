@@ -1,0 +1,20 @@
+package bootstrap
+
+import "time"
+
+const (
+	// addressesMax is how many addresses of one family are used; a lane tries them in turn. Further ones are left out.
+	addressesMax = 8
+
+	// chainMax bounds CNAMEs followed in one answer. Longer: the answer counts as one without addresses.
+	chainMax = 16
+
+	// udpBytesMax is announced to the servers (DNS Flag Day 2020).
+	udpBytesMax = 1232
+
+	// firstRetry is the pause after a first failure; it doubles from there.
+	firstRetry = time.Second
+
+	// ttlMax bounds the time to the next look-up: a typing error in a zone shall not last for weeks.
+	ttlMax = 24 * time.Hour
+)

@@ -1,0 +1,130 @@
+package bootstrap
+
+import (
+	"net"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// startServer answers over UDP and TCP on one loopback port.
+func startServer(t *testing.T, handler dns.HandlerFunc) netip.AddrPort {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	packets, err := net.ListenPacket("udp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, server := range []*dns.Server{{Listener: listener, Handler: handler}, {PacketConn: packets, Handler: handler}} {
+		started := make(chan struct{})
+		server.NotifyStartedFunc = func() { close(started) }
+		go func() { _ = server.ActivateAndServe() }()
+		<-started
+		t.Cleanup(func() { _ = server.Shutdown() })
+	}
+	return listener.Addr().(*net.TCPAddr).AddrPort()
+}
+
+func records(t *testing.T, lines ...string) []dns.RR {
+	t.Helper()
+	var out []dns.RR
+	for _, line := range lines {
+		rr, err := dns.NewRR(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, rr)
+	}
+	return out
+}
+
+// answering gives every query the records of its type, and CNAMEs.
+func answering(t *testing.T, lines ...string) dns.HandlerFunc {
+	set := records(t, lines...)
+	return func(w dns.ResponseWriter, query *dns.Msg) {
+		reply := new(dns.Msg).SetReply(query)
+		for _, rr := range set {
+			if tt := rr.Header().Rrtype; tt == query.Question[0].Qtype || tt == dns.TypeCNAME {
+				reply.Answer = append(reply.Answer, rr)
+			}
+		}
+		_ = w.WriteMsg(reply)
+	}
+}
+
+func refusing(rcode int) dns.HandlerFunc {
+	return func(w dns.ResponseWriter, query *dns.Msg) { _ = w.WriteMsg(new(dns.Msg).SetRcode(query, rcode)) }
+}
+
+// silent is an address that takes queries and never answers.
+func silent(t *testing.T) netip.AddrPort {
+	return startServer(t, func(dns.ResponseWriter, *dns.Msg) {})
+}
+
+func TestLookup(t *testing.T) {
+	both := answering(t, "dns.example. 100 IN A 192.0.2.1", "dns.example. 60 IN AAAA 2001:db8::1")
+	truncating := func(w dns.ResponseWriter, query *dns.Msg) {
+		if w.RemoteAddr().Network() == "udp" {
+			reply := new(dns.Msg).SetReply(query)
+			reply.Truncated = true
+			_ = w.WriteMsg(reply)
+			return
+		}
+		both(w, query)
+	}
+	elsewhere := func(w dns.ResponseWriter, query *dns.Msg) {
+		reply := new(dns.Msg).SetReply(query)
+		reply.Question[0].Name = "other.example."
+		reply.Answer = records(t, "other.example. 100 IN A 192.0.2.66")
+		_ = w.WriteMsg(reply)
+	}
+	tests := []struct {
+		name    string
+		servers []netip.AddrPort
+		want    []string
+		ttl     time.Duration
+		problem string
+	}{
+		{"both families", []netip.AddrPort{startServer(t, both)}, []string{"192.0.2.1", "2001:db8::1"}, time.Minute, ""},
+		{"one family", []netip.AddrPort{startServer(t, answering(t, "dns.example. 100 IN A 192.0.2.1"))}, []string{"192.0.2.1"}, 100 * time.Second, ""},
+		{"letter case", []netip.AddrPort{startServer(t, answering(t, "DNS.Example. 100 IN A 192.0.2.1"))}, []string{"192.0.2.1"}, 100 * time.Second, ""},
+		{"alias", []netip.AddrPort{startServer(t, answering(t, "dns.example. 30 IN CNAME a.example.", "a.example. 20 IN CNAME b.example.", "b.example. 100 IN A 192.0.2.1"))}, []string{"192.0.2.1"}, 20 * time.Second, ""},
+		{"truncated", []netip.AddrPort{startServer(t, truncating)}, []string{"192.0.2.1", "2001:db8::1"}, time.Minute, ""},
+		{"second server", []netip.AddrPort{startServer(t, refusing(dns.RcodeServerFailure)), startServer(t, both)}, []string{"192.0.2.1", "2001:db8::1"}, time.Minute, ""},
+		{"first server silent", []netip.AddrPort{silent(t), startServer(t, both)}, []string{"192.0.2.1", "2001:db8::1"}, time.Minute, ""},
+		{"long TTL", []netip.AddrPort{startServer(t, answering(t, "dns.example. 4000000 IN A 192.0.2.1"))}, []string{"192.0.2.1"}, ttlMax, ""},
+		{"records of another name", []netip.AddrPort{startServer(t, answering(t, "other.example. 100 IN A 192.0.2.66"))}, nil, 0, "it exists, but has no address"},
+		{"answer to another question", []netip.AddrPort{startServer(t, elsewhere)}, nil, 0, "answered another question"},
+		{"no such name", []netip.AddrPort{startServer(t, refusing(dns.RcodeNameError))}, nil, 0, "no such name"},
+		{"refused", []netip.AddrPort{startServer(t, refusing(dns.RcodeRefused))}, nil, 0, "answered REFUSED"},
+		{"alias to itself", []netip.AddrPort{startServer(t, answering(t, "dns.example. 30 IN CNAME dns.example."))}, nil, 0, "it exists, but has no address"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			addrs, ttl, err := Lookup(t.Context(), Config{Servers: tt.servers, Timeout: 500 * time.Millisecond}, "dns.example")
+			if tt.problem != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.problem) {
+					t.Fatalf("got %v, %v, want an error with %q", addrs, err, tt.problem)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, a := range addrs {
+				got = append(got, a.String())
+			}
+			if !reflect.DeepEqual(got, tt.want) || ttl != tt.ttl {
+				t.Errorf("got %v for %v, want %v for %v", got, ttl, tt.want, tt.ttl)
+			}
+		})
+	}
+}
