@@ -43,7 +43,8 @@ type worker struct {
 	exchanges *do53.Table
 	sockets   []upstreamSocket // by number in the exchange table
 
-	now      int64 // ns since transport.Base, read once per turn
+	clock    func() time.Duration // transport.Now; virtual in tests
+	now      int64                // ns since transport.Base, read once per turn
 	draining bool
 	stopped  bool
 	busy     bool // the last turn had work
@@ -69,7 +70,7 @@ type worker struct {
 // newWorker builds everything that a worker owns and starts to receive. It must run on the thread that will run the worker: the engine
 // belongs to its thread, and memory is first touched there. On an error nothing of the worker is left.
 func newWorker(cfg *Config, index int, engine string, seed maphash.Seed, first *command, row []listener) (*worker, error) {
-	w := &worker{cfg: cfg, index: index, seed: seed}
+	w := &worker{cfg: cfg, index: index, seed: seed, clock: transport.Now}
 	cpu := -1
 	if len(cfg.CPUs) != 0 {
 		cpu = cfg.CPUs[index]
@@ -79,18 +80,23 @@ func newWorker(cfg *Config, index int, engine string, seed maphash.Seed, first *
 	if w.eng, err = openEngine(engine, ring.Config{CPU: cpu, Sockets: sockets}); err != nil {
 		return nil, fmt.Errorf("engine %s: %w", engine, err)
 	}
-	w.waker = w.eng.Waker()
-	if err = w.furnish(); err == nil {
-		w.tick()
-		w.adopt(first)
-		w.command.Store(first)
-		w.adopted.Store(first)
-		err = w.attach(row)
-	}
-	if err != nil {
+	if err = w.begin(first, row); err != nil {
 		return nil, errors.Join(err, w.release())
 	}
 	return w, nil
+}
+
+// begin makes what the worker owns beside its engine, and starts to receive.
+func (w *worker) begin(first *command, row []listener) error {
+	w.waker = w.eng.Waker()
+	if err := w.furnish(); err != nil {
+		return err
+	}
+	w.tick()
+	w.adopt(first)
+	w.command.Store(first)
+	w.adopted.Store(first)
+	return w.attach(row)
 }
 
 // furnish makes the tables.
@@ -186,7 +192,7 @@ func (w *worker) untilTimer() time.Duration {
 }
 
 // tick reads the clock.
-func (w *worker) tick() { w.now = int64(time.Since(transport.Base)) }
+func (w *worker) tick() { w.now = int64(w.clock()) }
 
 // seconds is the clock of the cache: whole seconds, never 0 so that ages are never negative.
 func (w *worker) seconds() uint32 { return uint32(w.now/int64(time.Second)) + 1 }
@@ -258,7 +264,7 @@ func (w *worker) expire() {
 // account brings the figures up to date and publishes them when the worker is about to sleep, or every publishInterval.
 func (w *worker) account() {
 	if w.hits != 0 { // the one clock read that decides nothing: how long hits took
-		ns := int64(time.Since(transport.Base)) - w.now
+		ns := int64(w.clock()) - w.now
 		w.stats.Latency.add(ns, w.hits)
 		w.stats.Hits += w.hits
 		w.hits = 0

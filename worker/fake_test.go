@@ -1,0 +1,279 @@
+package worker
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"log/slog"
+	"net/netip"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"secure-dns-proxy/ring"
+	"secure-dns-proxy/ring/sys"
+	"secure-dns-proxy/transport"
+	"secure-dns-proxy/transport/health"
+	"secure-dns-proxy/worker/stream"
+)
+
+// fakeEngine is an Engine without a kernel: a test queues events and looks at what the worker sent. It serves what no real socket can
+// show on demand: forged answers, exact times, and allocation counts of one turn.
+type fakeEngine struct {
+	waker  *ring.Waker
+	events []ring.Event
+	sent   []sentDatagram
+	keep   bool // record what is sent
+	slot   [ring.DatagramBytesMax]byte
+	next   ring.Handle
+	fds    map[ring.Handle]int
+	waits  []time.Duration
+	count  ring.Counters
+}
+
+// sentDatagram is one Commit.
+type sentDatagram struct {
+	handle ring.Handle
+	data   []byte
+	to     netip.AddrPort // zero on a connected socket
+}
+
+func newFakeEngine(t *testing.T) *fakeEngine {
+	waker, err := ring.NewWaker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &fakeEngine{waker: waker, keep: true, fds: map[ring.Handle]int{}}
+}
+
+func (f *fakeEngine) add(fd int) ring.Handle {
+	f.next++
+	f.fds[f.next] = fd
+	return f.next
+}
+
+func (f *fakeEngine) AddDatagram(fd int, _ uint32, _ bool) (ring.Handle, error) { return f.add(fd), nil }
+func (f *fakeEngine) AddListener(fd int, _ uint32) (ring.Handle, error)         { return f.add(fd), nil }
+func (f *fakeEngine) SetTag(ring.Handle, uint32)                                {}
+func (f *fakeEngine) Recv(ring.Handle)                                          {}
+func (f *fakeEngine) Send(ring.Handle, []byte)                                  {}
+func (f *fakeEngine) Reserve() []byte                                           { return f.slot[:] }
+func (f *fakeEngine) Waker() *ring.Waker                                        { return f.waker }
+func (f *fakeEngine) Counters() *ring.Counters                                  { return &f.count }
+func (f *fakeEngine) Name() string                                              { return "fake" }
+
+func (f *fakeEngine) Close(h ring.Handle) {
+	if fd, ok := f.fds[h]; ok {
+		sys.CloseFD(fd)
+		delete(f.fds, h)
+	}
+}
+
+func (f *fakeEngine) Commit(h ring.Handle, n int, to *ring.Path) {
+	if !f.keep {
+		return
+	}
+	d := sentDatagram{handle: h, data: append([]byte(nil), f.slot[:n]...)}
+	if to != nil {
+		d.to = to.Addr()
+	}
+	f.sent = append(f.sent, d)
+}
+
+func (f *fakeEngine) Turn(wait time.Duration) []ring.Event {
+	events := f.events
+	f.events = nil
+	return events
+}
+
+func (f *fakeEngine) Shutdown() error {
+	for h := range f.fds {
+		f.Close(h)
+	}
+	return f.waker.Close()
+}
+
+// bench is a worker on a fake engine in virtual time.
+type bench struct {
+	t      *testing.T
+	w      *worker
+	eng    *fakeEngine
+	now    time.Duration
+	health []*health.State
+}
+
+// benchConfig is a small worker.
+func benchConfig() Config {
+	return Config{
+		Workers: 1, Slots: 64, Waiters: 256, UDPSizeMax: 1232, TCP: stream.Defaults(), Log: slog.New(slog.DiscardHandler),
+	}
+}
+
+// benchSnapshot has so many Do53 upstreams. Nothing listens at their ports: answers are events that the test makes.
+func benchSnapshot(b *bench, upstreams int) *Snapshot {
+	s := &Snapshot{
+		CacheBytes: 4 << 20, TTLMax: 86400, NegativeTTLMax: 3600,
+		QueryTimeout: 3 * time.Second, AttemptTimeout: time.Second,
+	}
+	for i := range upstreams {
+		state := health.New(func() int64 { return int64(b.now) })
+		b.health = append(b.health, state)
+		s.Upstreams = append(s.Upstreams, &transport.Endpoint{
+			Name: "udp://127.0.0.1:" + string(rune('1'+i)), Scheme: transport.UDP, Host: "127.0.0.1", Conns: 1,
+			Addresses:   transport.NewAddresses(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(1+i))),
+			DialTimeout: time.Second, IdleTimeout: time.Second, DeadAfter: time.Second, Health: state,
+		})
+	}
+	return s
+}
+
+// newBench returns a worker that has begun. edit may change the configuration and the snapshot.
+func newBench(t *testing.T, upstreams int, edit func(*Config, *Snapshot)) *bench {
+	t.Helper()
+	b := &bench{t: t, eng: newFakeEngine(t), now: time.Hour}
+	cfg, snap := benchConfig(), benchSnapshot(b, upstreams)
+	if edit != nil {
+		edit(&cfg, snap)
+	}
+	c := &command{snapshot: snap, cacheBytes: snap.CacheBytes}
+	for i, e := range snap.Upstreams {
+		over := *e
+		over.Scheme, over.Health = transport.TCP, nil
+		lane, err := transport.NewLane(&over, func() {}, transport.LaneLimits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { lane.Close(t.Context()) })
+		c.upstreams = append(c.upstreams, &upstream{endpoint: e, health: b.health[i], lane: lane, index: noUpstream})
+	}
+	b.w = &worker{cfg: &cfg, seed: maphash.MakeSeed(), eng: b.eng, clock: func() time.Duration { return b.now }}
+	if err := b.w.begin(c, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.w.release(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// clientSocket stands for the socket of a listener.
+const clientSocket = ring.Handle(1 << 19)
+
+// client returns the path of a UDP client by number.
+func client(n int) *ring.Path {
+	p := new(ring.Path)
+	p.SetAddr(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, byte(n >> 8), byte(n)}), 1000))
+	return p
+}
+
+// turn lets the worker see some events and returns what it sent.
+func (b *bench) turn(events ...ring.Event) []sentDatagram {
+	b.t.Helper()
+	b.eng.events, b.eng.sent = events, nil
+	b.w.turn()
+	return b.eng.sent
+}
+
+// from makes the event of a query from client n.
+func from(n int, msg []byte) ring.Event {
+	return ring.Event{Kind: ring.Datagram, Handle: clientSocket, Data: msg, Path: client(n)}
+}
+
+// ask sends a query from client n and returns what the worker sent.
+func (b *bench) ask(n int, m *dns.Msg) []sentDatagram {
+	b.t.Helper()
+	return b.turn(from(n, pack(b.t, m)))
+}
+
+// answer makes the event of a datagram that comes back to the port that d left from.
+func (b *bench) answer(d sentDatagram, msg []byte) ring.Event {
+	b.t.Helper()
+	for i := range b.w.sockets {
+		if s := &b.w.sockets[i]; s.upstream != nil && s.handle == d.handle {
+			return ring.Event{Kind: ring.Datagram, Handle: d.handle, Tag: upstreamTag | uint32(i), Data: msg}
+		}
+	}
+	b.t.Fatalf("no upstream socket with handle %d", d.handle)
+	return ring.Event{}
+}
+
+// refused makes the event of an ICMP error on the port that d left from.
+func (b *bench) refused(d sentDatagram) ring.Event {
+	ev := b.answer(d, nil)
+	ev.Kind, ev.Errno = ring.DatagramError, syscall.ECONNREFUSED
+	return ev
+}
+
+// upstreamOf returns the number of the upstream that d went to.
+func (b *bench) upstreamOf(d sentDatagram) int {
+	ev := b.answer(d, nil)
+	u := b.w.sockets[ev.Tag&^upstreamTag].upstream
+	for i, other := range b.w.active.list {
+		if other == u {
+			return i
+		}
+	}
+	return -1
+}
+
+// query is a question with RD, without EDNS.
+func query(id uint16, name string, qtype uint16) *dns.Msg {
+	m := new(dns.Msg)
+	m.SetQuestion(name, qtype)
+	m.Id = id
+	return m
+}
+
+// reply answers a query as it was sent to an upstream; records are in presentation format.
+func reply(t *testing.T, sent []byte, edit func(*dns.Msg), records ...string) []byte {
+	t.Helper()
+	m := new(dns.Msg)
+	m.SetReply(unpack(t, sent))
+	m.RecursionAvailable = true
+	m.Compress = true
+	for _, text := range records {
+		rr, err := dns.NewRR(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Answer = append(m.Answer, rr)
+	}
+	m.SetEdns0(1232, false)
+	if edit != nil {
+		edit(m)
+	}
+	return pack(t, m)
+}
+
+func pack(t *testing.T, m *dns.Msg) []byte {
+	t.Helper()
+	b, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func unpack(t *testing.T, b []byte) *dns.Msg {
+	t.Helper()
+	m := new(dns.Msg)
+	if err := m.Unpack(b); err != nil {
+		t.Fatalf("unpack %x: %v", b, err)
+	}
+	return m
+}
+
+// one returns the only element.
+func one(t *testing.T, sent []sentDatagram) sentDatagram {
+	t.Helper()
+	if len(sent) != 1 {
+		t.Fatalf("%d datagrams sent, want 1", len(sent))
+	}
+	return sent[0]
+}
+
+// idOf returns the id of a message.
+func idOf(msg []byte) uint16 { return binary.BigEndian.Uint16(msg) }
