@@ -81,7 +81,7 @@ func (s *Snapshot) validate(workers int) error {
 			errs = append(errs, fmt.Errorf("upstream %d (%s): no health state", i, e.Name))
 		}
 	}
-	if per := s.CacheBytes / int64(workers); s.CacheBytes != 0 && per < cache.BytesMin {
+	if per := s.CacheBytes / int64(max(workers, 1)); s.CacheBytes != 0 && per < cache.BytesMin {
 		errs = append(errs, fmt.Errorf("cache of %d bytes for %d workers: want at least %d each", s.CacheBytes, workers, int64(cache.BytesMin)))
 	}
 	if s.TTLMin > s.TTLMax {

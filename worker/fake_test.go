@@ -53,15 +53,17 @@ func (f *fakeEngine) add(fd int) ring.Handle {
 	return f.next
 }
 
-func (f *fakeEngine) AddDatagram(fd int, _ uint32, _ bool) (ring.Handle, error) { return f.add(fd), nil }
-func (f *fakeEngine) AddListener(fd int, _ uint32) (ring.Handle, error)         { return f.add(fd), nil }
-func (f *fakeEngine) SetTag(ring.Handle, uint32)                                {}
-func (f *fakeEngine) Recv(ring.Handle)                                          {}
-func (f *fakeEngine) Send(ring.Handle, []byte)                                  {}
-func (f *fakeEngine) Reserve() []byte                                           { return f.slot[:] }
-func (f *fakeEngine) Waker() *ring.Waker                                        { return f.waker }
-func (f *fakeEngine) Counters() *ring.Counters                                  { return &f.count }
-func (f *fakeEngine) Name() string                                              { return "fake" }
+func (f *fakeEngine) AddDatagram(fd int, _ uint32, _ bool) (ring.Handle, error) {
+	return f.add(fd), nil
+}
+func (f *fakeEngine) AddListener(fd int, _ uint32) (ring.Handle, error) { return f.add(fd), nil }
+func (f *fakeEngine) SetTag(ring.Handle, uint32)                        {}
+func (f *fakeEngine) Recv(ring.Handle)                                  {}
+func (f *fakeEngine) Send(ring.Handle, []byte)                          {}
+func (f *fakeEngine) Reserve() []byte                                   { return f.slot[:] }
+func (f *fakeEngine) Waker() *ring.Waker                                { return f.waker }
+func (f *fakeEngine) Counters() *ring.Counters                          { return &f.count }
+func (f *fakeEngine) Name() string                                      { return "fake" }
 
 func (f *fakeEngine) Close(h ring.Handle) {
 	if fd, ok := f.fds[h]; ok {
