@@ -33,25 +33,29 @@ func TestFollow(t *testing.T) {
 			"refresh before expiry",
 			[]step{{"192.0.2.1", 100 * time.Second}, {"192.0.2.2", time.Minute}, {"192.0.2.2", time.Minute}},
 			[]time.Duration{0, 70 * time.Second, 100 * time.Second},
-			[]string{"192.0.2.1", "192.0.2.2"}, nil,
+			[]string{"192.0.2.1", "192.0.2.2"},
+			nil,
 		},
 		{
 			"short TTL",
 			[]step{{"192.0.2.1", time.Second}, {"192.0.2.1", 0}, {"192.0.2.1", 0}},
 			[]time.Duration{0, 20 * time.Second, 40 * time.Second},
-			[]string{"192.0.2.1"}, nil,
+			[]string{"192.0.2.1"},
+			nil,
 		},
 		{
 			"failures keep what is known",
 			[]step{{"192.0.2.1", time.Minute}, {}, {}, {}, {}, {}, {"192.0.2.1", time.Minute}},
 			[]time.Duration{0, 30 * time.Second, 31 * time.Second, 33 * time.Second, 37 * time.Second, 41 * time.Second, 45 * time.Second},
-			[]string{"192.0.2.1"}, []string{"cannot be resolved", "can be resolved again"},
+			[]string{"192.0.2.1"},
+			[]string{"cannot be resolved", "can be resolved again"},
 		},
 		{
 			"unknown at first",
 			[]step{{}, {"192.0.2.1 2001:db8::1", time.Minute}},
 			[]time.Duration{0, time.Second},
-			[]string{"192.0.2.1 2001:db8::1"}, []string{"cannot be resolved", "can be resolved again"},
+			[]string{"192.0.2.1 2001:db8::1"},
+			[]string{"cannot be resolved", "can be resolved again"},
 		},
 	}
 	for _, tt := range tests {

@@ -1,0 +1,24 @@
+// Package telemetry shows operators what the proxy does: structured logs, a page of metrics, a line of live figures.
+//
+// Metrics are in the Prometheus text format; the page's own HELP lines document each family. Times are seconds, sizes bytes.
+// Counters end in _total. The families, with their labels:
+//
+//	sdp_queries_total{transport}               sdp_cache_hits_total, sdp_cache_misses_total, sdp_coalesced_total
+//	sdp_answers_total{rcode}                   sdp_drops_total{reason}, sdp_shed_total, sdp_refused_total
+//	sdp_malformed_total{fault}                 sdp_truncated_total, sdp_failed_total
+//	sdp_retries_total                          sdp_query_duration_seconds (histogram)
+//	sdp_in_flight, sdp_waiters                 sdp_tcp_connections, sdp_tcp_connection_events_total{event}
+//	sdp_cache_entries, sdp_cache_bytes         sdp_cache_{inserts,evictions,expired,refused}_total
+//	sdp_engine_info{engine,fallback_reason}    sdp_engine_{turns,enters,datagrams_received,datagrams_sent,rearms,buffers_exhausted}_total
+//	sdp_reloads_total{result}                  sdp_build_info{version,revision,go}
+//
+// and for each upstream, label upstream = its URL as configured:
+//
+//	sdp_upstream_up                            sdp_upstream_exchanges_total, sdp_upstream_answers_total
+//	sdp_upstream_errors_total{fault}           sdp_upstream_rejected_total, sdp_upstream_truncated_total
+//	sdp_upstream_duration_seconds (histogram)  sdp_upstream_in_flight, sdp_upstream_connections
+//	sdp_upstream_{dials,dial_errors,tls_resumed,dead_connections,sent_bytes,received_bytes}_total
+//
+// followed by the go_* and process_* families of github.com/VictoriaMetrics/metrics. Every counter is there from the start with
+// value 0, labels included, so that a rate can be taken from the first event on.
+package telemetry

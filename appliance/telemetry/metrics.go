@@ -1,0 +1,224 @@
+package telemetry
+
+import (
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"secure-dns-proxy/transport"
+	"secure-dns-proxy/transport/health"
+	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker"
+)
+
+// Source is where the figures come from: *worker.Group.
+type Source interface {
+	Stats() worker.Stats
+	Upstreams() []worker.UpstreamReport
+	Engine() (name, reason string)
+}
+
+// Build says which program this is.
+type Build struct{ Version, Revision, Go string }
+
+// Reloads counts what became of SIGHUPs.
+type Reloads struct{ Applied, Refused atomic.Uint64 }
+
+// Buckets of the histograms: bounds of the worker's that lie a factor of 2 apart for upstreams, two in between for queries.
+const (
+	queryBucketStep    = 4
+	upstreamBucketStep = 8
+)
+
+// NewMetrics returns the page's set; its WritePrometheus gives one scrape.
+func NewMetrics(source Source, build Build, reloads *Reloads) *metrics.Set {
+	set := metrics.NewSet()
+	set.RegisterMetricsWriter(func(w io.Writer) {
+		p := new(page)
+		p.identity(source, build, reloads)
+		stats := source.Stats()
+		p.queries(&stats)
+		p.tcp(&stats)
+		p.cache(&stats)
+		p.engine(&stats)
+		p.upstreams(source.Upstreams())
+		p.writeTo(w)
+	})
+	set.RegisterMetricsWriter(metrics.WriteProcessMetrics)
+	return set
+}
+
+func (p *page) identity(source Source, build Build, reloads *Reloads) {
+	p.begin("sdp_build_info", "gauge", "Always 1; the labels name the program.")
+	p.gauge(1, "version", build.Version, "revision", build.Revision, "go", build.Go)
+	engine, reason := source.Engine()
+	p.begin("sdp_engine_info", "gauge", "Always 1; the engine in use (uring or mmsg), and why not io_uring where it was wanted.")
+	p.gauge(1, "engine", engine, "fallback_reason", reason)
+	p.begin("sdp_reloads_total", "counter", "Reloads by result; a refused one changed nothing.")
+	p.counter(reloads.Applied.Load(), "result", "applied")
+	p.counter(reloads.Refused.Load(), "result", "refused")
+}
+
+func (p *page) queries(s *worker.Stats) {
+	p.begin("sdp_queries_total", "counter", "Queries of clients with a usable header, answered or not.")
+	p.counter(s.QueriesUDP, "transport", "udp")
+	p.counter(s.QueriesTCP, "transport", "tcp")
+	p.count("sdp_cache_hits_total", "Queries answered from the cache.", s.Hits)
+	p.count("sdp_cache_misses_total", "Queries that opened an exchange with an upstream.", s.Misses)
+	p.count("sdp_coalesced_total", "Queries that joined an exchange for the same question.", s.Coalesced)
+	p.begin("sdp_answers_total", "counter", "Answers to clients by RCODE.")
+	for rcode, n := range s.Answers {
+		p.counter(n, "rcode", rcodeName(rcode))
+	}
+	p.begin("sdp_drops_total", "counter", "Messages without an answer by reason.")
+	for i, n := range s.Drops {
+		p.counter(n, "reason", worker.Drop(i).String())
+	}
+	p.count("sdp_shed_total", "Queries answered SERVFAIL at once because a table was full.", s.Shed)
+	p.count("sdp_refused_total", "Queries of a class other than IN, answered REFUSED.", s.RefusedClass)
+	p.begin("sdp_malformed_total", "counter", "Queries answered FORMERR, NOTIMP, BADVERS or NOTAUTH by the proxy itself, by fault.")
+	for f := range wire.FaultsMax {
+		switch f {
+		case wire.FaultNone, wire.FaultShort, wire.FaultResponse: // no fault; sdp_drops_total
+		case wire.FaultQuery, wire.FaultQuestion: // faults of responses
+		default:
+			p.counter(s.Malformed[f], "fault", f.String())
+		}
+	}
+	p.count("sdp_truncated_total", "Answers sent with TC because they did not fit the client's size.", s.Truncated)
+	p.count("sdp_failed_total", "Queries answered SERVFAIL because no upstream answered in time.", s.Failed)
+	p.count("sdp_retries_total", "Exchanges repeated with the same or another upstream.", s.Retries)
+	p.begin("sdp_query_duration_seconds", "histogram", "From taking a query to queueing its answer.")
+	p.histogram(&s.Latency, queryBucketStep)
+	p.level("sdp_in_flight", "Questions waiting for an upstream.", s.InFlight)
+	p.level("sdp_waiters", "Clients waiting for them.", s.Waiters)
+}
+
+func (p *page) tcp(s *worker.Stats) {
+	p.level("sdp_tcp_connections", "TCP connections of clients.", s.Connections)
+	p.begin("sdp_tcp_connection_events_total", "counter", "TCP connections of clients accepted, refused, and closed by the proxy, by event.")
+	for i, n := range s.Streams {
+		p.counter(n, "event", worker.Stream(i).String())
+	}
+}
+
+func (p *page) cache(s *worker.Stats) {
+	p.level("sdp_cache_entries", "Answers in the cache.", s.CacheEntries)
+	p.level("sdp_cache_bytes", "Memory of the cache in use.", s.CacheBytes)
+	p.count("sdp_cache_inserts_total", "Answers stored.", s.CacheInserts)
+	p.count("sdp_cache_evictions_total", "Answers that had to make room before they expired.", s.CacheEvictions)
+	p.count("sdp_cache_expired_total", "Expired answers removed.", s.CacheExpired)
+	p.count("sdp_cache_refused_total", "Answers not stored because they are too large.", s.CacheRefused)
+}
+
+func (p *page) engine(s *worker.Stats) {
+	p.count("sdp_engine_turns_total", "Laps of the workers' loops.", s.Turns)
+	p.count("sdp_engine_enters_total", "System calls that submitted work or waited for it.", s.Enters)
+	p.count("sdp_engine_datagrams_received_total", "Datagrams received, from clients and upstreams.", s.DatagramsIn)
+	p.count("sdp_engine_datagrams_sent_total", "Datagrams sent, to clients and upstreams.", s.DatagramsSent)
+	p.count("sdp_engine_rearms_total", "Receives that had to be started again.", s.Rearms)
+	p.count("sdp_engine_buffers_exhausted_total", "Receives that found no free buffer; the datagrams wait in the socket.", s.BuffersExhausted)
+}
+
+// upstreams writes all series of a family together, as the format asks for.
+func (p *page) upstreams(reports []worker.UpstreamReport) {
+	for _, f := range upstreamFamilies {
+		p.begin("sdp_upstream_"+f.name, f.kind, f.help)
+		for i := range reports {
+			f.write(p, &reports[i])
+		}
+	}
+}
+
+// upstreamFamilies without the sdp_upstream_ in front of their names.
+var upstreamFamilies = []struct {
+	name, kind, help string
+	write            func(p *page, r *worker.UpstreamReport)
+}{
+	{"up", "gauge", "0 while the upstream is taken for down, else 1.", func(p *page, r *worker.UpstreamReport) {
+		if r.Endpoint == nil {
+			return // removed by a reload: neither up nor down
+		}
+		up := uint64(1)
+		if state, ok := r.Endpoint.Health.(*health.State); ok && state.Status() == health.Down {
+			up = 0
+		}
+		p.gauge(up, "upstream", r.Name)
+	}},
+	{
+		"exchanges_total", "counter", "Queries sent to the upstream, retries included.",
+		func(p *page, r *worker.UpstreamReport) { p.counter(r.Stats.Exchanges, "upstream", r.Name) },
+	},
+	{
+		"answers_total", "counter", "Answers accepted.",
+		func(p *page, r *worker.UpstreamReport) { p.counter(r.Stats.Answers, "upstream", r.Name) },
+	},
+	{"errors_total", "counter", "Exchanges that failed, by fault.", func(p *page, r *worker.UpstreamReport) {
+		for f := transport.FaultNone + 1; f < transport.FaultCount; f++ {
+			p.counter(r.Stats.Faults[f], "upstream", r.Name, "fault", f.String())
+		}
+	}},
+	{
+		"rejected_total", "counter", "Datagrams with a wrong id, question or form, or too late.",
+		func(p *page, r *worker.UpstreamReport) { p.counter(r.Stats.Rejected, "upstream", r.Name) },
+	},
+	{
+		"truncated_total", "counter", "UDP answers with TC that were asked for again over TCP.",
+		func(p *page, r *worker.UpstreamReport) { p.counter(r.Stats.Truncated, "upstream", r.Name) },
+	},
+	{
+		"duration_seconds", "histogram", "Time of answered exchanges.",
+		func(p *page, r *worker.UpstreamReport) {
+			p.histogram(&r.Stats.Latency, upstreamBucketStep, "upstream", r.Name)
+		},
+	},
+	{
+		"in_flight", "gauge", "Queries waiting for an answer.",
+		func(p *page, r *worker.UpstreamReport) { p.gauge(r.Stats.InFlight, "upstream", r.Name) },
+	},
+	{
+		"connections", "gauge", "Open connections.",
+		func(p *page, r *worker.UpstreamReport) { p.gauge(r.Connections, "upstream", r.Name) },
+	},
+	{
+		"dials_total", "counter", "Attempts to connect, one per address tried.",
+		func(p *page, r *worker.UpstreamReport) { p.counter(r.Dials, "upstream", r.Name) },
+	},
+	{
+		"dial_errors_total", "counter", "Attempts to connect that failed.",
+		func(p *page, r *worker.UpstreamReport) { p.counter(r.DialErrors, "upstream", r.Name) },
+	},
+	{
+		"tls_resumed_total", "counter", "Connections whose TLS session was resumed.",
+		func(p *page, r *worker.UpstreamReport) { p.counter(r.Resumed, "upstream", r.Name) },
+	},
+	{
+		"dead_connections_total", "counter", "Connections given up because nothing arrived while queries waited (timeouts.dead).",
+		func(p *page, r *worker.UpstreamReport) { p.counter(r.Dead, "upstream", r.Name) },
+	},
+	{
+		"sent_bytes_total", "counter", "Framed queries before TLS, bytes.",
+		func(p *page, r *worker.UpstreamReport) { p.counter(r.BytesSent, "upstream", r.Name) },
+	},
+	{
+		"received_bytes_total", "counter", "Framed answers after TLS, bytes.",
+		func(p *page, r *worker.UpstreamReport) { p.counter(r.BytesReceived, "upstream", r.Name) },
+	},
+}
+
+// rcodeNames of RFC 1035, 2136 and 8490; the header has room for 16.
+var rcodeNames = [...]string{
+	"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH", "NOTZONE", "DSOTYPENI",
+}
+
+func rcodeName(rcode int) string {
+	switch {
+	case rcode < len(rcodeNames):
+		return rcodeNames[rcode]
+	case rcode == worker.RCodeOther:
+		return "OTHER"
+	}
+	return fmt.Sprintf("RCODE%d", rcode)
+}

@@ -1,0 +1,303 @@
+package telemetry
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/netip"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"secure-dns-proxy/transport"
+	"secure-dns-proxy/transport/health"
+	"secure-dns-proxy/worker"
+)
+
+// figures is a Source that says what it was told.
+type figures struct {
+	stats          worker.Stats
+	upstreams      []worker.UpstreamReport
+	engine, reason string
+}
+
+func (f *figures) Stats() worker.Stats                { return f.stats }
+func (f *figures) Upstreams() []worker.UpstreamReport { return f.upstreams }
+func (f *figures) Engine() (engine, reason string)    { return f.engine, f.reason }
+func scrape(t *testing.T, f *figures) map[string]string {
+	t.Helper()
+	var out bytes.Buffer
+	NewMetrics(f, Build{Version: "v1", Revision: "abc", Go: "go1"}, new(Reloads)).WritePrometheus(&out)
+	all := map[string]string{}
+	for line := range strings.Lines(out.String()) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "#") {
+			continue
+		}
+		at := strings.LastIndexByte(line, ' ')
+		if _, err := strconv.ParseFloat(line[at+1:], 64); err != nil {
+			t.Errorf("line %q: %v", line, err)
+		}
+		if _, twice := all[line[:at]]; twice {
+			t.Errorf("series %s is there twice", line[:at])
+		}
+		all[line[:at]] = line[at+1:]
+	}
+	return all
+}
+
+func sample() *figures {
+	f := &figures{engine: "mmsg", reason: `sysctl says "no"`}
+	s := &f.stats
+	s.QueriesUDP, s.QueriesTCP, s.Hits, s.Misses, s.Coalesced = 90, 10, 70, 20, 10
+	s.Answers[0], s.Answers[3], s.Answers[worker.RCodeOther] = 95, 4, 1
+	s.Drops[worker.DropShort] = 7
+	s.Streams[worker.StreamIdle] = 3
+	s.Latency.Count[0], s.Latency.Count[worker.LatencyBuckets-1] = 5, 2
+	s.Latency.SumNS = 1_500_000_000
+	s.CacheBytes, s.InFlight = 4096, 6
+	state := health.New(func() int64 { return 0 })
+	state.Down(errors.New("refused"))
+	r := worker.UpstreamReport{
+		Name: "tls://192.0.2.1", Endpoint: &transport.Endpoint{Name: "tls://192.0.2.1", Health: state},
+		Connections: 2, Dials: 8, DialErrors: 5, BytesSent: 1000,
+	}
+	r.Stats.Exchanges, r.Stats.Answers, r.Stats.Faults[transport.FaultTLS] = 25, 20, 5
+	r.Stats.Latency.Count[100] = 20
+	f.upstreams = []worker.UpstreamReport{r, {Name: "udp://192.0.2.2"}}
+	return f
+}
+
+func TestPage(t *testing.T) {
+	got := scrape(t, sample())
+	for series, want := range map[string]string{
+		`sdp_build_info{version="v1",revision="abc",go="go1"}`:                       "1",
+		`sdp_engine_info{engine="mmsg",fallback_reason="sysctl says \"no\""}`:        "1",
+		`sdp_reloads_total{result="refused"}`:                                        "0",
+		`sdp_queries_total{transport="udp"}`:                                         "90",
+		`sdp_queries_total{transport="tcp"}`:                                         "10",
+		`sdp_cache_hits_total`:                                                       "70",
+		`sdp_cache_misses_total`:                                                     "20",
+		`sdp_coalesced_total`:                                                        "10",
+		`sdp_answers_total{rcode="NOERROR"}`:                                         "95",
+		`sdp_answers_total{rcode="NXDOMAIN"}`:                                        "4",
+		`sdp_answers_total{rcode="RCODE15"}`:                                         "0",
+		`sdp_answers_total{rcode="OTHER"}`:                                           "1",
+		`sdp_drops_total{reason="short"}`:                                            "7",
+		`sdp_drops_total{reason="response"}`:                                         "0",
+		`sdp_tcp_connection_events_total{event="idle"}`:                              "3",
+		`sdp_cache_bytes`:                                                            "4096",
+		`sdp_in_flight`:                                                              "6",
+		`sdp_query_duration_seconds_bucket{le="4.096e-06"}`:                          "5",
+		`sdp_query_duration_seconds_bucket{le="+Inf"}`:                               "7",
+		`sdp_query_duration_seconds_sum`:                                             "1.5",
+		`sdp_query_duration_seconds_count`:                                           "7",
+		`sdp_upstream_up{upstream="tls://192.0.2.1"}`:                                "0",
+		`sdp_upstream_exchanges_total{upstream="tls://192.0.2.1"}`:                   "25",
+		`sdp_upstream_exchanges_total{upstream="udp://192.0.2.2"}`:                   "0",
+		`sdp_upstream_errors_total{upstream="tls://192.0.2.1",fault="tls"}`:          "5",
+		`sdp_upstream_errors_total{upstream="udp://192.0.2.2",fault="timeout"}`:      "0",
+		`sdp_upstream_duration_seconds_count{upstream="tls://192.0.2.1"}`:            "20",
+		`sdp_upstream_duration_seconds_bucket{upstream="tls://192.0.2.1",le="+Inf"}`: "20",
+		`sdp_upstream_connections{upstream="tls://192.0.2.1"}`:                       "2",
+		`sdp_upstream_dial_errors_total{upstream="tls://192.0.2.1"}`:                 "5",
+		`sdp_upstream_sent_bytes_total{upstream="tls://192.0.2.1"}`:                  "1000",
+	} {
+		if got[series] != want {
+			t.Errorf("%s: got %q, want %q", series, got[series], want)
+		}
+	}
+	for _, series := range []string{`sdp_upstream_up{upstream="udp://192.0.2.2"}`} {
+		if value, there := got[series]; there {
+			t.Errorf("%s is %s, want none: that upstream is gone", series, value)
+		}
+	}
+	for _, family := range []string{"go_goroutines", "process_resident_memory_bytes"} {
+		if got[family] == "" {
+			t.Errorf("no %s", family)
+		}
+	}
+}
+
+// TestBucketsGrow: a histogram's buckets are cumulative, in order, and each family has as many as it should.
+func TestBucketsGrow(t *testing.T) {
+	f := &figures{}
+	for i := range f.stats.Latency.Count {
+		f.stats.Latency.Count[i] = 1
+	}
+	var out bytes.Buffer
+	p := new(page)
+	p.begin("h", "histogram", "")
+	p.histogram(&f.stats.Latency, queryBucketStep)
+	p.writeTo(&out)
+	buckets, lastBound, lastCount := 0, 0.0, 0.0
+	for line := range strings.Lines(out.String()) {
+		m := regexp.MustCompile(`^h_bucket\{le="([^"]+)"\} (\d+)`).FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		buckets++
+		bound, err := strconv.ParseFloat(m[1], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		count, err := strconv.ParseFloat(m[2], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bound <= lastBound || count <= lastCount {
+			t.Errorf("bucket %g with %g after %g with %g", bound, count, lastBound, lastCount)
+		}
+		lastBound, lastCount = bound, count
+	}
+	if want := worker.LatencyBuckets / queryBucketStep; buckets != want || lastCount != worker.LatencyBuckets {
+		t.Errorf("got %d buckets up to %g, want %d up to %d", buckets, lastCount, want, worker.LatencyBuckets)
+	}
+}
+
+// TestFamiliesAreDocumented: the package doc lists every family of ours, and every family has its HELP and TYPE once, before its series.
+func TestFamiliesAreDocumented(t *testing.T) {
+	var out bytes.Buffer
+	NewMetrics(sample(), Build{}, new(Reloads)).WritePrometheus(&out)
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]bool{}
+	for _, m := range regexp.MustCompile(`sdp_[a-z_]+(\{[a-z_,]+\})?[a-z_]*`).FindAllString(string(doc), -1) {
+		base, rest, braces := strings.Cut(m, "{")
+		list, tail, _ := strings.Cut(rest, "}")
+		documented[base] = true
+		if braces && tail != "" { // sdp_cache_{inserts,evictions}_total
+			for _, word := range strings.Split(list, ",") {
+				documented[base+word+tail] = true
+			}
+		}
+	}
+	families, typed := map[string]bool{}, map[string]int{}
+	for line := range strings.Lines(out.String()) {
+		if name, ok := strings.CutPrefix(line, "# TYPE "); ok {
+			typed[strings.Fields(name)[0]]++
+			continue
+		}
+		name := regexp.MustCompile(`^sdp_[a-z_]+`).FindString(line)
+		for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+			if base, cut := strings.CutSuffix(name, suffix); cut && typed[base] > 0 {
+				name = base
+			}
+		}
+		if name != "" {
+			families[name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(families)) {
+		if typed[name] != 1 {
+			t.Errorf("%s has %d TYPE lines before its series, want 1", name, typed[name])
+		}
+		if !documented[name] {
+			t.Errorf("%s is not in the package doc", name)
+		}
+	}
+}
+
+func TestServer(t *testing.T) {
+	s, err := Listen(netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Serve(NewMetrics(sample(), Build{}, new(Reloads)), slog.New(slog.DiscardHandler))
+	for path, want := range map[string]int{"/metrics": http.StatusOK, "/": http.StatusOK, "/other": http.StatusNotFound} {
+		reply, err := http.Get("http://" + s.Addr().String() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(reply.Body)
+		reply.Body.Close()
+		if err != nil || reply.StatusCode != want {
+			t.Errorf("%s: got %d, %v, want %d", path, reply.StatusCode, err, want)
+		}
+		if want == http.StatusOK && !bytes.Contains(body, []byte("\nsdp_cache_hits_total 70\n")) {
+			t.Errorf("%s: the figures are missing", path)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := http.Get("http://" + s.Addr().String() + "/metrics"); err == nil {
+		t.Error("still served after Close")
+	}
+}
+
+func TestLine(t *testing.T) {
+	begin := time.Unix(1000, 0)
+	after := func(d time.Duration, edit func(*Sample)) *Sample {
+		s := &Sample{At: begin.Add(d)}
+		edit(s)
+		return s
+	}
+	tests := []struct {
+		name        string
+		before, now *Sample
+		want        string
+	}{
+		{
+			"nothing", after(0, func(*Sample) {}), after(time.Second, func(*Sample) {}),
+			"queries 0       0/s  hits     -  p50       -  p99       -  upstream p50       -  p99       -",
+		},
+		{
+			"some", after(0, func(s *Sample) { s.Stats.QueriesUDP, s.Stats.Hits, s.Stats.Latency.Count[0] = 1000, 900, 1000 }),
+			after(2*time.Second, func(s *Sample) {
+				s.Stats.QueriesUDP, s.Stats.QueriesTCP, s.Stats.Hits = 1190, 10, 1050
+				s.Stats.Latency.Count[0], s.Stats.Latency.Count[7], s.Stats.Latency.Count[90] = 1000, 190, 10
+				s.Upstream.Count[90], s.Upstream.Count[160] = 45, 5
+			}),
+			"queries 1200     100/s  hits   75%  p50  8.19us  p99  11.5ms  upstream p50  11.5ms  p99   4.83s",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Line(tt.before, tt.now); got != tt.want {
+				t.Errorf("got  %q\nwant %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestQuantileText(t *testing.T) {
+	for bucket, want := range map[int]string{0: " 1.02us", 7: " 8.19us", 40: "  147us", 64: " 1.18ms", 191: "  68.7s"} {
+		var h worker.Histogram
+		h.Count[bucket] = 1
+		if got := quantileText(&h, 0.5); got != want {
+			t.Errorf("bucket %d (%v): got %q, want %q", bucket, worker.LatencyBound(bucket), got, want)
+		}
+	}
+}
+
+func TestLog(t *testing.T) {
+	tests := []struct{ format, want string }{
+		{"text", "level=WARN msg=hello key=value\n"},
+		{"json", `"level":"WARN","msg":"hello","key":"value"}` + "\n"},
+	}
+	for _, tt := range tests {
+		var out bytes.Buffer
+		level := new(slog.LevelVar)
+		level.Set(slog.LevelWarn)
+		log := NewLog(&out, tt.format, level)
+		log.Info("too low")
+		log.Warn("hello", "key", "value")
+		if !strings.HasSuffix(out.String(), tt.want) || strings.Count(out.String(), "\n") != 1 {
+			t.Errorf("%s: got %q, want one line ending in %q", tt.format, out.String(), tt.want)
+		}
+		level.Set(slog.LevelInfo)
+		log.Info("now")
+		if !strings.Contains(out.String(), "now") {
+			t.Errorf("%s: a lower level has no effect", tt.format)
+		}
+	}
+}
