@@ -9,6 +9,7 @@ import (
 // workers do not knock together. The zero value allows an attempt at once. Not for concurrent use.
 type Backoff struct {
 	failures int
+	unproven int           // connections in a row that ended without having shown anything
 	until    time.Duration // since Base: no attempt before
 }
 
@@ -22,8 +23,19 @@ func (b *Backoff) Fail(now time.Duration) {
 	b.until = now + pause*3/4 + rand.N(pause/2)
 }
 
-// Reset notes a success.
-func (b *Backoff) Reset() { *b = Backoff{} }
+// Ended notes the end of a connection at now. A proven one, which answered or lived for a while, shows that dialing is worth it and
+// ends the back-off; that it could be dialed does not, or a server that hangs up at once would be dialed without pause. The first
+// unproven one in a row is forgiven, because its queries were promised a second attempt.
+func (b *Backoff) Ended(proven bool, now time.Duration) {
+	if proven {
+		*b = Backoff{}
+		return
+	}
+	b.unproven++
+	if b.unproven > 1 {
+		b.Fail(now)
+	}
+}
 
 // Failing reports whether the last attempt failed: queries are not kept waiting for the next one.
 func (b *Backoff) Failing() bool { return b.failures > 0 }

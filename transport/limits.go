@@ -34,6 +34,9 @@ const (
 	backoffFirst = 50 * time.Millisecond
 	backoffMax   = time.Second
 
+	// ProvenAfter is how long a connection must live, if it answered nothing, for its end not to count as a failure.
+	ProvenAfter = time.Second
+
 	// dialShareMin is the least time one address of several gets before the next is tried.
 	dialShareMin = 250 * time.Millisecond
 )

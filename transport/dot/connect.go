@@ -82,7 +82,7 @@ func (d *driver) bury(c *conn, lost error, now time.Duration) {
 		fault = transport.FaultProtocol
 	}
 	c.mu.Lock()
-	proven := c.answered || closedByPeer && now-c.opened >= provenAfter
+	proven := c.answered || closedByPeer && now-c.opened >= transport.ProvenAfter
 	outstanding := c.table.used()
 	c.table.drain(func(e *entry) {
 		if closedByPeer && !e.retried && now < e.deadline {
@@ -95,23 +95,9 @@ func (d *driver) bury(c *conn, lost error, now time.Duration) {
 	})
 	c.mu.Unlock()
 	c.close()
-	d.judge(proven, now)
+	d.backoff.Ended(proven, now)
 	if !closedByPeer {
 		d.suspected = true
 		d.lane.Down(fmt.Errorf("%s at %s: connection lost with %d queries outstanding: %w", d.end.Name, c.address, outstanding, lost))
-	}
-}
-
-// judge keeps the back-off after the end of a connection. One that answered, or lived for a while, shows that dialing is worth it;
-// the first that did neither is forgiven, because its queries were promised a second attempt.
-func (d *driver) judge(proven bool, now time.Duration) {
-	if proven {
-		d.unproven = 0
-		d.backoff.Reset()
-		return
-	}
-	d.unproven++
-	if d.unproven > 1 {
-		d.backoff.Fail(now)
 	}
 }

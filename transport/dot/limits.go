@@ -33,9 +33,6 @@ const (
 	sweepMin = 5 * time.Millisecond
 	sweepMax = 100 * time.Millisecond
 
-	// provenAfter is how long a connection must live, if it answered nothing, for its end not to count as a failure.
-	provenAfter = time.Second
-
 	// hitsMax is how many frames are matched under one hold of the connection's lock.
 	hitsMax = 64
 )

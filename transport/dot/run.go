@@ -31,7 +31,6 @@ type driver struct {
 	dialed    chan dialed // of the dial under way
 	address   int         // index of the address that worked last
 	backoff   transport.Backoff
-	unproven  int  // connections in a row that ended without a good answer
 	wanted    bool // a query came while none could be taken: dial as soon as the back-off allows
 	suspected bool // the last connection ended badly: only an answer counts as Up, not a handshake
 }
