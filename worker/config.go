@@ -8,6 +8,7 @@ import (
 
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/balance"
+	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/worker/cache"
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/stream"
@@ -57,8 +58,8 @@ func (c *Config) inflightConfig() inflight.Config {
 
 // Snapshot is what a reload replaces as a whole. It is immutable once handed over.
 type Snapshot struct {
-	// Upstreams in the configured order, 1 to balance.UpstreamsMax. An endpoint that is the same pointer as in the snapshot before
-	// keeps its connections.
+	// Upstreams in the configured order, 1 to balance.UpstreamsMax, each with a *health.State as its Health. An endpoint that is the
+	// same pointer as in the snapshot before keeps its connections.
 	Upstreams []*transport.Endpoint
 	Policy    balance.Policy
 
@@ -77,8 +78,8 @@ func (s *Snapshot) validate(workers int) error {
 		errs = append(errs, fmt.Errorf("%d upstreams: want 1 to %d", n, balance.UpstreamsMax))
 	}
 	for i, e := range s.Upstreams {
-		if e.Health == nil {
-			errs = append(errs, fmt.Errorf("upstream %d (%s): no health state", i, e.Name))
+		if _, ok := e.Health.(*health.State); !ok {
+			errs = append(errs, fmt.Errorf("upstream %d (%s): its Health is no *health.State", i, e.Name))
 		}
 	}
 	if per := s.CacheBytes / int64(max(workers, 1)); s.CacheBytes != 0 && per < cache.BytesMin {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"math/bits"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -147,7 +148,7 @@ func (g *Group) recruit(e *transport.Endpoint) (*member, error) {
 		connected = &over
 	}
 	for i := range g.cfg.Workers {
-		lane, err := transport.NewLane(connected, g.wake(i), transport.LaneLimits{})
+		lane, err := transport.NewLane(connected, g.wake(i), laneLimits(g.cfg.Slots))
 		if err != nil {
 			return nil, errors.Join(err, closeMembers([]*member{m}))
 		}
@@ -156,6 +157,20 @@ func (g *Group) recruit(e *transport.Endpoint) (*member, error) {
 	}
 	return m, nil
 }
+
+// laneLimits sizes a lane so that all slots of a worker may wait for one upstream: a record of 32 bytes each in the queue of answers is
+// kept for failures, beside the default's room for answers.
+func laneLimits(slots int) transport.LaneLimits {
+	extra := max(slots-transport.OutstandingDefault, 0) * 32
+	return transport.LaneLimits{
+		Outstanding:      max(slots, transport.OutstandingDefault),
+		QueryQueueBytes:  transport.QueryQueueDefault,
+		AnswerQueueBytes: powerOfTwo(transport.AnswerQueueDefault + extra),
+	}
+}
+
+// powerOfTwo returns the smallest power of two that is at least n.
+func powerOfTwo(n int) int { return 1 << bits.Len(uint(n-1)) }
 
 // wake returns the function by which lanes wake worker i.
 func (g *Group) wake(i int) func() {
