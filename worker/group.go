@@ -152,7 +152,9 @@ func (g *Group) recruit(e *transport.Endpoint) (*member, error) {
 		if err != nil {
 			return nil, errors.Join(err, closeMembers([]*member{m}))
 		}
-		lane.Start(drive.Run)
+		if err := drive.Start(lane); err != nil {
+			return nil, errors.Join(err, lane.Close(context.Background()), closeMembers([]*member{m}))
+		}
 		m.perCore = append(m.perCore, &upstream{endpoint: e, health: e.Health.(*health.State), lane: lane, index: noUpstream})
 	}
 	return m, nil
