@@ -1,0 +1,18 @@
+package ring_test
+
+import (
+	"testing"
+
+	"secure-dns-proxy/ring"
+	"secure-dns-proxy/ring/enginetest"
+)
+
+func open(cfg ring.Config) (enginetest.Engine, error) {
+	r, err := ring.Open(cfg)
+	if err != nil {
+		return nil, err // not a nil *Ring in a non-nil interface
+	}
+	return r, nil
+}
+
+func TestEngine(t *testing.T) { enginetest.Run(t, open) }
