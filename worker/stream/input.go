@@ -44,7 +44,7 @@ func (t *Table) Next(id ConnID) (msg []byte, status Status) {
 	}
 	view, ok := t.assemble(id, c)
 	if !ok {
-		return nil, t.fail(c, &t.stats.InputNoBuffer)
+		return nil, t.fail(id, c, &t.stats.InputNoBuffer)
 	}
 	body, status := frameOf(view)
 	if status == Message && t.blocked(c) {
@@ -58,13 +58,13 @@ func (t *Table) Next(id ConnID) (msg []byte, status Status) {
 		t.stats.Messages++
 		return view[headerBytes : headerBytes+body : headerBytes+body], Message
 	case Broken:
-		return nil, t.fail(c, &t.stats.ZeroLength)
+		return nil, t.fail(id, c, &t.stats.ZeroLength)
 	case TooMany:
 		c.set(flagHeld)
 		t.stats.Held++
 	}
 	if !t.keep(c, len(t.restOf(id))) {
-		return nil, t.fail(c, &t.stats.InputNoBuffer)
+		return nil, t.fail(id, c, &t.stats.InputNoBuffer)
 	}
 	return nil, status
 }
@@ -229,8 +229,9 @@ func (t *Table) settle() {
 	if len(t.rest) == 0 {
 		return
 	}
-	if c := t.Conn(t.restConn); c != nil && !t.keep(c, len(t.rest)) {
-		t.fail(c, &t.stats.InputNoBuffer)
+	id := t.restConn
+	if c := t.Conn(id); c != nil && !t.keep(c, len(t.rest)) {
+		t.fail(id, c, &t.stats.InputNoBuffer)
 	}
 	t.rest, t.restConn = nil, 0
 }
@@ -248,9 +249,11 @@ func (t *Table) dropInput(c *Conn) {
 	c.in, c.inOff, c.inLen = 0, 0, 0
 }
 
-// fail marks the connection for closing and counts why.
-func (t *Table) fail(c *Conn, why *uint64) Status {
+// fail marks the connection for closing, counts why, and drops input that nobody will ask for.
+func (t *Table) fail(id ConnID, c *Conn, why *uint64) Status {
 	c.set(flagBroken)
+	c.clear(flagHeld)
+	t.dropRest(id)
 	*why++
 	return Broken
 }

@@ -10,7 +10,7 @@ func (t *Table) Reserve(id ConnID, n int) []byte {
 		panic("stream: message of impossible length")
 	}
 	c := t.Conn(id)
-	if c == nil || c.is(flagShut|flagBroken) || !t.outputRoom(c, headerBytes+n) {
+	if c == nil || c.is(flagShut|flagBroken) || !t.outputRoom(id, c, headerBytes+n) {
 		return nil
 	}
 	t.reserved, t.reservedBytes = id, n
@@ -74,7 +74,7 @@ func (t *Table) ShouldClose(id ConnID) bool {
 
 // outputRoom makes room for n more bytes in the filling buffer: it grows first, so that one send takes as much as possible; a full one
 // becomes the next to be sent if none is; then the client has 64 KiB and more unread, and that is enough.
-func (t *Table) outputRoom(c *Conn, n int) bool {
+func (t *Table) outputRoom(id ConnID, c *Conn, n int) bool {
 	total := int(c.fillLen) + n
 	if c.fill != 0 && total <= c.fill.class() {
 		return true
@@ -88,7 +88,7 @@ func (t *Table) outputRoom(c *Conn, n int) bool {
 		return true
 	}
 	if total > BufferLargeBytes && c.send != 0 {
-		t.fail(c, &t.stats.SlowReaders)
+		t.fail(id, c, &t.stats.SlowReaders)
 		return false
 	}
 	if c.fillLen > 0 && c.send == 0 {
@@ -97,7 +97,7 @@ func (t *Table) outputRoom(c *Conn, n int) bool {
 			return true
 		}
 	}
-	t.fail(c, &t.stats.OutputNoBuffer)
+	t.fail(id, c, &t.stats.OutputNoBuffer)
 	return false
 }
 
