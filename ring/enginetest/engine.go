@@ -121,10 +121,10 @@ func settle(t testing.TB, e Engine, n int) {
 	}
 }
 
-// udp adds a datagram socket bound to host, port chosen by the kernel.
+// udp adds a datagram socket bound to a free port of host.
 func udp(t testing.TB, e Engine, host string, tag uint32) (ring.Handle, netip.AddrPort) {
 	t.Helper()
-	addr := netip.AddrPortFrom(netip.MustParseAddr(host), 0)
+	addr := netip.AddrPortFrom(netip.MustParseAddr(host), freeUDP(t))
 	fd, err := sys.ListenUDP(addr, sys.SocketOptions{RecvBufferBytes: 4 << 20})
 	if err != nil {
 		t.Fatal(err)
@@ -140,10 +140,34 @@ func udp(t testing.TB, e Engine, host string, tag uint32) (ring.Handle, netip.Ad
 	return h, local
 }
 
-// tcp adds a listener on 127.0.0.1.
+// freeUDP is a port that no socket is bound to, on any address. Port 0 will not do: with SO_REUSEPORT the kernel may give
+// two sockets the same one.
+func freeUDP(t testing.TB) uint16 {
+	t.Helper()
+	l, err := net.ListenUDP("udp", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	return l.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+}
+
+// freeTCP is the same for listeners.
+func freeTCP(t testing.TB) uint16 {
+	t.Helper()
+	l, err := net.ListenTCP("tcp", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	return l.Addr().(*net.TCPAddr).AddrPort().Port()
+}
+
+// tcp adds a listener on 127.0.0.1. Its send queues are small, so that writers meet a full one.
 func tcp(t testing.TB, e Engine, tag uint32) (ring.Handle, netip.AddrPort) {
 	t.Helper()
-	fd, err := sys.ListenTCP(netip.MustParseAddrPort("127.0.0.1:0"), sys.SocketOptions{})
+	addr := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), freeTCP(t))
+	fd, err := sys.ListenTCP(addr, sys.SocketOptions{SendBufferBytes: 16 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
