@@ -118,6 +118,14 @@ func (c *checker) relations(out *Checked) {
 		c.fault(c.written("cache.min_ttl"), "%s is more than cache.max_ttl (%s)",
 			durationText(out.Cache.MinTTL), durationText(out.Cache.MaxTTL))
 	}
+	if share := out.Cache.Bytes / int64(out.Workers.Count); out.Cache.Enabled && (share < cacheShareMin || share > cacheShareMax) {
+		c.fault(c.written("cache.bytes"), "%s for %d workers: each takes %s to %s",
+			sizeText(out.Cache.Bytes), out.Workers.Count, sizeText(cacheShareMin), sizeText(cacheShareMax))
+	}
+	if share := out.TCP.MaxConnections / out.Workers.Count; share > connsShareMax {
+		c.fault(c.written("tcp.max_connections"), "%d for %d workers: each takes at most %d",
+			out.TCP.MaxConnections, out.Workers.Count, connsShareMax)
+	}
 	if out.Timeouts.Upstream > out.Timeouts.Query {
 		c.fault(c.anyOf("timeouts.upstream", "timeouts.query"), "one attempt (timeouts.upstream, %s) may not be longer than the whole query (timeouts.query, %s)",
 			durationText(out.Timeouts.Upstream), durationText(out.Timeouts.Query))

@@ -36,7 +36,7 @@ var keys = []key[Checked]{
 	integerKey("workers.waiters", 16, 1<<20, 1<<15, func(c *Checked) *int { return &c.Workers.Waiters }),
 
 	booleanKey("cache.enabled", true, func(c *Checked) *bool { return &c.Cache.Enabled }).reload(),
-	sizeKey("cache.bytes", 1<<20, 1<<40, "64MiB", func(c *Checked) *int64 { return &c.Cache.Bytes }).reload(),
+	sizeKey("cache.bytes", cacheShareMin, 1<<40, "64MiB", func(c *Checked) *int64 { return &c.Cache.Bytes }).reload(),
 	durationKey("cache.min_ttl", 0, time.Hour, time.Second, "0s",
 		func(c *Checked) *time.Duration { return &c.Cache.MinTTL }).reload(),
 	durationKey("cache.max_ttl", time.Second, secondsMax, time.Second, "24h",

@@ -197,7 +197,7 @@ hosts."DNS.example" = ["192.0.2.1", "2001:db8::1"]
 
 func TestAdopt(t *testing.T) {
 	current, _ := checkText(good + "workers.count = 2\n")
-	next, problems := checkText("upstream = \"udp://192.0.2.2\"\nlisten = \"127.0.0.1:54\"\n[workers]\ncount = 3\n[cache]\nbytes = \"1MiB\"\n")
+	next, problems := checkText("upstream = \"udp://192.0.2.2\"\nlisten = \"127.0.0.1:54\"\n[workers]\ncount = 3\n[cache]\nbytes = \"8MiB\"\n")
 	if next == nil {
 		t.Fatal(problems)
 	}
@@ -214,7 +214,7 @@ func TestAdopt(t *testing.T) {
 	if merged.Workers.Count != 2 || !reflect.DeepEqual(merged.Listen, current.Listen) {
 		t.Errorf("what takes a restart was changed: %d workers, listen %v", merged.Workers.Count, merged.Listen)
 	}
-	if merged.Cache.Bytes != 1<<20 || merged.Upstreams[0].URL != "udp://192.0.2.2" {
+	if merged.Cache.Bytes != 8<<20 || merged.Upstreams[0].URL != "udp://192.0.2.2" {
 		t.Errorf("what a reload applies was not: cache %d, upstream %s", merged.Cache.Bytes, merged.Upstreams[0].URL)
 	}
 	if next.Workers.Count != 3 {

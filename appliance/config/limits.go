@@ -12,7 +12,14 @@ const (
 	AddressesMax = 16 // per upstream and per hosts entry; lanes try them in turn within one dial time
 	ServersMax   = 8  // bootstrap servers, tried in turn within one refresh
 	WorkersMax   = 256
-	CPUIndexMax  = 1023 // the kernel's cpu_set_t in its usual size
+
+	// A worker's share of the cache: worker/cache's BytesMin and BytesMax, which this folder may not import.
+	cacheShareMin = 2 << 20
+	cacheShareMax = 32 << 30
+
+	// A worker's share of the TCP connections: what worker/stream can number, with its buffers.
+	connsShareMax = 60_000
+	CPUIndexMax   = 1023 // the kernel's cpu_set_t in its usual size
 )
 
 // Ranges that several rows of the key table share.

@@ -1,0 +1,46 @@
+package appliance
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"secure-dns-proxy/appliance/config"
+)
+
+// Exit codes of the process.
+const (
+	ExitDone    = 0
+	ExitFailure = 1
+	ExitUsage   = 2 // bad command line or configuration
+)
+
+// Check validates a configuration file: every problem as a line on problems, a summary of a good file on out.
+func Check(file string, out, problems io.Writer) int {
+	checked, found := config.Load(file)
+	for _, p := range found {
+		fmt.Fprintln(problems, p)
+	}
+	if checked == nil {
+		return ExitUsage
+	}
+	fmt.Fprintf(out, "%s: ok: %s\n", file, summary(checked))
+	return ExitDone
+}
+
+// summary is one line on what a configuration does.
+func summary(c *config.Checked) string {
+	var listen, upstreams []string
+	for _, a := range c.Listen {
+		listen = append(listen, a.String())
+	}
+	for _, u := range c.Upstreams {
+		upstreams = append(upstreams, u.URL)
+	}
+	cache := "no cache"
+	if c.Cache.Enabled {
+		cache = fmt.Sprintf("cache %d MiB", c.Cache.Bytes>>20)
+	}
+	return fmt.Sprintf("listens on %s; %d workers, %s; upstreams %s, %s",
+		strings.Join(listen, ", "), c.Workers.Count, cache, strings.Join(upstreams, ", "), c.Policy)
+}

@@ -1,0 +1,31 @@
+package appliance
+
+import "time"
+
+const (
+	// gcPercent trades memory that we have for garbage collections that we do not want: the Go heap is small, since caches, buffers
+	// and tables are outside of it. GOGC in the environment overrides it.
+	gcPercent = 400
+
+	// memoryLimitBytes is where the collector works harder after all: 64 upstreams of 16 workers with 256 KiB for each connection
+	// are 256 MiB, times the 4 that gcPercent allows. It is soft. GOMEMLIMIT in the environment overrides it.
+	memoryLimitBytes = 1 << 30
+
+	// helpersMin are Ps beside those of the workers, for encrypted connections and the collector; see helpers.
+	helpersMin = 2
+
+	// healthPoll is how often the state of upstreams is looked at for the log. Shorter outages than this may go unlogged.
+	healthPoll = 200 * time.Millisecond
+
+	// liveInterval is the time from one line of live figures to the next.
+	liveInterval = time.Second
+
+	// sessionsMax is how many TLS sessions are kept for one upstream: one per connection and worker is more than enough.
+	sessionsMax = 64
+
+	// metricsPortsTried follow the usual one when the embedded default finds it taken; then the kernel chooses.
+	metricsPortsTried = 16
+
+	// notifyTimeout bounds telling the service manager; its socket is local.
+	notifyTimeout = time.Second
+)

@@ -1,0 +1,68 @@
+package appliance
+
+import (
+	"context"
+	"log/slog"
+
+	"secure-dns-proxy/appliance/config"
+)
+
+// reload reads the configuration file again and puts into force what can change while running. Whatever goes wrong, what is in force
+// stays.
+func (s *service) reload() {
+	if s.checked.File == "" {
+		s.log.Info("nothing to reload: started without a configuration file")
+		return
+	}
+	s.tell(s.notify.reloading())
+	status := "reloaded"
+	if s.adopt() {
+		s.reloads.Applied.Add(1)
+	} else {
+		s.reloads.Refused.Add(1)
+		s.log.Error("reload refused, the running configuration stays in force", "config", s.checked.File)
+		status = "reload refused, see the log"
+	}
+	s.tell(s.notify.ready(status))
+}
+
+// adopt reports whether the file is in force now.
+func (s *service) adopt() bool {
+	next, problems := config.Load(s.checked.File)
+	logProblems(s.log, problems)
+	if next == nil {
+		return false
+	}
+	merged, held := next.Adopt(s.checked)
+	planned, err := s.roster.plan(merged)
+	if err != nil {
+		s.log.Error("reload", "error", err)
+		return false
+	}
+	snap, err := snapshot(merged, endpointsOf(planned))
+	if err == nil {
+		err = s.group.Reload(snap)
+	}
+	if err != nil {
+		s.log.Error("reload", "error", err)
+		return false
+	}
+	logProblems(s.log, held)
+	s.roster.adopt(planned, merged)
+	s.watch.follow(snap.Upstreams)
+	s.level.Set(merged.Logging.Level)
+	s.checked = merged
+	s.log.Info("reloaded", "config", merged.File, "upstreams", len(snap.Upstreams), "policy", merged.Policy, "cache_bytes", snap.CacheBytes)
+	return true
+}
+
+// logProblems writes each problem as a record of its own.
+func logProblems(log *slog.Logger, problems config.Problems) {
+	for _, p := range problems {
+		level := slog.LevelError
+		if p.Warning {
+			level = slog.LevelWarn
+		}
+		log.Log(context.Background(), level, "configuration", "file", p.File, "line", p.Line, "key", p.Key, "problem", p.Text)
+	}
+}

@@ -1,0 +1,207 @@
+package appliance
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"secure-dns-proxy/appliance/bootstrap"
+	"secure-dns-proxy/appliance/config"
+	"secure-dns-proxy/appliance/embedded"
+	"secure-dns-proxy/transport"
+	"secure-dns-proxy/transport/health"
+)
+
+// roster turns configured upstreams into endpoints and keeps the addresses of their names fresh. An upstream that a reload leaves as
+// it is keeps its endpoint, and with it its connections and its health. Not for concurrent use.
+type roster struct {
+	log      *slog.Logger
+	entries  []entry
+	embedded *embedded.Server    // started when first wanted; then kept, for its connections may still be draining
+	follower *bootstrap.Follower // nil: no name to follow
+}
+
+// entry is one configured upstream with all that went into its endpoints.
+type entry struct {
+	upstream  config.Upstream
+	shared    shared
+	endpoints []*transport.Endpoint // two for embedded:, else one
+}
+
+// shared is what endpoints take from outside of their upstream's own settings.
+type shared struct {
+	dial, idle, dead time.Duration
+	prewarm          bool
+	minVersion       uint16
+	roots            *x509.CertPool
+}
+
+func sharedOf(c *config.Checked) shared {
+	return shared{c.Timeouts.Dial, c.Timeouts.Idle, c.Timeouts.Dead, c.Prewarm, c.TLS.MinVersion, c.TLS.Roots}
+}
+
+func (s shared) same(other shared) bool {
+	if s.roots != nil && other.roots != nil && s.roots.Equal(other.roots) {
+		s.roots = other.roots
+	}
+	return s == other
+}
+
+// plan returns the entries for a configuration; nothing in use changes until adopt.
+func (r *roster) plan(c *config.Checked) ([]entry, error) {
+	var planned []entry
+	for _, u := range c.Upstreams {
+		if e, ok := r.find(&u, sharedOf(c)); ok {
+			planned = append(planned, e)
+			continue
+		}
+		endpoints, err := r.endpoints(&u, sharedOf(c))
+		if err != nil {
+			return nil, fmt.Errorf("upstream %s: %w", u.URL, err)
+		}
+		planned = append(planned, entry{u, sharedOf(c), endpoints})
+	}
+	return planned, nil
+}
+
+func (r *roster) find(u *config.Upstream, s shared) (entry, bool) {
+	for _, e := range r.entries {
+		if e.upstream.Same(u) && e.shared.same(s) {
+			return e, true
+		}
+	}
+	return entry{}, false
+}
+
+// endpointsOf lists the endpoints in the order of the configuration.
+func endpointsOf(entries []entry) []*transport.Endpoint {
+	var all []*transport.Endpoint
+	for _, e := range entries {
+		all = append(all, e.endpoints...)
+	}
+	return all
+}
+
+// adopt makes planned the entries in use and follows their names from now on. The returned channel is closed once every name was looked
+// up for the first time.
+func (r *roster) adopt(planned []entry, c *config.Checked) <-chan struct{} {
+	r.entries = planned
+	if r.follower != nil {
+		r.follower.Close()
+		r.follower = nil
+	}
+	var names []string
+	waiting := map[string][]*transport.Endpoint{}
+	for _, e := range planned {
+		if len(e.upstream.Addresses) > 0 || !e.upstream.Name() {
+			continue
+		}
+		if waiting[e.upstream.Host] == nil {
+			names = append(names, e.upstream.Host)
+		}
+		waiting[e.upstream.Host] = append(waiting[e.upstream.Host], e.endpoints...)
+	}
+	if len(names) == 0 {
+		done := make(chan struct{})
+		close(done)
+		return done
+	}
+	b := c.Bootstrap
+	r.follower = bootstrap.Follow(bootstrap.Config{
+		Servers: b.Servers, Timeout: b.Timeout, RefreshThreshold: b.RefreshThreshold, MinTTL: b.MinTTL, FailureRetry: b.FailureRetry,
+	}, r.log, names, func(name string, addrs []netip.Addr) {
+		for _, e := range waiting[name] { // the map does not change any more
+			e.Addresses.Store(withPort(addrs, e.Port))
+		}
+	})
+	return r.follower.Tried()
+}
+
+// close ends the look-ups and the embedded server.
+func (r *roster) close() error {
+	if r.follower != nil {
+		r.follower.Close()
+	}
+	if r.embedded != nil {
+		return r.embedded.Close()
+	}
+	return nil
+}
+
+var schemes = map[string]transport.Scheme{
+	"udp": transport.UDP, "tcp": transport.TCP, "tls": transport.TLS, "quic": transport.QUIC, "https": transport.HTTPS,
+}
+
+// endpoints makes the endpoints of one upstream.
+func (r *roster) endpoints(u *config.Upstream, s shared) ([]*transport.Endpoint, error) {
+	if u.Scheme == "embedded" {
+		return r.embeddedEndpoints(u, s)
+	}
+	e := endpoint(u.URL, schemes[u.Scheme], u.Connections, s)
+	e.Host, e.Port, e.Path = u.Host, u.Port, u.Path
+	e.Addresses = transport.NewAddresses(withPort(u.Addresses, u.Port)...)
+	if e.Scheme.Encrypted() {
+		e.TLS.ServerName = u.TLSName
+		if u.TLSName == "" {
+			e.TLS.ServerName = u.Host
+		}
+		e.TLS.InsecureSkipVerify = u.InsecureTLS
+		if u.Roots != nil {
+			e.TLS.RootCAs = u.Roots
+		}
+	}
+	return []*transport.Endpoint{e}, e.Validate()
+}
+
+// embeddedEndpoints starts the embedded server if it does not run yet.
+func (r *roster) embeddedEndpoints(u *config.Upstream, s shared) ([]*transport.Endpoint, error) {
+	if r.embedded == nil {
+		server, err := embedded.Start()
+		if err != nil {
+			return nil, err
+		}
+		r.embedded = server
+	}
+	var both []*transport.Endpoint
+	for _, at := range []struct {
+		scheme transport.Scheme
+		addr   netip.AddrPort
+	}{{transport.TLS, r.embedded.DoT()}, {transport.QUIC, r.embedded.DoQ()}} {
+		e := endpoint(u.URL+at.scheme.String(), at.scheme, u.Connections, s)
+		e.Host, e.Port = at.addr.Addr().String(), at.addr.Port()
+		e.Addresses = transport.NewAddresses(at.addr)
+		e.TLS.ServerName, e.TLS.RootCAs = embedded.Name, r.embedded.Roots()
+		if err := e.Validate(); err != nil {
+			return nil, err
+		}
+		both = append(both, e)
+	}
+	return both, nil
+}
+
+// endpoint fills in what does not depend on where the upstream is.
+func endpoint(name string, scheme transport.Scheme, conns int, s shared) *transport.Endpoint {
+	e := &transport.Endpoint{
+		Name: name, Scheme: scheme, Conns: conns, Prewarm: s.prewarm,
+		DialTimeout: s.dial, IdleTimeout: s.idle, DeadAfter: s.dead,
+		Health: health.New(func() int64 { return int64(transport.Now()) }),
+	}
+	if scheme.Encrypted() {
+		e.TLS = &tls.Config{RootCAs: s.roots, MinVersion: s.minVersion, ClientSessionCache: tls.NewLRUClientSessionCache(sessionsMax)}
+	}
+	if scheme == transport.QUIC {
+		e.TLS.MinVersion = tls.VersionTLS13 // RFC 9001 §4.2
+	}
+	return e
+}
+
+func withPort(addrs []netip.Addr, port uint16) []netip.AddrPort {
+	out := make([]netip.AddrPort, len(addrs))
+	for i, a := range addrs {
+		out[i] = netip.AddrPortFrom(a, port)
+	}
+	return out
+}

@@ -1,0 +1,177 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"secure-dns-proxy/appliance/config"
+	"secure-dns-proxy/appliance/privilege"
+	"secure-dns-proxy/appliance/telemetry"
+	"secure-dns-proxy/worker"
+)
+
+// service is the running product. Its methods belong to one goroutine.
+type service struct {
+	log    *slog.Logger
+	level  *slog.LevelVar
+	notify notifier
+
+	checked   *config.Checked // what is in force
+	listeners *worker.Listeners
+	roster    *roster
+	group     *worker.Group
+	metrics   *telemetry.Server // nil: off
+	reloads   telemetry.Reloads
+	watch     *watch
+
+	background sync.WaitGroup
+	stopAll    context.CancelFunc // ends what runs in background
+}
+
+// startService brings everything up; on an error nothing is left behind. roam lets the metrics take another port.
+func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, level *slog.LevelVar, roam bool) (*service, error) {
+	s := &service{log: log, level: level, notify: newNotifier(), checked: c, roster: &roster{log: log}, watch: newWatch(log)}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stopAll = cancel
+	tune(c.Workers.Count)
+	for _, step := range []func() error{
+		func() error { return s.bind(roam) },
+		s.dropPrivileges, // nothing of ours is locked to a thread yet
+		s.startWorkers,
+	} {
+		if err := step(); err != nil {
+			return nil, errors.Join(err, s.release())
+		}
+	}
+	s.background.Go(func() { s.watch.run(ctx) })
+	if s.metrics != nil {
+		s.metrics.Serve(telemetry.NewMetrics(s.group, build, &s.reloads), log)
+	}
+	s.announce(build)
+	return s, nil
+}
+
+// bind opens every socket that may need privileges.
+func (s *service) bind(roam bool) error {
+	if err := unoccupied(s.checked.Listen); err != nil {
+		return bindHelp(err)
+	}
+	var err error
+	if s.listeners, err = worker.Listen(s.checked.Listen, s.checked.Workers.Count, s.checked.UDP.ReceiveBuffer); err != nil {
+		return bindHelp(err)
+	}
+	if !s.checked.Metrics.Listen.IsValid() {
+		return nil
+	}
+	if s.metrics, err = listenMetrics(s.checked.Metrics.Listen, roam); err != nil {
+		return bindHelp(err)
+	}
+	return nil
+}
+
+// dropPrivileges keeps nothing that binding needed: not root if a user is configured, no capability if we are not root.
+func (s *service) dropPrivileges() error {
+	var err error
+	switch u := s.checked.User; {
+	case u != nil:
+		err = privilege.Become(privilege.Identity{Name: u.Name, UID: u.UID, GID: u.GID, Groups: u.Groups})
+	case os.Geteuid() == 0:
+		s.log.Warn("running as root: set user to give that up once the sockets are bound")
+	default:
+		err = privilege.DropCapabilities()
+	}
+	if errors.Is(err, privilege.ErrCapabilitiesKept) {
+		s.log.Info("not all privileges dropped", "reason", err)
+		return nil
+	}
+	return err
+}
+
+// startWorkers gives names a moment to resolve, so that the first connections have somewhere to go, but does not insist: one name that
+// nobody knows must not keep a resolver from starting.
+func (s *service) startWorkers() error {
+	planned, err := s.roster.plan(s.checked)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-s.roster.adopt(planned, s.checked):
+	case <-time.After(s.checked.Bootstrap.Timeout):
+		s.log.Warn("starting although not all upstream names are resolved yet")
+	}
+	snap, err := snapshot(s.checked, endpointsOf(planned))
+	if err != nil {
+		return err
+	}
+	if s.group, err = worker.Start(workerConfig(s.checked, s.log), s.listeners, snap); err != nil {
+		return fmt.Errorf("start workers: %w", err)
+	}
+	s.watch.follow(snap.Upstreams)
+	return nil
+}
+
+// announce logs what is running and tells the service manager.
+func (s *service) announce(build telemetry.Build) {
+	engine, reason := s.group.Engine()
+	var upstreams []string
+	for _, e := range endpointsOf(s.roster.entries) {
+		upstreams = append(upstreams, e.Name)
+	}
+	fields := []any{
+		"version", build.Version, "pid", os.Getpid(), "engine", engine, "workers", s.checked.Workers.Count,
+		"listen", s.listeners.Addrs(), "upstreams", upstreams, "policy", s.checked.Policy, "config", s.checked.File,
+	}
+	if s.metrics != nil {
+		fields = append(fields, "metrics", s.metrics.Addr())
+	}
+	s.log.Info("serving", fields...)
+	if reason != "" {
+		s.log.Warn("io_uring is not used", "engine", engine, "reason", reason)
+	}
+	s.tell(s.notify.ready("serving with engine " + engine))
+}
+
+// tell logs what the service manager could not be told; the service goes on without.
+func (s *service) tell(err error) {
+	if err != nil {
+		s.log.Warn("service manager not notified", "error", err)
+	}
+}
+
+// metricsAddr is invalid when metrics are off.
+func (s *service) metricsAddr() netip.AddrPort {
+	if s.metrics == nil {
+		return netip.AddrPort{}
+	}
+	return s.metrics.Addr()
+}
+
+// drain stops the service: queries in flight have until timeouts.drain.
+func (s *service) drain() error {
+	s.tell(s.notify.stopping())
+	ctx, cancel := context.WithTimeout(context.Background(), s.checked.Timeouts.Drain)
+	defer cancel()
+	err := s.group.Drain(ctx)
+	return errors.Join(err, s.release())
+}
+
+// release gives back everything that is there, in the reverse order of the start. The workers have stopped, or never ran.
+func (s *service) release() error {
+	s.stopAll()
+	s.background.Wait()
+	var errs []error
+	if s.metrics != nil {
+		errs = append(errs, s.metrics.Close())
+	}
+	errs = append(errs, s.roster.close())
+	if s.listeners != nil {
+		errs = append(errs, s.listeners.Close())
+	}
+	return errors.Join(errs...)
+}
