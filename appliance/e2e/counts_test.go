@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ const (
 	metricAnswers    = "sdp_answers_total"
 	metricDrops      = "sdp_drops_total"
 	metricExchanges  = "sdp_upstream_exchanges_total"
-	metricEngine     = "sdp_engine"
+	metricEngine     = "sdp_engine_info"
 	metricCacheBytes = "sdp_cache_bytes"
 	metricEvictions  = "sdp_cache_evictions_total"
 )
@@ -27,6 +28,19 @@ const (
 const settleTimeout = 5 * time.Second
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// engineOf is the engine that the proxy says it uses.
+func engineOf(t *testing.T, proxy *rig.Proxy) string {
+	t.Helper()
+	for labels := range proxy.Metrics(t).Values(metricEngine) {
+		for label := range strings.SplitSeq(labels, ",") {
+			if engine, ok := strings.CutPrefix(label, `engine="`); ok {
+				return strings.TrimSuffix(engine, `"`)
+			}
+		}
+	}
+	return ""
+}
 
 // counts are the figures of a proxy between two scrapes.
 type counts struct {

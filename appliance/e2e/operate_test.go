@@ -325,8 +325,8 @@ func TestIOUringDenied(t *testing.T) {
 	if lines := proxy.LogLines("mmsg", "io_uring"); len(lines) != 1 {
 		t.Errorf("got %d lines that name the engine and the reason, want 1: %q", len(lines), lines)
 	}
-	if engine := proxy.Metrics(t).Values(metricEngine); engine[`engine="mmsg"`] != 1 {
-		t.Errorf("got %s %v, want mmsg", metricEngine, engine)
+	if got := engineOf(t, proxy); got != "mmsg" {
+		t.Errorf("got engine %q, want mmsg", got)
 	}
 
 	file := proxy.Config
@@ -342,7 +342,7 @@ func TestIOUringDenied(t *testing.T) {
 func TestEngineByDefault(t *testing.T) {
 	p := startPeers(t)
 	proxy := startProxy(t, "auto", plain("udp", p))
-	if engine := proxy.Metrics(t).Values(metricEngine); engine[`engine="uring"`] != 1 {
-		t.Errorf("got %s %v, want uring (kernel 6.1 or newer without restrictions)", metricEngine, engine)
+	if got := engineOf(t, proxy); got != "uring" {
+		t.Errorf("got engine %q, want uring: this kernel is too old (6.1) or forbids it", got)
 	}
 }
