@@ -37,7 +37,7 @@ func (t *Table) Started(sock uint16, now int64) {
 	}
 	*s = socket{
 		state:    inUse,
-		due:      now + int64(ageMax) - int64(t.random.next())*int64(ageMax)/2/(1<<16),
+		due:      now + int64(ageMax) - int64(t.random.next())*int64(ageMax/2)>>16,
 		usesMost: usesMax - uint32(t.random.next())*(usesMax/2)>>16,
 		queued:   s.queued,
 	}
