@@ -216,11 +216,11 @@ func TestScarceBuffers(t *testing.T) {
 // oracle that has the whole stream at hand.
 func FuzzFramer(f *testing.F) {
 	f.Add([]byte{}, uint64(0), uint16(1))
-	f.Add([]byte{0, 1, 7}, uint64(1), uint16(1))                           // one message, byte by byte
-	f.Add([]byte{0, 0}, uint64(2), uint16(9))                              // no length
-	f.Add([]byte{0, 2, 1, 2, 0, 1, 3, 0}, uint64(3), uint16(4))            // two messages and a half length
-	f.Add([]byte{0xFF, 0xFF, 1, 2, 3}, uint64(4), uint16(3))               // announced and never sent
-	f.Add(bytes.Repeat([]byte{0, 3, 1, 2, 3}, 900), uint64(5), uint16(64)) // pipelined beyond every cap
+	f.Add([]byte{0, 1, 7}, uint64(1), uint16(1))                                              // one message, byte by byte
+	f.Add([]byte{0, 0}, uint64(2), uint16(9))                                                 // no length
+	f.Add([]byte{0, 2, 1, 2, 0, 1, 3, 0}, uint64(3), uint16(4))                               // two messages and a half length
+	f.Add([]byte{0xFF, 0xFF, 1, 2, 3}, uint64(4), uint16(3))                                  // announced and never sent
+	f.Add(bytes.Repeat([]byte{0, 3, 1, 2, 3}, 900), uint64(5), uint16(64))                    // pipelined beyond every cap
 	f.Add(append(frame(pattern(5000, 1)), frame(pattern(12, 2))...), uint64(6), uint16(5001)) // both classes
 	f.Fuzz(func(t *testing.T, stream []byte, seed uint64, memoryBytes uint16) {
 		r := rand.New(rand.NewPCG(seed, 5))
