@@ -126,8 +126,11 @@ func TestRetiredDrainsAndCloses(t *testing.T) {
 	if slot, gen, ok := table.Match(0, id); !ok || slot != 7 || gen != 8 {
 		t.Error("a retired socket matches no answers")
 	}
-	if _, closing := steps(table, 2*second); closing != nil {
-		t.Errorf("closes %v with an exchange open", closing)
+	for i := range uint16(wrongMax) {
+		table.Match(0, id+1+i)
+	}
+	if replace, closing := steps(table, 2*second); replace != nil || closing != nil {
+		t.Errorf("replaces %v, closes %v, with an exchange open and somebody guessing", replace, closing)
 	}
 	table.Close(0, id)
 	if _, closing := steps(table, 2*second); !slices.Equal(closing, []uint16{0}) {
@@ -175,6 +178,19 @@ func TestStoppedIsForgotten(t *testing.T) {
 		t.Errorf("asks for %v, %v of a stopped socket", replace, closing)
 	}
 	table.Stopped(5) // never started
+}
+
+// TestRestartsFillNoQueue stops sockets while they wait for Rotate to look at them.
+func TestRestartsFillNoQueue(t *testing.T) {
+	table := newTable(t, 16)
+	for range 2 * SocketsMax {
+		table.Started(0, 0)
+		table.Retire(0, 0)
+		table.Stopped(0)
+	}
+	if got := table.ready.n; got != 1 {
+		t.Errorf("one socket is queued %d times", got)
+	}
 }
 
 // TestRotationUnderLoad is a worker with eight ports: none is used for long, none closes with a query open, numbers come back.
