@@ -155,8 +155,10 @@ func TestIDsAreSpread(t *testing.T) {
 	}
 }
 
-type modelKey struct{ sock, id uint16 }
-type modelValue struct{ slot, gen uint32 }
+type (
+	modelKey   struct{ sock, id uint16 }
+	modelValue struct{ slot, gen uint32 }
+)
 
 func TestTableAgainstModel(t *testing.T) {
 	for _, size := range []int{1, 3, 64, 1000} {

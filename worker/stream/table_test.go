@@ -279,8 +279,13 @@ func TestStrings(t *testing.T) {
 		got  fmt.Stringer
 		want string
 	}{
-		{RefusalNone, "none"}, {RefusedTotal, "too many connections"}, {RefusedClient, "too many connections of this client"},
-		{Message, "message"}, {NeedMore, "need more"}, {TooMany, "too many"}, {Broken, "broken"},
+		{RefusalNone, "none"},
+		{RefusedTotal, "too many connections"},
+		{RefusedClient, "too many connections of this client"},
+		{Message, "message"},
+		{NeedMore, "need more"},
+		{TooMany, "too many"},
+		{Broken, "broken"},
 	} {
 		if tt.got.String() != tt.want {
 			t.Errorf("got %q, want %q", tt.got, tt.want)
