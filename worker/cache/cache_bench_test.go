@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"os/exec"
+	"regexp"
 	"testing"
 
 	"secure-dns-proxy/transport/wire"
@@ -84,5 +86,23 @@ func BenchmarkCache(b *testing.B) {
 				p.run()
 			}
 		})
+	}
+}
+
+// TestLeavesAreInlined keeps the small functions of Get inlinable.
+func TestLeavesAreInlined(t *testing.T) {
+	out, err := exec.Command("go", "build", "-gcflags=-m", ".").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	got := map[string]bool{}
+	for _, m := range regexp.MustCompile(`can inline (\S+)`).FindAllStringSubmatch(string(out), -1) {
+		got[m[1]] = true
+	}
+	for _, want := range []string{"(*index).first", "(*index).second", "lanes", "tagOf", "(*Shard).at", "entryAt", "(*entry).body", "ttlOffsets",
+		"(*entry).visit", "(*entry).expired"} {
+		if !got[want] {
+			t.Errorf("%s is not inlinable any more", want)
+		}
 	}
 }

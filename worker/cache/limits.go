@@ -23,9 +23,9 @@ const (
 	// ttlsMax: no message has room for more records of 11 bytes. More: Put refuses.
 	ttlsMax = wire.MessageBytesMax / 11
 
-	// bucketsPerChunk gives every 80 bytes of chunk an index slot. Common answers take 100 to 200 bytes, so the index is rarely more than
+	// bucketsPerChunk gives every 96 bytes of chunk an index slot. Common answers take 100 to 200 bytes, so the index is rarely more than
 	// three quarters full. When both buckets of a key are full, the least useful of their 16 entries makes room.
-	bucketsPerChunk = chunkBytes / (80 * bucketSlots)
+	bucketsPerChunk = chunkBytes / (96 * bucketSlots)
 
 	// fixedBytes covers the Shard itself and the rounding of the index to whole pages.
 	fixedBytes = 64 << 10
