@@ -18,13 +18,17 @@ type clients struct {
 // can use (RFC 7421).
 type client struct {
 	prefix  uint64
-	version uint32 // 4 or 6; 0 in an empty entry
+	version uint32 // 4 or 6; an empty entry has 0
 }
 
+// clientEntry is 16 bytes: four to a cache line.
 type clientEntry struct {
-	client
-	count uint32
+	prefix  uint64
+	version uint32
+	count   uint32
 }
+
+func (e *clientEntry) client() client { return client{prefix: e.prefix, version: e.version} }
 
 // clientEntries returns the size of the table for so many connections.
 func clientEntries(conns int) int { return 1 << bits.Len(uint(2*conns-1)) }
@@ -40,15 +44,14 @@ func clientOf(a netip.Addr) client {
 	return client{prefix: binary.BigEndian.Uint64(b[:8]), version: 6}
 }
 
-// add counts one more connection of the client, unless it has max.
+// add counts one more connection of the client, unless it has that many.
 func (t *clients) add(c client, most int) bool {
 	at := t.find(c)
 	e := &t.entries[at]
 	if int(e.count) >= most {
 		return false
 	}
-	e.client = c
-	e.count++
+	*e = clientEntry{prefix: c.prefix, version: c.version, count: e.count + 1}
 	return true
 }
 
@@ -65,7 +68,7 @@ func (t *clients) remove(c client) {
 	mask := len(t.entries) - 1
 	for at := (hole + 1) & mask; t.entries[at].version != 0; at = (at + 1) & mask {
 		// An entry may move back to the hole only if that is not before its home: compare distances, which wrap with the table.
-		if (at-t.home(t.entries[at].client))&mask >= (at-hole)&mask {
+		if (at-t.home(t.entries[at].client()))&mask >= (at-hole)&mask {
 			t.entries[hole] = t.entries[at]
 			hole = at
 		}
@@ -77,7 +80,7 @@ func (t *clients) remove(c client) {
 func (t *clients) find(c client) int {
 	mask := len(t.entries) - 1
 	at := t.home(c)
-	for t.entries[at].version != 0 && t.entries[at].client != c {
+	for t.entries[at].version != 0 && t.entries[at].client() != c {
 		at = (at + 1) & mask
 	}
 	return at

@@ -43,9 +43,9 @@ const (
 
 // Default sizes, for a worker of an appliance. Memory is used as connections use it; when all is in use at the same time:
 //
-//	conns   4096 x 128 B                                                     0.5 MiB
-//	small   4096 half messages or answers, and the quarter for answers      21.3 MiB
-//	large   64 big answers or big queries at a time                          5.0 MiB
+//	conns     4096 and the spare, 112 B each; 8192 entries of clients, 16 B each    0.7 MiB
+//	small     4096 half messages or answers, and the quarter for answers           21.3 MiB
+//	large     64 big answers or big queries at a time                               5.0 MiB
 func Defaults() Config {
 	const conns = 4096
 	return Config{

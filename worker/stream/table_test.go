@@ -75,7 +75,7 @@ func TestSizes(t *testing.T) {
 		got, most uintptr
 	}{
 		{"Conn", unsafe.Sizeof(Conn{}), 112},
-		{"clientEntry", unsafe.Sizeof(clientEntry{}), 24},
+		{"clientEntry", unsafe.Sizeof(clientEntry{}), 16},
 		{"BufferLargeBytes over whole pages", BufferLargeBytes % 4096, 0},
 	}
 	for _, tt := range tests {
