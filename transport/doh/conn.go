@@ -114,10 +114,17 @@ func (c *conn) explain(ctx context.Context, err error) pool.Result {
 	switch {
 	case ctx.Err() != nil:
 		return pool.Result{Outcome: pool.Expired}
-	case errors.As(err, &stream) && (stream.Code == http2.ErrCodeRefusedStream || stream.Code == http2.ErrCodeEnhanceYourCalm):
+	case errors.As(err, &stream) && stream.Code == http2.ErrCodeRefusedStream:
+		return pool.Result{Outcome: pool.Refused} // RFC 9113 §8.7; happens before the server's stream limit is known
+	case errors.As(err, &stream) && stream.Code == http2.ErrCodeEnhanceYourCalm:
 		return pool.Result{Outcome: pool.Declined, Fault: transport.FaultFull}
 	case errors.As(err, &stream):
 		return pool.Result{Outcome: pool.Declined, Fault: transport.FaultProtocol}
 	}
-	return pool.Result{Outcome: pool.Closing} // the connection ended or takes no more streams (GOAWAY)
+	// net/http has no names for its other errors. If the connection would take another query, the trouble was with this one's response.
+	if c.client.Reserve() == nil {
+		c.client.Release()
+		return pool.Result{Outcome: pool.Declined, Fault: transport.FaultProtocol}
+	}
+	return pool.Result{Outcome: pool.Closing}
 }

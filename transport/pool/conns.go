@@ -22,6 +22,7 @@ type conn struct {
 	answered    bool
 	retired     bool // takes no more queries, and is no longer in driver.conns
 	dead        bool // retired because it was silent for DeadAfter
+	judged      bool // its end is known to the back-off
 }
 
 // attempt is a dial under way.
@@ -35,7 +36,7 @@ var errDead = errors.New("no answer") // DeadAfter
 // acquire returns a connection with one more query on it, to be given to release, or why there is none. It waits for a dial only if
 // the one before succeeded; while the upstream is failing the worker had better go elsewhere at once.
 func (d *driver) acquire(ctx context.Context) (*conn, transport.Fault) {
-	for {
+	for d.ctx.Err() == nil {
 		now := transport.Now()
 		d.mu.Lock()
 		if c := d.leastBusy(); c != nil {
@@ -54,6 +55,10 @@ func (d *driver) acquire(ctx context.Context) (*conn, transport.Fault) {
 			d.dial()
 		}
 		a := d.dialing
+		if a == nil && d.ctx.Err() != nil {
+			d.mu.Unlock()
+			break // dial does nothing any more
+		}
 		if a == nil || d.backoff.Failing() {
 			d.wanted = true
 			d.mu.Unlock()
@@ -62,16 +67,16 @@ func (d *driver) acquire(ctx context.Context) (*conn, transport.Fault) {
 		d.mu.Unlock()
 		select {
 		case <-a.done:
-			if a.fault != transport.FaultNone {
+			if a.fault != transport.FaultNone && d.ctx.Err() == nil {
 				return nil, a.fault
 			}
 		case <-ctx.Done():
-			if d.ctx.Err() != nil {
-				return nil, transport.FaultShutdown
+			if d.ctx.Err() == nil {
+				return nil, transport.FaultTimeout
 			}
-			return nil, transport.FaultTimeout
 		}
 	}
+	return nil, transport.FaultShutdown
 }
 
 // leastBusy returns the connection with the fewest queries, or nil. mu is held.
@@ -84,37 +89,38 @@ func (d *driver) leastBusy() (best *conn) {
 	return best
 }
 
-// release ends what acquire began, and reports whether the connection was found dead meanwhile.
-func (d *driver) release(c *conn, outcome Outcome) (dead bool) {
+// release ends what acquire began, with the outcome and whether it was a good answer, and reports whether the connection was found
+// dead meanwhile.
+func (d *driver) release(c *conn, outcome Outcome, good bool) (dead bool) {
 	now := transport.Now()
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	c.outstanding--
-	if outcome == Answered || outcome == Declined {
+	if outcome == Answered || outcome == Declined || outcome == Refused {
 		c.lastUse, c.silentSince = now, 0
 		if c.outstanding > 0 {
 			c.silentSince = now
 		}
 	}
+	first := good && !c.answered
+	if good {
+		c.answered, d.suspected = true, false
+	}
 	if outcome == Closing || outcome == Lost {
 		d.retire(c, now)
 	}
-	if c.retired && c.outstanding == 0 {
+	last := c.retired && c.outstanding == 0
+	if last {
+		d.judge(c, now)
+	}
+	dead = c.dead
+	d.mu.Unlock()
+	if last {
 		c.Close()
 	}
-	return c.dead
-}
-
-// prove notes the first good answer of a connection.
-func (d *driver) prove(c *conn) {
-	d.mu.Lock()
-	first := !c.answered
-	c.answered = true
-	d.suspected = false
-	d.mu.Unlock()
 	if first {
 		d.lane.Up()
 	}
+	return dead
 }
 
 // retire gives c no more queries. mu is held.
@@ -124,7 +130,17 @@ func (d *driver) retire(c *conn, now time.Duration) {
 	}
 	c.retired = true
 	d.conns = slices.DeleteFunc(d.conns, func(x *conn) bool { return x == c })
-	d.backoff.Ended(c.answered || !c.dead && now-c.opened >= transport.ProvenAfter, now)
+	if c.outstanding == 0 {
+		d.judge(c, now)
+	}
+}
+
+// judge keeps the back-off, once a retired connection owes nothing more: its last answers may be looked at after it has ended. mu is held.
+func (d *driver) judge(c *conn, now time.Duration) {
+	if !c.judged {
+		c.judged = true
+		d.backoff.Ended(c.answered || !c.dead && now-c.opened >= transport.ProvenAfter, now)
+	}
 }
 
 // dial starts an attempt to connect, unless one is under way: one handshake at a time for each lane. mu is held.

@@ -35,6 +35,7 @@ type Outcome uint8
 const (
 	Answered Outcome = iota // Answer holds a message
 	Declined                // this query failed with Fault; the connection is as good as before
+	Refused                 // the server did not look at this query, but it may be sent again; the connection is as good as before
 	Closing                 // the connection takes no more queries; this one may be sent again on another
 	Lost                    // the connection failed under the query
 	Expired                 // ctx ended first

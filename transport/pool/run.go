@@ -108,7 +108,8 @@ func (d *driver) serve(j *job) {
 	d.running.Add(-1)
 }
 
-// exchange leaves the answer in j, or returns why there is none. A query whose connection closed is sent once more.
+// exchange leaves the answer in j, or returns why there is none. A query whose connection closed, or that the server
+// refused unseen, is sent once more.
 func (d *driver) exchange(ctx context.Context, j *job) transport.Fault {
 	for again := false; ; again = true {
 		c, fault := d.acquire(ctx)
@@ -119,25 +120,26 @@ func (d *driver) exchange(ctx context.Context, j *job) transport.Fault {
 			return fault
 		}
 		r := c.Exchange(ctx, j.framed[:2+j.size], j.answer[:0])
-		dead := d.release(c, r.Outcome)
+		good := r.Outcome == Answered && len(r.Answer) >= 12 && transport.Answers(j.query(), j.end, r.Answer)
+		dead := d.release(c, r.Outcome, good)
 		switch {
-		case r.Outcome == Answered:
+		case good:
 			j.answer = r.Answer
-			if len(j.answer) < 12 || !transport.Answers(j.query(), j.end, j.answer) {
-				d.lane.Counters().Mismatched.Add(1)
-				return transport.FaultProtocol
-			}
-			d.prove(c)
 			return transport.FaultNone
+		case r.Outcome == Answered:
+			d.lane.Counters().Mismatched.Add(1)
+			return transport.FaultProtocol
 		case d.ctx.Err() != nil:
 			return transport.FaultShutdown
 		case dead:
 			return transport.FaultClosed
-		case ctx.Err() != nil:
+		case r.Outcome == Expired || ctx.Err() != nil:
 			return transport.FaultTimeout
 		case r.Outcome == Declined:
 			return r.Fault
-		case r.Outcome == Lost || r.Outcome == Expired || again:
+		case r.Outcome == Refused && again:
+			return transport.FaultFull
+		case r.Outcome == Lost || again:
 			return transport.FaultClosed
 		}
 		d.lane.Counters().Retried.Add(1)
