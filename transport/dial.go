@@ -82,8 +82,15 @@ func CauseOf(err error) Cause {
 		verify    *tls.CertificateVerificationError
 		alert     tls.AlertError
 		record    tls.RecordHeaderError
+		remote    *net.OpError
 		netErr    net.Error
 	)
+	if errors.As(err, &remote) && remote.Op == "remote error" { // an alert of the server: over TCP, of a type without a name
+		if remote.Err.Error() == alertNoApplicationProtocol.Error() {
+			return CauseALPN
+		}
+		return CauseTLS
+	}
 	switch {
 	case errors.As(err, &authority):
 		return CauseUnknownAuthority
