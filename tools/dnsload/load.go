@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"secure-dns-proxy/tools/dnsload/pace"
+	"secure-dns-proxy/tools/dnsload/query"
+	"secure-dns-proxy/tools/dnsload/tally"
+	"secure-dns-proxy/tools/dnsload/udp"
+)
+
+// A sender is one thread's, or one set of connections', part of the run.
+type sender interface {
+	Run(sent func()) error // calls sent when it will send no more; returns when every query is answered or lost
+	Stop()                 // any goroutine: send no more
+}
+
+// load is one run.
+type load struct {
+	options *options
+	clock   pace.Clock
+	plan    pace.Plan // of the whole run
+	senders []sender
+	counts  []tally.Counts
+	lives   []tally.Live
+}
+
+// newLoad pins the process and opens the sockets.
+func newLoad(o *options) (*load, error) {
+	if len(o.cpus) > 0 {
+		if err := pinProcess(o.cpus); err != nil {
+			return nil, err
+		}
+	}
+	corpus, err := query.New(o.corpus)
+	if err != nil {
+		return nil, err
+	}
+	l := &load{options: o, clock: pace.NewClock()}
+	l.plan = pace.Plan{Count: o.count, Rate: o.rate, Timeout: o.timeout, To: pace.Forever}
+	l.plan.Start = int64(setupTime + time.Duration(o.flows)*setupTimePerFlow)
+	l.plan.From = l.plan.Start + int64(o.warmup)
+	if o.duration > 0 {
+		l.plan.To = l.plan.From + int64(o.duration)
+	}
+	n := o.senders()
+	l.counts, l.lives = make([]tally.Counts, n), make([]tally.Live, n)
+	for i := range n {
+		cfg := udp.Config{Target: o.target, Sources: o.sources, Flows: part(o.flows, i, n), Window: part(o.window, i, n), CPU: -1}
+		if len(o.cpus) > 0 {
+			cfg.CPU = o.cpus[i]
+		}
+		s, err := udp.New(cfg, l.planOf(i, n), l.clock, corpus.Generator(i, n), &l.counts[i], &l.lives[i])
+		if err != nil {
+			return nil, err
+		}
+		l.senders = append(l.senders, s)
+	}
+	return l, nil
+}
+
+// part is the i-th of n nearly equal parts of whole.
+func part[T int | uint64](whole T, i, n int) T {
+	p := whole / T(n)
+	if T(i) < whole%T(n) {
+		p++
+	}
+	return p
+}
+
+// planOf is the timetable of sender i of n: all send at an equal share of the rate, one after the other.
+func (l *load) planOf(i, n int) pace.Plan {
+	p := l.plan
+	p.Count = part(p.Count, i, n)
+	if p.Rate > 0 {
+		p.Start += int64(float64(i) * 1e9 / p.Rate)
+		p.Rate /= float64(n)
+	}
+	return p
+}
+
+// run lets the senders run and reports what they saw.
+func (l *load) run(ctx context.Context, terminal *os.File) (*tally.Report, error) {
+	stop := context.AfterFunc(ctx, l.stop)
+	defer stop()
+	var running, sending sync.WaitGroup
+	faults := make([]error, len(l.senders))
+	for i, s := range l.senders {
+		sending.Add(1)
+		running.Go(func() {
+			if faults[i] = s.Run(sync.OnceFunc(sending.Done)); faults[i] != nil {
+				l.stop() // half a load is no measurement
+			}
+		})
+	}
+	watching, seen := context.WithCancel(context.Background())
+	defer seen()
+	if !l.options.quiet && isTerminal(terminal) {
+		go l.showProgress(watching, terminal)
+	}
+
+	sent := make(chan struct{})
+	go func() { sending.Wait(); close(sent) }()
+	select {
+	case <-time.After(time.Duration(l.plan.From - l.clock.Now())):
+	case <-sent:
+	}
+	first, err := tally.ReadUsage()
+	<-sent
+	ended := l.clock.Now()
+	last, err2 := tally.ReadUsage()
+	running.Wait()
+	if err := errors.Join(append(faults, err, err2)...); err != nil {
+		return nil, err
+	}
+	return l.report(first, last, ended), nil
+}
+
+func (l *load) stop() {
+	for _, s := range l.senders {
+		s.Stop()
+	}
+}
+
+func (l *load) report(first, last tally.Usage, ended int64) *tally.Report {
+	o := l.options
+	total := &tally.Counts{}
+	for i := range l.counts {
+		total.Merge(&l.counts[i])
+	}
+	end := l.plan.To
+	if ended < end { // by its count, its names, or a signal
+		end = max(total.LastNs, l.plan.From)
+	}
+	set := tally.Setting{
+		Target: o.target.String(), Transport: o.transport, Mode: "closed", Window: o.window, Rate: o.rate, Flows: o.flows,
+		CPUs: max(1, len(o.cpus)), Names: o.names, Seed: o.corpus.Seed,
+	}
+	if o.rate > 0 {
+		set.Mode = "open"
+	}
+	if o.transport != "udp" && len(o.cpus) == 0 {
+		set.CPUs = runtime.NumCPU()
+	}
+	m := tally.Measurement{
+		Started: l.clock.Wall(l.plan.From), Seconds: time.Duration(end - l.plan.From).Seconds(), First: first, Last: last,
+	}
+	return tally.NewReport(set, m, total)
+}
+
+// pinProcess puts every thread of the process on the given CPUs; threads made later inherit it. The runtime's own threads
+// thus stay off the server's CPU.
+func pinProcess(cpus []int) error {
+	var set unix.CPUSet
+	for _, cpu := range cpus {
+		set.Set(cpu)
+	}
+	threads, err := filepath.Glob("/proc/self/task/*")
+	if err != nil {
+		return fmt.Errorf("list threads: %w", err)
+	}
+	for _, path := range threads {
+		tid, err := strconv.Atoi(filepath.Base(path))
+		if err != nil {
+			return fmt.Errorf("thread %s: %w", path, err)
+		}
+		if err := unix.SchedSetaffinity(tid, &set); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("-cpu %v: %w", cpus, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package query
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/miekg/dns"
+)
+
+// Order is how the next name is chosen.
+type Order uint8
+
+const (
+	Uniform Order = iota // each name as likely as any other
+	Zipf                 // by rank, exponent Config.Exponent
+	Cycle                // in order, again from the start after the last
+	Once                 // in order, each once
+)
+
+func (o Order) String() string {
+	return [...]string{"uniform", "zipf", "cycle", "once"}[o]
+}
+
+// Config says what is asked. Exactly one of Pattern and List is set.
+type Config struct {
+	Pattern  string // with one %d, e.g. "n%d.bench.example"
+	List     *List
+	Names    uint64 // numbers the pattern takes, from First on; 0 only with Order Once: no end
+	First    uint64 // first number of the pattern
+	Order    Order
+	Exponent float64 // of Zipf, above 0
+	Seed     uint64
+	Mix      Mix
+}
+
+// Corpus is a checked Config with its tables. It is immutable.
+type Corpus struct {
+	pattern  *pattern
+	list     *List
+	names    uint64 // 0: no end
+	first    uint64
+	order    Order
+	zipf     *zipf
+	seed     uint64
+	types    []uint16
+	typeEnds []uint32 // threshold below which a 16-bit random number means types[i]
+	edns, do uint32   // thresholds; do of those with EDNS
+	mixed    uint32   // threshold of 0x20 case
+	udpSize  uint16
+}
+
+// New checks cfg and builds the tables; Zipf takes 16 bytes per name while it is built and 8 after.
+func New(cfg Config) (*Corpus, error) {
+	c := &Corpus{list: cfg.List, names: cfg.Names, first: cfg.First, order: cfg.Order, seed: cfg.Seed, udpSize: cfg.Mix.UDPSize}
+	if (cfg.Pattern == "") == (cfg.List == nil) {
+		return nil, errors.New("want either a pattern or a list of names")
+	}
+	if err := cfg.Mix.validate(); err != nil {
+		return nil, err
+	}
+	if c.list != nil {
+		c.names, c.first = uint64(c.list.Len()), 0
+	} else {
+		var err error
+		if c.pattern, err = parsePattern(cfg.Pattern); err != nil {
+			return nil, err
+		}
+	}
+	if c.names == 0 && c.order != Once {
+		return nil, errors.New("number of names is 0")
+	}
+	if c.first+c.names < c.first || c.first+c.names >= 1<<63 {
+		return nil, fmt.Errorf("names %d from number %d on: the last number is above 2^63", c.names, c.first)
+	}
+	if c.order == Zipf {
+		if !(cfg.Exponent > 0) {
+			return nil, fmt.Errorf("Zipf exponent %v, want above 0", cfg.Exponent)
+		}
+		if c.names > NamesMax {
+			return nil, fmt.Errorf("%d names, at most %d with Zipf", c.names, NamesMax)
+		}
+		c.zipf = newZipf(cfg.Exponent, int(c.names))
+	}
+	c.setMix(cfg.Mix)
+	return c, nil
+}
+
+func (c *Corpus) setMix(m Mix) {
+	c.edns, c.mixed = threshold(m.EDNS), threshold(m.Case)
+	if m.EDNS > 0 {
+		c.do = threshold(m.DO / m.EDNS)
+	}
+	if len(m.Types) == 0 {
+		m.Types = []TypeShare{{Type: dns.TypeA, Weight: 1}}
+	}
+	sum := 0.0
+	for _, t := range m.Types {
+		sum += t.Weight
+	}
+	upTo := 0.0
+	for _, t := range m.Types {
+		upTo += t.Weight / sum
+		c.types = append(c.types, t.Type)
+		c.typeEnds = append(c.typeEnds, threshold(upTo))
+	}
+	c.typeEnds[len(c.typeEnds)-1] = 1 << 16
+}

@@ -1,0 +1,42 @@
+package udp
+
+import (
+	"time"
+
+	"secure-dns-proxy/tools/dnsload/pending"
+)
+
+const (
+	// FlowsMax is the number of sockets of one sender. More: the run is refused.
+	FlowsMax = 4096
+	// OutstandingPerFlowMax: see package pending. A larger window needs more flows.
+	OutstandingPerFlowMax = pending.OutstandingMax
+
+	// batchMax datagrams are sent or received by one system call.
+	batchMax = 64
+	// chunkMax queries go to one flow before the next has its turn in open loop. At low rates a flow gets one.
+	chunkMax = 16
+	// readBytes of an answer are looked at: header and the longest question, 271 bytes, and no more.
+	readBytes = 320
+	// readyMax flows are reported by one epoll_wait; the others are by the next.
+	readyMax = 256
+	// roundsMax batches are read from one flow before the next has its turn.
+	roundsMax = 16
+	// bufferBytes is asked for each socket's receive buffer. A flow's answers fit: OutstandingPerFlowMax of them, each
+	// charged about 1 KiB.
+	bufferBytes = 1 << 20
+
+	// tick is how often lost queries are looked for and counts shown. A query is declared lost at most this late.
+	tick = 10 * time.Millisecond
+	// refusalPause and refusalsMax: when the kernel has no room for a datagram the sender waits and tries again, for a
+	// second in all; then the run fails, as its figures would mean nothing.
+	refusalPause = 50 * time.Microsecond
+	refusalsMax  = 20000
+
+	// dozeWindow is the smallest window with which the sender dozes, dozePause for how long. At 400,000 queries/s 20 queries
+	// are answered in one pause, so a window of 256 never runs dry.
+	dozeWindow = 256
+	dozePause  = 50 * time.Microsecond
+	// dozeShare: the sender dozes when a turn brought less than this part of the window.
+	dozeShare = 16
+)

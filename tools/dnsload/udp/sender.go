@@ -1,0 +1,411 @@
+package udp
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"secure-dns-proxy/tools/dnsload/pace"
+	"secure-dns-proxy/tools/dnsload/pending"
+	"secure-dns-proxy/tools/dnsload/query"
+	"secure-dns-proxy/tools/dnsload/tally"
+)
+
+// Config is one sender's part of a run.
+type Config struct {
+	Target  netip.AddrPort
+	Sources []netip.Addr // local addresses, flows take turns; empty: the kernel's choice
+	Flows   int          // 1..FlowsMax
+	Window  int          // queries outstanding at most, Flows..Flows*OutstandingPerFlowMax
+	CPU     int          // to pin the thread to; -1: none
+}
+
+// Sender is one thread's state. Everything but Stop and the Live belongs to the goroutine that calls Run.
+type Sender struct {
+	plan      pace.Plan
+	clock     pace.Clock
+	generator *query.Generator
+	counts    *tally.Counts
+	live      *tally.Live
+	stopped   atomic.Bool
+	cpu       int
+
+	flows    []flow
+	poll     *poll
+	out, in  *batch
+	open     bool // open loop
+	doze     bool
+	few      int // a turn with fewer answers than this is followed by a doze
+	heard    int // answers in this turn
+	nextFlow int
+	due      uint64 // open loop: index of the next query to send
+	full     bool   // open loop: queries are due, but every flow's window is full
+	over     bool   // no more queries will be sent
+	sent     uint64 // in all, for live
+	answered uint64
+	lost     uint64
+	tickAt   int64
+	fault    error
+}
+
+// New opens the sockets of a sender. counts and live are its own until Run has returned.
+func New(cfg Config, plan pace.Plan, clock pace.Clock, g *query.Generator, counts *tally.Counts, live *tally.Live) (*Sender, error) {
+	if cfg.Flows < 1 || cfg.Flows > FlowsMax {
+		return nil, fmt.Errorf("%d flows, want 1 to %d", cfg.Flows, FlowsMax)
+	}
+	if cfg.Window < cfg.Flows || cfg.Window > cfg.Flows*OutstandingPerFlowMax {
+		return nil, fmt.Errorf("window %d with %d flows, want %d to %d", cfg.Window, cfg.Flows, cfg.Flows, cfg.Flows*OutstandingPerFlowMax)
+	}
+	s := &Sender{plan: plan, clock: clock, generator: g, counts: counts, live: live, cpu: cfg.CPU, open: plan.Rate > 0}
+	s.doze = !s.open && cfg.Window >= dozeWindow
+	s.few = cfg.Window / dozeShare
+	if err := s.openAll(cfg); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *Sender) openAll(cfg Config) (err error) {
+	if s.poll, err = newPoll(); err != nil {
+		return err
+	}
+	if s.out, err = newBatch(0); err != nil {
+		return err
+	}
+	if s.in, err = newBatch(readBytes); err != nil {
+		return err
+	}
+	s.flows = make([]flow, 0, cfg.Flows)
+	for i := range cfg.Flows {
+		var source netip.Addr
+		if len(cfg.Sources) > 0 {
+			source = cfg.Sources[i%len(cfg.Sources)]
+		}
+		// The window is spread as evenly as it goes.
+		window := cfg.Window / cfg.Flows
+		if i < cfg.Window%cfg.Flows {
+			window++
+		}
+		table, err := pending.New(window)
+		if err != nil {
+			return err
+		}
+		fd, err := dial(cfg.Target, source)
+		if err != nil {
+			return err
+		}
+		s.flows = append(s.flows, flow{fd: int32(fd), table: table})
+		if err := s.poll.add(int32(fd), i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Sender) close() error {
+	var errs []error
+	for i := range s.flows {
+		errs = append(errs, unix.Close(int(s.flows[i].fd)))
+	}
+	if s.poll != nil {
+		errs = append(errs, unix.Close(s.poll.fd))
+	}
+	for _, b := range []*batch{s.out, s.in} {
+		if b != nil {
+			errs = append(errs, b.close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Stop makes Run send no more queries and return once those outstanding are answered or lost. Safe from any goroutine.
+func (s *Sender) Stop() { s.stopped.Store(true) }
+
+// Run sends and receives as planned, calls sent when it will send no more, and returns when every query is answered or lost.
+func (s *Sender) Run(sent func()) error {
+	runtime.LockOSThread() // never unlocked: the thread's pinning and slack end with it
+	if err := s.tune(); err != nil {
+		return errors.Join(err, s.close())
+	}
+	time.Sleep(time.Duration(s.plan.Start - s.clock.Now()))
+	told := false
+	for s.turn() {
+		if s.over && !told {
+			told = true
+			sent()
+		}
+	}
+	if !told {
+		sent()
+	}
+	s.show()
+	return errors.Join(s.fault, s.close())
+}
+
+// tune pins the thread and asks for exact timers: the default slack of 50 us would add to every wait.
+func (s *Sender) tune() error {
+	if s.cpu >= 0 {
+		var set unix.CPUSet
+		set.Set(s.cpu)
+		if err := unix.SchedSetaffinity(0, &set); err != nil {
+			return fmt.Errorf("pin to CPU %d: %w", s.cpu, err)
+		}
+	}
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("set timer slack: %w", err)
+	}
+	return nil
+}
+
+// turn is one lap: send what is due, wait, read and refill the flows that have something. It returns false at the end.
+func (s *Sender) turn() bool {
+	now := s.clock.Now()
+	if now >= s.tickAt {
+		s.everyTick(now)
+	}
+	if !s.over {
+		if s.open {
+			s.sendDue(now)
+		} else if now >= s.plan.To {
+			s.over = true
+		}
+	}
+	if s.fault != nil || s.over && s.outstanding() == 0 {
+		return false
+	}
+	n := s.await(now)
+	s.heard = 0
+	for i := range n {
+		s.serve(&s.flows[s.poll.flow(i)])
+	}
+	return s.fault == nil
+}
+
+// await waits for flows to read, as long as nothing else is to be done.
+func (s *Sender) await(now int64) int {
+	if s.doze && s.heard < s.few {
+		s.poll.doze(dozePause)
+	}
+	n, errno := s.poll.ready(0)
+	if n == 0 && errno == 0 {
+		until := s.tickAt
+		if s.open && !s.over && !s.full {
+			until = min(until, s.plan.At(s.due))
+		}
+		if wait := until - s.clock.Now(); wait > 0 {
+			n, errno = s.poll.ready(time.Duration(wait))
+		}
+	}
+	if errno != 0 {
+		s.fail("epoll_pwait", errno)
+	}
+	return n
+}
+
+// serve reads all that a flow has, and in closed loop sends as many queries as there is room for again.
+func (s *Sender) serve(f *flow) {
+	for range roundsMax {
+		n, errno := s.in.receive(f.fd)
+		now := s.clock.Now()
+		for i := range n {
+			s.judge(f, s.in.message(i), now)
+		}
+		s.heard += n
+		if !s.open && !s.over && n > 0 {
+			s.refill(f, now)
+		}
+		switch {
+		case errno == unix.EAGAIN:
+			return
+		case errno == unix.ECONNREFUSED:
+			s.unreachable(now)
+		case errno != 0 && errno != unix.EINTR:
+			s.fail("recvmmsg", errno)
+			return
+		case n < batchMax:
+			return
+		}
+	}
+}
+
+func (s *Sender) judge(f *flow, msg []byte, now int64) {
+	verdict, at := f.table.Judge(msg)
+	if verdict != pending.Answer {
+		if s.plan.Measured(now) {
+			s.counts.Verdicts[verdict]++
+		}
+		return
+	}
+	s.answered++
+	if s.plan.Measured(at) {
+		s.counts.Verdicts[verdict]++
+		s.counts.Answer(msg, now-at)
+		s.counts.LastNs = now
+	}
+}
+
+// refill sends queries until the flow's window is full. Closed loop.
+func (s *Sender) refill(f *flow, now int64) {
+	if now >= s.plan.To || s.stopped.Load() {
+		s.over = true
+		return
+	}
+	measured := s.plan.Measured(now)
+	for room := f.table.Room(); room > 0 && !s.over; room = f.table.Room() {
+		limit := min(room, batchMax)
+		if measured && s.plan.Count > 0 {
+			limit = int(min(uint64(limit), s.plan.Count-s.counts.Queries))
+		}
+		n := 0
+		for n < limit {
+			packet := f.table.Compose(s.generator, now)
+			if packet == nil {
+				break
+			}
+			s.out.put(n, packet)
+			n++
+		}
+		if n < limit || limit == 0 { // every name was asked, or the count is reached
+			s.over = true
+		}
+		s.transmit(f, n)
+		if measured {
+			s.counts.Queries += uint64(n)
+			s.counts.LastNs = now
+		}
+	}
+}
+
+// sendDue sends the queries due until now. Open loop.
+func (s *Sender) sendDue(now int64) {
+	if s.stopped.Load() {
+		s.over = true
+		return
+	}
+	due := s.plan.Due(min(now, s.plan.To-1))
+	full := 0
+	for s.due < due && full < len(s.flows) && !s.over {
+		f := &s.flows[s.nextFlow]
+		if s.nextFlow++; s.nextFlow == len(s.flows) {
+			s.nextFlow = 0
+		}
+		if f.table.Room() == 0 {
+			full++
+			continue
+		}
+		full = 0
+		s.sendChunk(f, now, min(due-s.due, chunkMax, uint64(f.table.Room())))
+	}
+	s.full = full == len(s.flows)
+	if now >= s.plan.To {
+		s.counts.Unsent = min(due-s.due, s.plan.Scheduled())
+		s.over = true
+	}
+}
+
+// sendChunk sends the next n queries of the timetable on one flow.
+func (s *Sender) sendChunk(f *flow, now int64, n uint64) {
+	filled, counted := 0, uint64(0)
+	for range n {
+		at := s.plan.At(s.due)
+		measured := s.plan.Measured(at)
+		if measured && s.plan.Count > 0 && s.counts.Queries+counted == s.plan.Count {
+			s.over = true
+			break
+		}
+		packet := f.table.Compose(s.generator, at)
+		if packet == nil { // every name was asked
+			s.over = true
+			break
+		}
+		s.due++
+		s.out.put(filled, packet)
+		filled++
+		if measured {
+			counted++
+			s.counts.Lag.Record(now - at)
+		}
+	}
+	s.transmit(f, filled)
+	s.counts.Queries += counted
+	if counted > 0 {
+		s.counts.LastNs = now
+	}
+}
+
+// transmit hands the first n packets of the out batch to the kernel.
+func (s *Sender) transmit(f *flow, n int) {
+	s.sent += uint64(n)
+	refusals := 0
+	for from := 0; from < n; {
+		done, errno := s.out.send(f.fd, from, n)
+		from += done
+		switch errno {
+		case 0, unix.EINTR:
+		case unix.ECONNREFUSED: // of an earlier datagram; the call took none
+			s.unreachable(s.clock.Now())
+		case unix.EAGAIN, unix.ENOBUFS:
+			if refusals++; refusals > refusalsMax {
+				s.fail("sendmmsg", errno)
+				return
+			}
+			s.poll.doze(refusalPause)
+		default:
+			s.fail("sendmmsg", errno)
+			return
+		}
+	}
+}
+
+// everyTick gives up lost queries, fills windows that have room, and shows the counts.
+func (s *Sender) everyTick(now int64) {
+	s.tickAt = now + int64(tick)
+	for i := range s.flows {
+		f := &s.flows[i]
+		all, counted := f.table.Expire(now-int64(s.plan.Timeout), s.plan.From)
+		s.lost += uint64(all)
+		s.counts.Lost += uint64(counted)
+		if counted > 0 {
+			s.counts.LastNs = now
+		}
+		if !s.open && !s.over {
+			s.refill(f, now)
+		}
+	}
+	if s.stopped.Load() {
+		s.over = true
+	}
+	s.show()
+}
+
+func (s *Sender) outstanding() int {
+	n := 0
+	for i := range s.flows {
+		n += s.flows[i].table.Len()
+	}
+	return n
+}
+
+func (s *Sender) unreachable(now int64) {
+	if s.plan.Measured(now) {
+		s.counts.Unreachable++
+	}
+}
+
+func (s *Sender) show() {
+	s.live.Sent.Store(s.sent)
+	s.live.Answered.Store(s.answered)
+	s.live.Lost.Store(s.lost)
+}
+
+func (s *Sender) fail(call string, errno syscall.Errno) {
+	if s.fault == nil {
+		s.fault = fmt.Errorf("%s: %w", call, errno)
+	}
+}
