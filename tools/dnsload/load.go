@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,7 @@ import (
 type sender interface {
 	Run(sent func()) error // calls sent when it will send no more; returns when every query is answered or lost
 	Stop()                 // any goroutine: send no more
+	Thread() int           // any goroutine: the thread it has locked, 0 if none
 }
 
 // load is one run.
@@ -56,7 +58,7 @@ func newLoad(o *options) (*load, error) {
 	n := o.senders()
 	l.counts, l.lives = make([]tally.Counts, n), make([]tally.Live, n)
 	for i := range n {
-		cfg := udp.Config{Target: o.target, Sources: o.sources, Flows: part(o.flows, i, n), Window: part(o.window, i, n), CPU: -1}
+		cfg := udp.Config{Target: o.target, Sources: o.sources, Flows: part(o.flows, i, n), Window: part(o.window, i, n), CPU: -1, Segment: o.segment}
 		if len(o.cpus) > 0 {
 			cfg.CPU = o.cpus[i]
 		}
@@ -93,14 +95,28 @@ func (l *load) planOf(i, n int) pace.Plan {
 func (l *load) run(ctx context.Context, terminal *os.File) (*tally.Report, error) {
 	stop := context.AfterFunc(ctx, l.stop)
 	defer stop()
-	var running, sending sync.WaitGroup
+	var last tally.Usage
+	var lastFault error
+	var ended int64
+	var sending atomic.Int64
+	sending.Store(int64(len(l.senders)))
+	sent := make(chan struct{})
+	done := func() {
+		if sending.Add(-1) == 0 { // on the sender's thread, which still exists
+			ended = l.clock.Now()
+			last, lastFault = tally.ReadUsage(l.threads())
+			close(sent)
+		}
+	}
+	var running sync.WaitGroup
 	faults := make([]error, len(l.senders))
 	for i, s := range l.senders {
-		sending.Add(1)
 		running.Go(func() {
-			if faults[i] = s.Run(sync.OnceFunc(sending.Done)); faults[i] != nil {
+			once := sync.OnceFunc(done)
+			if faults[i] = s.Run(once); faults[i] != nil {
 				l.stop() // half a load is no measurement
 			}
+			once()
 		})
 	}
 	watching, seen := context.WithCancel(context.Background())
@@ -109,18 +125,14 @@ func (l *load) run(ctx context.Context, terminal *os.File) (*tally.Report, error
 		go l.showProgress(watching, terminal)
 	}
 
-	sent := make(chan struct{})
-	go func() { sending.Wait(); close(sent) }()
 	select {
 	case <-time.After(time.Duration(l.plan.From - l.clock.Now())):
 	case <-sent:
 	}
-	first, err := tally.ReadUsage()
+	first, err := tally.ReadUsage(l.threads())
 	<-sent
-	ended := l.clock.Now()
-	last, err2 := tally.ReadUsage()
 	running.Wait()
-	if err := errors.Join(append(faults, err, err2)...); err != nil {
+	if err := errors.Join(append(faults, err, lastFault)...); err != nil {
 		return nil, err
 	}
 	return l.report(first, last, ended), nil
@@ -130,6 +142,17 @@ func (l *load) stop() {
 	for _, s := range l.senders {
 		s.Stop()
 	}
+}
+
+// threads are those that senders have locked.
+func (l *load) threads() []int {
+	var tids []int
+	for _, s := range l.senders {
+		if tid := s.Thread(); tid != 0 {
+			tids = append(tids, tid)
+		}
+	}
+	return tids
 }
 
 func (l *load) report(first, last tally.Usage, ended int64) *tally.Report {

@@ -50,6 +50,7 @@ type options struct {
 	cpus      []int // one UDP sender each; empty: one, not pinned
 	corpus    query.Config
 	names     string // the corpus in words
+	segment   bool
 	json      bool
 	quiet     bool
 }
@@ -100,6 +101,7 @@ func (o *options) define(f *flag.FlagSet, r *raw) {
 	f.DurationVar(&o.duration, "duration", 10*time.Second, "measured `time`; 0: until -count is reached")
 	f.Uint64Var(&o.count, "count", 0, "end after this many measured queries; 0: no limit")
 	f.DurationVar(&o.timeout, "timeout", 2*time.Second, "`time` after which a query is lost")
+	f.BoolVar(&o.segment, "segment", true, "UDP: hand the kernel queries of equal length at once (UDP_SEGMENT); the server sees ordinary datagrams")
 	f.StringVar(&r.cpus, "cpu", "", "comma-separated `CPUs` to run on, one UDP sender each; default: one sender, not pinned")
 
 	f.Uint64Var(&r.names, "names", 10000, "number of names the pattern makes")

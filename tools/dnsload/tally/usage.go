@@ -1,9 +1,10 @@
 package tally
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,28 +14,27 @@ import (
 type Usage struct {
 	At           time.Time
 	User, System time.Duration
-	Waited       time.Duration // ready to run, but the processor was another's; summed over the threads alive
+	Waited       time.Duration // the senders' threads were ready to run, but the processor was another's
 }
 
-// ReadUsage takes the figures now. Waited stays 0 on a kernel without schedstat.
-func ReadUsage() (Usage, error) {
+// ReadUsage takes the figures now. Waited is the sum over the given threads; 0 on a kernel without schedstat.
+func ReadUsage(threads []int) (Usage, error) {
 	var r unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {
 		return Usage{}, fmt.Errorf("getrusage: %w", err)
 	}
 	u := Usage{At: time.Now(), User: time.Duration(r.Utime.Nano()), System: time.Duration(r.Stime.Nano())}
-	stats, err := filepath.Glob("/proc/self/task/*/schedstat")
-	if err != nil {
-		return Usage{}, fmt.Errorf("list threads: %w", err)
-	}
-	for _, name := range stats {
-		text, err := os.ReadFile(name)
+	for _, tid := range threads {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/schedstat", tid))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
-			continue // the thread has ended since
+			return Usage{}, fmt.Errorf("waiting time of thread %d: %w", tid, err)
 		}
 		var ran, waited int64
 		if _, err := fmt.Sscan(string(text), &ran, &waited); err != nil {
-			return Usage{}, fmt.Errorf("%s: %w", name, err)
+			return Usage{}, fmt.Errorf("waiting time of thread %d: %w", tid, err)
 		}
 		u.Waited += time.Duration(waited)
 	}

@@ -37,6 +37,8 @@ const (
 	// are answered in one pause, so a window of 256 never runs dry.
 	dozeWindow = 256
 	dozePause  = 50 * time.Microsecond
+	// shortWait is the longest wait that the Go scheduler is not told of.
+	shortWait = time.Millisecond
 	// dozeShare: the sender dozes when a turn brought less than this part of the window.
 	dozeShare = 16
 )

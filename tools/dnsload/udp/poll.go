@@ -31,16 +31,16 @@ func (p *poll) add(fd int32, index int) error {
 	return nil
 }
 
-// ready waits up to timeout for flows that can be read, and returns how many: index i is flow(i). Without a wait it keeps
-// the processor, with one the Go scheduler may have it.
+// ready waits up to timeout for flows that can be read, and returns how many: index i is flow(i). In a short wait it keeps its
+// place in the Go scheduler, as giving it up and taking it back costs more; in a long one the scheduler may have it.
 func (p *poll) ready(timeout time.Duration) (int, syscall.Errno) {
 	var n uintptr
 	var errno syscall.Errno
 	events := uintptr(unsafe.Pointer(&p.events[0]))
-	if timeout <= 0 {
-		n, _, errno = syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), events, readyMax, 0, 0, 0)
+	p.wait = unix.NsecToTimespec(int64(max(timeout, 0)))
+	if timeout <= shortWait {
+		n, _, errno = syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.fd), events, readyMax, uintptr(unsafe.Pointer(&p.wait)), 0, 0)
 	} else {
-		p.wait = unix.NsecToTimespec(int64(timeout))
 		n, _, errno = syscall.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.fd), events, readyMax, uintptr(unsafe.Pointer(&p.wait)), 0, 0)
 	}
 	switch errno {
@@ -54,9 +54,9 @@ func (p *poll) ready(timeout time.Duration) (int, syscall.Errno) {
 
 func (p *poll) flow(i int) int { return int(p.events[i].Fd) }
 
-// doze sleeps for the given time without looking at any socket.
+// doze sleeps for the given time, at most shortWait, without looking at any socket.
 func (p *poll) doze(pause time.Duration) {
 	p.wait = unix.NsecToTimespec(int64(pause))
 	// EINTR only makes it shorter.
-	_, _, _ = syscall.Syscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&p.wait)), 0, 0)
+	_, _, _ = syscall.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&p.wait)), 0, 0)
 }

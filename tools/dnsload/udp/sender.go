@@ -24,6 +24,7 @@ type Config struct {
 	Flows   int          // 1..FlowsMax
 	Window  int          // queries outstanding at most, Flows..Flows*OutstandingPerFlowMax
 	CPU     int          // to pin the thread to; -1: none
+	Segment bool         // several queries in one message, see outbox
 }
 
 // Sender is one thread's state. Everything but Stop and the Live belongs to the goroutine that calls Run.
@@ -34,11 +35,13 @@ type Sender struct {
 	counts    *tally.Counts
 	live      *tally.Live
 	stopped   atomic.Bool
+	thread    atomic.Int64
 	cpu       int
 
 	flows    []flow
 	poll     *poll
-	out, in  *batch
+	out      *outbox
+	in       *inbox
 	open     bool // open loop
 	doze     bool
 	few      int // a turn with fewer answers than this is followed by a doze
@@ -75,10 +78,10 @@ func (s *Sender) openAll(cfg Config) (err error) {
 	if s.poll, err = newPoll(); err != nil {
 		return err
 	}
-	if s.out, err = newBatch(0); err != nil {
+	if s.out, err = newOutbox(cfg.Segment); err != nil {
 		return err
 	}
-	if s.in, err = newBatch(readBytes); err != nil {
+	if s.in, err = newInbox(); err != nil {
 		return err
 	}
 	s.flows = make([]flow, 0, cfg.Flows)
@@ -116,10 +119,11 @@ func (s *Sender) close() error {
 	if s.poll != nil {
 		errs = append(errs, unix.Close(s.poll.fd))
 	}
-	for _, b := range []*batch{s.out, s.in} {
-		if b != nil {
-			errs = append(errs, b.close())
-		}
+	if s.out != nil {
+		errs = append(errs, unix.Munmap(s.out.memory))
+	}
+	if s.in != nil {
+		errs = append(errs, unix.Munmap(s.in.memory))
 	}
 	return errors.Join(errs...)
 }
@@ -127,9 +131,14 @@ func (s *Sender) close() error {
 // Stop makes Run send no more queries and return once those outstanding are answered or lost. Safe from any goroutine.
 func (s *Sender) Stop() { s.stopped.Store(true) }
 
-// Run sends and receives as planned, calls sent when it will send no more, and returns when every query is answered or lost.
+// Thread is the id of the thread that Run runs on, 0 before. Safe from any goroutine.
+func (s *Sender) Thread() int { return int(s.thread.Load()) }
+
+// Run sends and receives as planned, calls sent once when it will send no more, unless it fails before, and returns when
+// every query is answered or lost.
 func (s *Sender) Run(sent func()) error {
 	runtime.LockOSThread() // never unlocked: the thread's pinning and slack end with it
+	s.thread.Store(int64(unix.Gettid()))
 	if err := s.tune(); err != nil {
 		return errors.Join(err, s.close())
 	}
@@ -140,9 +149,6 @@ func (s *Sender) Run(sent func()) error {
 			told = true
 			sent()
 		}
-	}
-	if !told {
-		sent()
 	}
 	s.show()
 	return errors.Join(s.fault, s.close())
@@ -268,13 +274,13 @@ func (s *Sender) refill(f *flow, now int64) {
 			if packet == nil {
 				break
 			}
-			s.out.put(n, packet)
+			s.out.put(packet)
 			n++
 		}
 		if n < limit || limit == 0 { // every name was asked, or the count is reached
 			s.over = true
 		}
-		s.transmit(f, n)
+		s.transmit(f)
 		if measured {
 			s.counts.Queries += uint64(n)
 			s.counts.LastNs = now
@@ -311,7 +317,7 @@ func (s *Sender) sendDue(now int64) {
 
 // sendChunk sends the next n queries of the timetable on one flow.
 func (s *Sender) sendChunk(f *flow, now int64, n uint64) {
-	filled, counted := 0, uint64(0)
+	counted := uint64(0)
 	for range n {
 		at := s.plan.At(s.due)
 		measured := s.plan.Measured(at)
@@ -325,27 +331,26 @@ func (s *Sender) sendChunk(f *flow, now int64, n uint64) {
 			break
 		}
 		s.due++
-		s.out.put(filled, packet)
-		filled++
+		s.out.put(packet)
 		if measured {
 			counted++
 			s.counts.Lag.Record(now - at)
 		}
 	}
-	s.transmit(f, filled)
+	s.transmit(f)
 	s.counts.Queries += counted
 	if counted > 0 {
 		s.counts.LastNs = now
 	}
 }
 
-// transmit hands the first n packets of the out batch to the kernel.
-func (s *Sender) transmit(f *flow, n int) {
-	s.sent += uint64(n)
+// transmit hands what is in the outbox to the kernel.
+func (s *Sender) transmit(f *flow) {
+	s.sent += uint64(s.out.packets)
 	refusals := 0
-	for from := 0; from < n; {
-		done, errno := s.out.send(f.fd, from, n)
-		from += done
+	for from := 0; from < s.out.messages; {
+		n, errno := s.out.send(f.fd, from)
+		from += n
 		switch errno {
 		case 0, unix.EINTR:
 		case unix.ECONNREFUSED: // of an earlier datagram; the call took none
@@ -356,11 +361,19 @@ func (s *Sender) transmit(f *flow, n int) {
 				return
 			}
 			s.poll.doze(refusalPause)
+		case unix.EIO, unix.EINVAL, unix.EMSGSIZE: // the route's device cannot cut
+			if !s.out.segment {
+				s.fail("sendmmsg", errno)
+				return
+			}
+			s.out.separate(from)
+			from = 0
 		default:
 			s.fail("sendmmsg", errno)
 			return
 		}
 	}
+	s.out.clear()
 }
 
 // everyTick gives up lost queries, fills windows that have room, and shows the counts.
