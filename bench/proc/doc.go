@@ -1,0 +1,2 @@
+// Package proc reads from /proc what a process has used, and what machine this is.
+package proc
