@@ -9,8 +9,6 @@ const (
 
 	// sourcesMax local addresses may be used. More: refused.
 	sourcesMax = 65536
-	// setupTime passes between the making of the plan and its start, for the senders to open their sockets: setupTimePerFlow
-	// is several times what one takes, and a late sender only shortens the warm-up.
-	setupTime        = 20 * time.Millisecond
-	setupTimePerFlow = 100 * time.Microsecond
+	// startDelay passes between the making of the plan and its start, so that every sender is there in time.
+	startDelay = 5 * time.Millisecond
 )

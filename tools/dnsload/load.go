@@ -16,15 +16,17 @@ import (
 
 	"secure-dns-proxy/tools/dnsload/pace"
 	"secure-dns-proxy/tools/dnsload/query"
+	"secure-dns-proxy/tools/dnsload/stream"
 	"secure-dns-proxy/tools/dnsload/tally"
 	"secure-dns-proxy/tools/dnsload/udp"
 )
 
 // A sender is one thread's, or one set of connections', part of the run.
 type sender interface {
-	Run(sent func()) error // calls sent when it will send no more; returns when every query is answered or lost
-	Stop()                 // any goroutine: send no more
-	Thread() int           // any goroutine: the thread it has locked, 0 if none
+	// Run sends as planned, calls sent when it will send no more, and returns when every query is answered or lost.
+	Run(plan pace.Plan, sent func()) error
+	Stop()       // any goroutine: send no more
+	Thread() int // any goroutine: the thread it has locked, 0 if none
 }
 
 // load is one run.
@@ -49,46 +51,76 @@ func newLoad(o *options) (*load, error) {
 		return nil, err
 	}
 	l := &load{options: o, clock: pace.NewClock()}
-	l.plan = pace.Plan{Count: o.count, Rate: o.rate, Timeout: o.timeout, To: pace.Forever}
-	l.plan.Start = int64(setupTime + time.Duration(o.flows)*setupTimePerFlow)
-	l.plan.From = l.plan.Start + int64(o.warmup)
-	if o.duration > 0 {
-		l.plan.To = l.plan.From + int64(o.duration)
+	if o.transport != "udp" {
+		err = l.openStreams(corpus)
+	} else {
+		err = l.openUDP(corpus)
 	}
-	n := o.senders()
+	return l, err
+}
+
+func (l *load) openUDP(corpus *query.Corpus) error {
+	o, n := l.options, l.options.senders()
+	// A sender does not give its place up while it waits for a short time; one place more is for the rest of the program.
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), n+1))
 	l.counts, l.lives = make([]tally.Counts, n), make([]tally.Live, n)
 	for i := range n {
-		cfg := udp.Config{Target: o.target, Sources: o.sources, Flows: part(o.flows, i, n), Window: part(o.window, i, n), CPU: -1, Segment: o.segment}
+		cfg := udp.Config{
+			Target: o.target, Sources: o.sources, Flows: part(o.flows, i, n), Window: part(o.window, i, n),
+			CPU: -1, Segment: o.segment, Spin: o.spin,
+		}
 		if len(o.cpus) > 0 {
 			cfg.CPU = o.cpus[i]
 		}
-		s, err := udp.New(cfg, l.planOf(i, n), l.clock, corpus.Generator(i, n), &l.counts[i], &l.lives[i])
+		s, err := udp.New(cfg, l.clock, corpus.Generator(i, n), &l.counts[i], &l.lives[i])
 		if err != nil {
-			return nil, err
+			return err
 		}
 		l.senders = append(l.senders, s)
 	}
-	return l, nil
+	return nil
+}
+
+func (l *load) openStreams(corpus *query.Corpus) error {
+	o := l.options
+	cfg := stream.Config{Target: o.target, Sources: o.sources, Conns: o.flows, Window: o.window}
+	if o.transport == "dot" {
+		var err error
+		if cfg.TLS, err = o.tlsConfig(); err != nil {
+			return err
+		}
+	}
+	if len(o.cpus) > 0 {
+		// No more than can run: waking an idle processor costs more than it gives. One more keeps the time in open loop.
+		runtime.GOMAXPROCS(len(o.cpus) + 1)
+	}
+	l.counts, l.lives = make([]tally.Counts, 1), make([]tally.Live, 1)
+	p, err := stream.New(cfg, l.clock, corpus, &l.counts[0], &l.lives[0])
+	if err != nil {
+		return err
+	}
+	l.senders = []sender{p}
+	return nil
 }
 
 // part is the i-th of n nearly equal parts of whole.
-func part[T int | uint64](whole T, i, n int) T {
-	p := whole / T(n)
-	if T(i) < whole%T(n) {
+func part(whole, i, n int) int {
+	p := whole / n
+	if i < whole%n {
 		p++
 	}
 	return p
 }
 
-// planOf is the timetable of sender i of n: all send at an equal share of the rate, one after the other.
-func (l *load) planOf(i, n int) pace.Plan {
-	p := l.plan
-	p.Count = part(p.Count, i, n)
-	if p.Rate > 0 {
-		p.Start += int64(float64(i) * 1e9 / p.Rate)
-		p.Rate /= float64(n)
+// begin makes the timetable, from shortly after now.
+func (l *load) begin() {
+	o := l.options
+	l.plan = pace.Plan{Count: o.count, Rate: o.rate, Timeout: o.timeout, To: pace.Forever}
+	l.plan.Start = l.clock.Now() + int64(startDelay)
+	l.plan.From = l.plan.Start + int64(o.warmup)
+	if o.duration > 0 {
+		l.plan.To = l.plan.From + int64(o.duration)
 	}
-	return p
 }
 
 // run lets the senders run and reports what they saw.
@@ -108,12 +140,13 @@ func (l *load) run(ctx context.Context, terminal *os.File) (*tally.Report, error
 			close(sent)
 		}
 	}
+	l.begin()
 	var running sync.WaitGroup
 	faults := make([]error, len(l.senders))
 	for i, s := range l.senders {
 		running.Go(func() {
 			once := sync.OnceFunc(done)
-			if faults[i] = s.Run(once); faults[i] != nil {
+			if faults[i] = s.Run(l.plan.Part(i, len(l.senders)), once); faults[i] != nil {
 				l.stop() // half a load is no measurement
 			}
 			once()
@@ -167,7 +200,7 @@ func (l *load) report(first, last tally.Usage, ended int64) *tally.Report {
 	}
 	set := tally.Setting{
 		Target: o.target.String(), Transport: o.transport, Mode: "closed", Window: o.window, Rate: o.rate, Flows: o.flows,
-		CPUs: max(1, len(o.cpus)), Names: o.names, Seed: o.corpus.Seed,
+		Spin: o.spin, CPUs: max(1, len(o.cpus)), Names: o.names, Seed: o.corpus.Seed,
 	}
 	if o.rate > 0 {
 		set.Mode = "open"

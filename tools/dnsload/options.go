@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -51,13 +53,14 @@ type options struct {
 	corpus    query.Config
 	names     string // the corpus in words
 	segment   bool
+	spin      bool
 	json      bool
 	quiet     bool
 }
 
 // raw is the flags as given, before they are checked against each other.
 type raw struct {
-	target, transport, source, pattern, file, types, cpus string
+	target, source, pattern, file, types, cpus string
 	sources, udpSize                                      int
 	names, first                                          uint64
 	zipf                                                  float64
@@ -102,6 +105,7 @@ func (o *options) define(f *flag.FlagSet, r *raw) {
 	f.Uint64Var(&o.count, "count", 0, "end after this many measured queries; 0: no limit")
 	f.DurationVar(&o.timeout, "timeout", 2*time.Second, "`time` after which a query is lost")
 	f.BoolVar(&o.segment, "segment", true, "UDP: hand the kernel queries of equal length at once (UDP_SEGMENT); the server sees ordinary datagrams")
+	f.BoolVar(&o.spin, "spin", false, "UDP: never sleep, so that no wake-up is part of a latency; takes a whole CPU per sender, and a closed loop can no longer tell whether the generator is the bottleneck")
 	f.StringVar(&r.cpus, "cpu", "", "comma-separated `CPUs` to run on, one UDP sender each; default: one sender, not pinned")
 
 	f.Uint64Var(&r.names, "names", 10000, "number of names the pattern makes")
@@ -162,6 +166,27 @@ func (o *options) checkTarget(r *raw) error {
 	return nil
 }
 
+// tlsConfig trusts the certificates of -tls-ca, or any.
+func (o *options) tlsConfig() (*tls.Config, error) {
+	c := &tls.Config{ServerName: o.tlsName, NextProtos: []string{"dot"}, MinVersion: tls.VersionTLS12}
+	if o.tlsCA == "" {
+		c.InsecureSkipVerify = true
+		return c, nil
+	}
+	text, err := os.ReadFile(o.tlsCA)
+	if err != nil {
+		return nil, fmt.Errorf("-tls-ca: %w", err)
+	}
+	c.RootCAs = x509.NewCertPool()
+	if !c.RootCAs.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("-tls-ca %s: no certificate in it", o.tlsCA)
+	}
+	if c.ServerName == "" {
+		c.ServerName = o.target.Addr().String()
+	}
+	return c, nil
+}
+
 func (o *options) checkLoad(r *raw) error {
 	if !(o.rate >= 0) || math.IsInf(o.rate, 0) {
 		return fmt.Errorf("-rate %v: want a number from 0 on", o.rate)
@@ -179,6 +204,9 @@ func (o *options) checkLoad(r *raw) error {
 	}
 	if err := o.checkCPUs(r); err != nil {
 		return err
+	}
+	if o.spin && o.transport != "udp" {
+		return errors.New("-spin is for UDP")
 	}
 	return o.checkWindow()
 }
@@ -222,10 +250,16 @@ func (o *options) checkWindow() error {
 	}
 	if o.flows == 0 {
 		flows = min(flows, o.window)
+		if o.count > 0 {
+			flows = int(min(uint64(flows), o.count))
+		}
 	}
 	o.flows = flows
 	if flows < least || flows > least*udp.FlowsMax {
 		return fmt.Errorf("-flows %d: want %d to %d", flows, least, least*udp.FlowsMax)
+	}
+	if o.count > 0 && o.count < uint64(flows) {
+		return fmt.Errorf("-count %d with %d flows: want a query for each", o.count, flows)
 	}
 	if o.window < flows || o.window > flows*perFlow {
 		return fmt.Errorf("-window %d with %d flows: want %d to %d", o.window, flows, flows, flows*perFlow)

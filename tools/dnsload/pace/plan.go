@@ -60,3 +60,18 @@ func (p *Plan) Due(now int64) uint64 {
 
 // Scheduled is how many queries are due in the measured time, Count aside. Open loop with an end only.
 func (p *Plan) Scheduled() uint64 { return p.Due(p.To-1) - p.Due(p.From-1) }
+
+// Part is the timetable of sender i of n: all send at an equal share of the rate, one after the other, and share Count out.
+// Count is 0, or at least n.
+func (p Plan) Part(i, n int) Plan {
+	count := p.Count / uint64(n)
+	if uint64(i) < p.Count%uint64(n) {
+		count++
+	}
+	p.Count = count
+	if p.Rate > 0 {
+		p.Start += int64(float64(i) * 1e9 / p.Rate)
+		p.Rate /= float64(n)
+	}
+	return p
+}

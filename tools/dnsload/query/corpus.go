@@ -74,7 +74,7 @@ func New(cfg Config) (*Corpus, error) {
 	}
 	if c.order == Zipf {
 		if !(cfg.Exponent > 0) {
-			return nil, fmt.Errorf("Zipf exponent %v, want above 0", cfg.Exponent)
+			return nil, fmt.Errorf("exponent %v of Zipf's law, want above 0", cfg.Exponent)
 		}
 		if c.names > NamesMax {
 			return nil, fmt.Errorf("%d names, at most %d with Zipf", c.names, NamesMax)

@@ -27,6 +27,7 @@ type Setting struct {
 	Rate      float64 `json:"rate"`      // queries/s intended, 0 in closed loop
 	Flows     int     `json:"flows"`     // UDP sockets or connections
 	CPUs      int     `json:"cpus"`      // processors the generator may use
+	Spin      bool    `json:"spin"`      // the generator never slept
 	Names     string  `json:"names"`
 	Seed      uint64  `json:"seed"`
 }
@@ -127,7 +128,8 @@ func (r *Report) setCPU(m Measurement) {
 	}
 }
 
-// judgeGenerator says whether the run measured the generator instead of the server.
+// judgeGenerator says whether the run measured the generator instead of the server. One that never sleeps shows no idle time
+// to judge a closed loop by.
 func (r *Report) judgeGenerator() {
 	wanted := r.CPU.Share
 	if used := r.CPU.UserS + r.CPU.SystemS; used > 0 {
@@ -136,9 +138,9 @@ func (r *Report) judgeGenerator() {
 	switch due := r.Queries + r.Unsent; {
 	case r.Rate > 0 && float64(r.Unsent) > unsentShareMax*float64(due):
 		r.BoundReason = fmt.Sprintf("%d of %d queries due were not sent: use a lower -rate, a larger -window or more CPUs", r.Unsent, due)
-	case r.Rate == 0 && r.CPU.Share >= busyShareMax:
+	case r.Rate == 0 && !r.Spin && r.CPU.Share >= busyShareMax:
 		r.BoundReason = fmt.Sprintf("its CPU was %.1f %% busy: the server may be able to answer more", 100*r.CPU.Share)
-	case r.Rate == 0 && wanted >= busyShareMax:
+	case r.Rate == 0 && !r.Spin && wanted >= busyShareMax:
 		r.BoundReason = fmt.Sprintf("its CPU was %.1f %% busy and other programs kept it from the rest: give it a CPU of its own", 100*r.CPU.Share)
 	}
 	r.Bound = r.BoundReason != ""

@@ -53,7 +53,9 @@ func cut[T any](memory *[]byte, n int) []T {
 	return values
 }
 
-func address[T any](values []T) uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(values)))) }
+func address[T any](values []T) uint64 {
+	return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(values))))
+}
 
 // inbox is the headers and buffers of one batch of datagrams to receive on a connected socket.
 type inbox struct {

@@ -25,6 +25,7 @@ type Config struct {
 	Window  int          // queries outstanding at most, Flows..Flows*OutstandingPerFlowMax
 	CPU     int          // to pin the thread to; -1: none
 	Segment bool         // several queries in one message, see outbox
+	Spin    bool         // never sleep: exact times, for a whole CPU
 }
 
 // Sender is one thread's state. Everything but Stop and the Live belongs to the goroutine that calls Run.
@@ -43,6 +44,7 @@ type Sender struct {
 	out      *outbox
 	in       *inbox
 	open     bool // open loop
+	spin     bool
 	doze     bool
 	few      int // a turn with fewer answers than this is followed by a doze
 	heard    int // answers in this turn
@@ -58,15 +60,15 @@ type Sender struct {
 }
 
 // New opens the sockets of a sender. counts and live are its own until Run has returned.
-func New(cfg Config, plan pace.Plan, clock pace.Clock, g *query.Generator, counts *tally.Counts, live *tally.Live) (*Sender, error) {
+func New(cfg Config, clock pace.Clock, g *query.Generator, counts *tally.Counts, live *tally.Live) (*Sender, error) {
 	if cfg.Flows < 1 || cfg.Flows > FlowsMax {
 		return nil, fmt.Errorf("%d flows, want 1 to %d", cfg.Flows, FlowsMax)
 	}
 	if cfg.Window < cfg.Flows || cfg.Window > cfg.Flows*OutstandingPerFlowMax {
 		return nil, fmt.Errorf("window %d with %d flows, want %d to %d", cfg.Window, cfg.Flows, cfg.Flows, cfg.Flows*OutstandingPerFlowMax)
 	}
-	s := &Sender{plan: plan, clock: clock, generator: g, counts: counts, live: live, cpu: cfg.CPU, open: plan.Rate > 0}
-	s.doze = !s.open && cfg.Window >= dozeWindow
+	s := &Sender{clock: clock, generator: g, counts: counts, live: live, cpu: cfg.CPU, spin: cfg.Spin}
+	s.doze = !s.spin && cfg.Window >= dozeWindow
 	s.few = cfg.Window / dozeShare
 	if err := s.openAll(cfg); err != nil {
 		return nil, errors.Join(err, s.close())
@@ -136,7 +138,8 @@ func (s *Sender) Thread() int { return int(s.thread.Load()) }
 
 // Run sends and receives as planned, calls sent once when it will send no more, unless it fails before, and returns when
 // every query is answered or lost.
-func (s *Sender) Run(sent func()) error {
+func (s *Sender) Run(plan pace.Plan, sent func()) error {
+	s.begin(plan)
 	runtime.LockOSThread() // never unlocked: the thread's pinning and slack end with it
 	s.thread.Store(int64(unix.Gettid()))
 	if err := s.tune(); err != nil {
@@ -152,6 +155,11 @@ func (s *Sender) Run(sent func()) error {
 	}
 	s.show()
 	return errors.Join(s.fault, s.close())
+}
+
+func (s *Sender) begin(plan pace.Plan) {
+	s.plan, s.open = plan, plan.Rate > 0
+	s.doze = s.doze && !s.open
 }
 
 // tune pins the thread and asks for exact timers: the default slack of 50 us would add to every wait.
@@ -199,7 +207,7 @@ func (s *Sender) await(now int64) int {
 		s.poll.doze(dozePause)
 	}
 	n, errno := s.poll.ready(0)
-	if n == 0 && errno == 0 {
+	if n == 0 && errno == 0 && !s.spin {
 		until := s.tickAt
 		if s.open && !s.over && !s.full {
 			until = min(until, s.plan.At(s.due))
