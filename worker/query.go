@@ -19,45 +19,63 @@ type origin struct {
 // classINET is the only class that is forwarded: others (version.bind in CHAOS) are about a server, not about names.
 const classINET = 1
 
+// lookup is a query that has been parsed and has yet to be answered. Its views last as long as the message.
+type lookup struct {
+	query wire.Query
+	fault wire.Fault
+	key   []byte // view of space; nil: nothing to look up
+	hash  uint64
+	space [wire.KeyBytesMax]byte
+}
+
+// parse reads a message and makes the key of its question.
+func (w *worker) parse(msg []byte, l *lookup) {
+	l.key = nil
+	if l.fault = wire.ParseQuery(msg, &l.query); l.fault == wire.FaultNone && l.query.Class == classINET {
+		l.key = l.query.Key(&l.space)
+		l.hash = wire.Hash(w.seed, l.key)
+	}
+}
+
 // handle takes one query from bytes to a queued reply, to a place among the waiters of an exchange, or to a counted drop.
 func (w *worker) handle(msg []byte, from *origin) {
-	q := &w.query
-	fault := wire.ParseQuery(msg, q)
-	if fault == wire.FaultShort || fault == wire.FaultResponse {
-		w.dropMessage(fault, from)
+	w.parse(msg, &w.single)
+	w.resolve(&w.single, from)
+}
+
+// resolve is the second half of handle.
+func (w *worker) resolve(l *lookup, from *origin) {
+	if l.fault == wire.FaultShort || l.fault == wire.FaultResponse {
+		w.dropMessage(l.fault, from)
 		return
 	}
+	limit := wire.MessageBytesMax
 	if from.tcp {
 		w.stats.QueriesTCP++
 	} else {
 		w.stats.QueriesUDP++
+		limit = l.query.ReplyLimit(w.cfg.UDPSizeMax)
 	}
-	limit := wire.MessageBytesMax
-	if !from.tcp {
-		limit = q.ReplyLimit(w.cfg.UDPSizeMax)
-	}
-	w.client = q.Client(limit)
-	if fault != wire.FaultNone {
-		rcode, _ := fault.RCode()
-		w.stats.Malformed[fault]++
+	w.client = l.query.Client(limit)
+	if l.fault != wire.FaultNone {
+		rcode, _ := l.fault.RCode()
+		w.stats.Malformed[l.fault]++
 		w.replyError(from, rcode, wire.EDENone)
 		return
 	}
-	if q.Class != classINET {
+	if l.key == nil {
 		w.stats.RefusedClass++
 		w.replyError(from, wire.RCodeRefused, wire.EDENone)
 		return
 	}
-	key := q.Key(&w.key)
-	hash := wire.Hash(w.seed, key)
 	if w.cache != nil {
-		if age, state := w.cache.Get(hash, key, w.seconds(), &w.answer); state == cache.Fresh {
+		if age, state := w.cache.Get(l.hash, l.key, w.seconds(), &w.answer); state == cache.Fresh {
 			w.hits++
 			w.reply(from, &w.answer, age)
 			return
 		}
 	}
-	w.miss(hash, key, from)
+	w.miss(l, from)
 }
 
 // dropMessage counts a message that must not be answered. Over TCP it ends the connection: its sender is no DNS client.
@@ -74,9 +92,9 @@ func (w *worker) dropMessage(fault wire.Fault, from *origin) {
 }
 
 // miss joins the exchange for the same question, or opens one.
-func (w *worker) miss(hash uint64, key []byte, from *origin) {
-	if slot, ok := w.table.Find(hash, key); ok {
-		if !w.wait(slot, from) {
+func (w *worker) miss(l *lookup, from *origin) {
+	if slot, ok := w.table.Find(l.hash, l.key); ok {
+		if !w.wait(slot, l, from) {
 			w.shed(from)
 			return
 		}
@@ -87,12 +105,12 @@ func (w *worker) miss(hash uint64, key []byte, from *origin) {
 		w.stats.Drops[DropDraining]++
 		return
 	}
-	slot, ok := w.table.Open(hash, key)
+	slot, ok := w.table.Open(l.hash, l.key)
 	if !ok {
 		w.shed(from)
 		return
 	}
-	if !w.wait(slot, from) {
+	if !w.wait(slot, l, from) {
 		w.table.Release(slot)
 		w.shed(from)
 		return
@@ -112,7 +130,7 @@ func (w *worker) shed(from *origin) {
 }
 
 // wait adds the query in hand to the waiters of a slot.
-func (w *worker) wait(slot uint32, from *origin) bool {
+func (w *worker) wait(slot uint32, l *lookup, from *origin) bool {
 	c := &w.client
 	waiter := inflight.Waiter{
 		ID: c.ID, Flags: c.Flags, HasOPT: c.HasOPT, DO: c.DO, Limit: uint16(c.Limit), At: w.now,
@@ -122,7 +140,7 @@ func (w *worker) wait(slot uint32, from *origin) bool {
 	} else {
 		waiter.Socket, waiter.Path = from.socket, *from.path
 	}
-	wire.CaseBits(c.Question[:w.query.NameLen], &waiter.Case)
+	wire.CaseBits(c.Question[:l.query.NameLen], &waiter.Case)
 	if !w.table.AddWaiter(slot, &waiter) {
 		return false
 	}

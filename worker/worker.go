@@ -50,11 +50,12 @@ type worker struct {
 	busy     bool // the last turn had work
 
 	// scratch of the query in hand
-	query    wire.Query
+	ahead    [lookahead]lookup // queries over UDP of the group of events in hand
+	single   lookup            // a query over TCP
+	warmed   uint64            // keeps the loads of warm
 	client   wire.Client
 	answer   wire.Answer
 	scratch  wire.ResponseScratch
-	key      [wire.KeyBytesMax]byte
 	question [wire.QuestionBytesMax]byte
 	request  [wire.BuiltQueryBytesMax]byte
 
@@ -151,8 +152,10 @@ func (w *worker) turn() {
 	w.tick()
 	w.stats.Turns++
 	w.busy = len(events) > 0
-	for i := range events { // handlers queue work, they never wait
-		w.dispatch(&events[i])
+	for len(events) > 0 { // handlers queue work, they never wait
+		n := min(len(events), lookahead)
+		w.dispatch(events[:n])
+		events = events[n:]
 	}
 	w.receiveLanes()
 	w.expire() // after the answers: an answer beats its own deadline
@@ -197,12 +200,35 @@ func (w *worker) tick() { w.now = int64(w.clock()) }
 // seconds is the clock of the cache: whole seconds, never 0 so that ages are never negative.
 func (w *worker) seconds() uint32 { return uint32(w.now/int64(time.Second)) + 1 }
 
-// dispatch hands one event to its handler.
-func (w *worker) dispatch(ev *ring.Event) {
+// dispatch hands at most lookahead events to their handlers. Queries over UDP are parsed first, all of them, so that what the cache has
+// to read for them is on its way while the next one is parsed.
+func (w *worker) dispatch(events []ring.Event) {
+	for i := range events {
+		if ev := &events[i]; ev.Kind == ring.Datagram && ev.Tag&upstreamTag == 0 {
+			w.parse(ev.Data, &w.ahead[i])
+			if w.cache != nil && w.ahead[i].key != nil {
+				w.warmed += w.cache.WarmIndex(w.ahead[i].hash)
+			}
+		}
+	}
+	if w.cache != nil && len(events) > 1 {
+		for i := range events {
+			if ev := &events[i]; ev.Kind == ring.Datagram && ev.Tag&upstreamTag == 0 && w.ahead[i].key != nil {
+				w.warmed += w.cache.WarmEntry(w.ahead[i].hash)
+			}
+		}
+	}
+	for i := range events {
+		w.react(&events[i], &w.ahead[i])
+	}
+}
+
+// react hands one event to its handler; l is the query in it, if it is one over UDP.
+func (w *worker) react(ev *ring.Event, l *lookup) {
 	switch ev.Kind {
 	case ring.Datagram:
 		if ev.Tag&upstreamTag == 0 {
-			w.clientDatagram(ev)
+			w.clientDatagram(ev, l)
 		} else {
 			w.upstreamDatagram(ev)
 		}
@@ -232,13 +258,13 @@ func (w *worker) dispatch(ev *ring.Event) {
 }
 
 // clientDatagram handles a query over UDP.
-func (w *worker) clientDatagram(ev *ring.Event) {
+func (w *worker) clientDatagram(ev *ring.Event, l *lookup) {
 	if ev.Truncated {
 		w.stats.Drops[DropTruncated]++
 		return
 	}
 	from := origin{socket: ev.Handle, path: ev.Path}
-	w.handle(ev.Data, &from)
+	w.resolve(l, &from)
 }
 
 // expire carries out every deadline that has passed.
