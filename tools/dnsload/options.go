@@ -61,11 +61,11 @@ type options struct {
 // raw is the flags as given, before they are checked against each other.
 type raw struct {
 	target, source, pattern, file, types, cpus string
-	sources, udpSize                                      int
-	names, first                                          uint64
-	zipf                                                  float64
-	once, random, remote                                  bool
-	set                                                   map[string]bool // flags given explicitly
+	sources, udpSize                           int
+	names, first                               uint64
+	zipf                                       float64
+	once, random, remote                       bool
+	set                                        map[string]bool // flags given explicitly
 }
 
 // parseOptions reads the command line. help goes to the given writer.
