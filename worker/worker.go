@@ -52,7 +52,8 @@ type worker struct {
 	// scratch of the query in hand
 	ahead    [lookahead]lookup // queries over UDP of the group of events in hand
 	single   lookup            // a query over TCP
-	warmed   uint64            // keeps the loads of warm
+	hashes   [lookahead]uint64
+	warmed   uint64 // keeps the loads of cache.Warm
 	client   wire.Client
 	answer   wire.Answer
 	scratch  wire.ResponseScratch
@@ -200,23 +201,23 @@ func (w *worker) tick() { w.now = int64(w.clock()) }
 // seconds is the clock of the cache: whole seconds, never 0 so that ages are never negative.
 func (w *worker) seconds() uint32 { return uint32(w.now/int64(time.Second)) + 1 }
 
-// dispatch hands at most lookahead events to their handlers. Queries over UDP are parsed first, all of them, so that what the cache has
-// to read for them is on its way while the next one is parsed.
+// dispatch hands at most lookahead events to their handlers. Queries over UDP are parsed first, all of them, and what the cache will have
+// to read for them is loaded in one go.
 func (w *worker) dispatch(events []ring.Event) {
+	known := 0
 	for i := range events {
-		if ev := &events[i]; ev.Kind == ring.Datagram && ev.Tag&upstreamTag == 0 {
-			w.parse(ev.Data, &w.ahead[i])
-			if w.cache != nil && w.ahead[i].key != nil {
-				w.warmed += w.cache.WarmIndex(w.ahead[i].hash)
-			}
+		ev, l := &events[i], &w.ahead[i]
+		if ev.Kind != ring.Datagram || ev.Tag&upstreamTag != 0 {
+			continue
+		}
+		w.parse(ev.Data, l)
+		if l.key != nil {
+			w.hashes[known] = l.hash
+			known++
 		}
 	}
-	if w.cache != nil && len(events) > 1 {
-		for i := range events {
-			if ev := &events[i]; ev.Kind == ring.Datagram && ev.Tag&upstreamTag == 0 && w.ahead[i].key != nil {
-				w.warmed += w.cache.WarmEntry(w.ahead[i].hash)
-			}
-		}
+	if known > 1 && w.cache != nil {
+		w.warmed += w.cache.Warm(w.hashes[:known])
 	}
 	for i := range events {
 		w.react(&events[i], &w.ahead[i])

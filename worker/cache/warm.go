@@ -2,21 +2,26 @@ package cache
 
 import "math/bits"
 
-// A Get reads two lines that are seldom in a core's cache: the bucket, then the entry. A caller with several questions at hand calls
-// WarmIndex for each, then WarmEntry for each, then Get for each: the loads of one step do not depend on each other, so their latencies
-// overlap. Neither changes anything; the value only keeps the load from being optimised away.
-
-// WarmIndex loads the bucket of hash.
-func (s *Shard) WarmIndex(hash uint64) uint64 { return s.index.first(hash).tags[0] }
-
-// WarmEntry loads the beginning of the entry of hash, if its bucket seems to have one.
-func (s *Shard) WarmEntry(hash uint64) uint64 {
-	b := s.index.first(hash)
-	tag := tagOf(hash)
-	for w, tags := range b.tags {
-		if m := lanes(tags, tag); m != 0 {
-			return s.at(b.refs[(w*4+bits.TrailingZeros64(m)>>4)&(bucketSlots-1)]).hash
-		}
+// Warm loads what Get will read for each of hashes, and changes nothing. A Get reads two lines that are seldom in a core's cache, the
+// bucket and then the entry, and has to wait for both; here the loads of each kind stand close together and depend on nothing, so that the
+// core has all of them under way at the same time (Go has no prefetch instruction, and a load among other work holds that up until it
+// is done). The result only keeps the loads from being optimised away.
+func (s *Shard) Warm(hashes []uint64) uint64 {
+	var sum uint64
+	for _, hash := range hashes {
+		sum += s.index.first(hash).tags[0]
 	}
-	return 0
+	for _, hash := range hashes {
+		b := s.index.first(hash)
+		m0, m1 := lanes(b.tags[0], tagOf(hash)), lanes(b.tags[1], tagOf(hash))
+		slot := bits.TrailingZeros64(m0) >> 4
+		if m0 == 0 {
+			if m1 == 0 {
+				continue
+			}
+			slot = 4 + bits.TrailingZeros64(m1)>>4
+		}
+		sum += s.at(b.refs[slot&(bucketSlots-1)]).hash
+	}
+	return sum
 }
