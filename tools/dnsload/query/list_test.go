@@ -19,8 +19,12 @@ func TestList(t *testing.T) {
 		name  string
 		qtype uint16
 	}{
-		{"Www.Example.com.", dns.TypeA}, {"mail.example.", dns.TypeMX}, {".", dns.TypeNS}, {"x.example.", 65280},
-		{"plain.example.", dns.TypeA}, {`a\.b.example.`, dns.TypeAAAA},
+		{"Www.Example.com.", dns.TypeA},
+		{"mail.example.", dns.TypeMX},
+		{".", dns.TypeNS},
+		{"x.example.", 65280},
+		{"plain.example.", dns.TypeA},
+		{`a\.b.example.`, dns.TypeAAAA},
 	}
 	if l.Len() != len(want) {
 		t.Fatalf("got %d questions, want %d", l.Len(), len(want))
