@@ -146,7 +146,7 @@ func (l *Lane) Wait(ctx context.Context, until time.Duration) error {
 		context.AfterFunc(ctx, l.bell.call)
 	}
 	l.bell.arm()
-	if l.bell.called.Swap(false) || !l.queries.empty() {
+	if l.bell.called.Swap(false) || !l.queries.empty() || ctx.Err() != nil {
 		l.bell.disarm()
 		return ctx.Err()
 	}
