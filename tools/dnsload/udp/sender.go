@@ -153,6 +153,9 @@ func (s *Sender) Run(plan pace.Plan, sent func()) error {
 			sent()
 		}
 	}
+	if !told && s.fault == nil {
+		sent()
+	}
 	s.show()
 	return errors.Join(s.fault, s.close())
 }
