@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"math/bits"
 	"syscall"
 
 	"secure-dns-proxy/ring/sys"
@@ -38,14 +39,17 @@ func (r *Ring) recoverLost(lost uint32) {
 	}
 }
 
-// missed deals with a cancellation that found nothing. The operation's own completion comes before it if there is one, so
-// an operation still noted as pending is being finished, or was lost.
-func (r *Ring) missed(h Handle, s *socket, bit uint8) {
+// missed deals with a cancellation that failed. The operation's own completion comes before it if there is one, so an
+// operation still noted as pending is being finished just now (EALREADY: asked again), or was lost (ENOENT).
+func (r *Ring) missed(h Handle, s *socket, bit uint8, result int32) {
 	if s.pending&bit == 0 || (!s.closing && s.suspect&bit == 0) {
 		return
 	}
-	s.misses++
-	if s.misses < missesMax {
+	misses := &s.misses[bits.TrailingZeros8(bit)]
+	if syscall.Errno(-result) == syscall.ENOENT {
+		*misses++
+	}
+	if *misses < missesMax {
 		r.push(h, s, todoCancel)
 		return
 	}

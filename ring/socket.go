@@ -21,6 +21,8 @@ const (
 	pendingInput uint8 = 1 << iota // receive, accept, stream read or eventfd read: a socket has one at most
 	pendingWrite                   // stream send
 	pendingPause                   // timer until the input is armed again
+
+	pendingKinds = 3
 )
 
 // What the next turn submits for a socket.
@@ -45,15 +47,18 @@ type socket struct {
 	pktinfo bool
 	inet6   bool
 
-	errors  uint8 // in a row
-	suspect uint8 // pending bits whose completion may have been lost
-	misses  uint8 // cancellations that found nothing
+	errors  uint8               // in a row
+	suspect uint8               // pending bits whose completion may have been lost
+	misses  [pendingKinds]uint8 // of each pending operation: cancellations in a row that found nothing
 
 	writeAddress uint64 // rest of the buffer given to Send
 	writeBytes   uint32
 }
 
 const noFile = -1
+
+// errTableFull is made once: a flood of connections must not allocate an error for each.
+var errTableFull = fmt.Errorf("add socket: socket table full: %w", syscall.ENOBUFS)
 
 // AddDatagram takes ownership of fd, also when it fails, and arms receiving. pktinfo says that the socket has IP_PKTINFO
 // or IPV6_RECVPKTINFO set: datagrams then carry their local address, and replies leave from it. Errors: socket table full,
@@ -134,7 +139,7 @@ func (r *Ring) add(fresh socket, arm bool) (Handle, error) {
 		if fresh.role != roleWaker {
 			_ = sys.CloseFD(int(fresh.fd))
 		}
-		return 0, fmt.Errorf("add socket: all %d slots are in use: %w", r.sockets.Len(), syscall.ENOBUFS)
+		return 0, errTableFull
 	}
 	*s = fresh
 	s.file = noFile

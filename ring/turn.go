@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"math/bits"
 	"syscall"
 	"time"
 
@@ -100,11 +101,11 @@ func (r *Ring) complete(data uint64, result int32, flags uint32) {
 			r.report(Event{Kind: SendFailed, Handle: h, Tag: s.tag, Errno: syscall.Errno(-result)})
 		}
 	case opCancelInput:
-		r.missed(h, s, pendingInput)
+		r.missed(h, s, pendingInput, result)
 	case opCancelWrite:
-		r.missed(h, s, pendingWrite)
+		r.missed(h, s, pendingWrite, result)
 	case opCancelPause:
-		r.missed(h, s, pendingPause)
+		r.missed(h, s, pendingPause, result)
 	}
 	if s.closing && s.pending == 0 {
 		r.finish(h, s)
@@ -139,7 +140,7 @@ func (r *Ring) input(h Handle, s *socket, result int32, flags uint32) {
 func (r *Ring) done(s *socket, bit uint8) {
 	s.pending &^= bit
 	s.suspect &^= bit
-	s.misses = 0
+	s.misses[bits.TrailingZeros8(bit)] = 0
 }
 
 // rest puts a socket to rest for AcceptPause instead of arming it at once.

@@ -35,9 +35,10 @@ type Engine struct {
 	send     transmit
 	failures []failure // of datagrams, to be reported
 
-	timer  int           // timerfd for sockets at rest
-	paused []ring.Handle // sockets at rest
-	turns  uint32
+	timer    int           // timerfd for sockets at rest
+	paused   []ring.Handle // sockets at rest
+	resuming []ring.Handle // the list resume is walking
+	turns    uint32
 }
 
 // Open makes an epoll engine on the calling thread; with cfg.CPU >= 0 the thread is pinned first.
@@ -134,7 +135,5 @@ func (e *Engine) release() error {
 	return errors.Join(errs...)
 }
 
-// noSpace is the error of a full socket table.
-func (e *Engine) noSpace() error {
-	return fmt.Errorf("add socket: all %d slots are in use: %w", e.sockets.Len(), syscall.ENOBUFS)
-}
+// errTableFull is made once: a flood of connections must not allocate an error for each.
+var errTableFull = fmt.Errorf("add socket: socket table full: %w", syscall.ENOBUFS)

@@ -132,7 +132,7 @@ func (e *Engine) adopt(fresh socket, bits uint32) (ring.Handle, error) {
 func (e *Engine) add(fresh socket, bits uint32) (ring.Handle, error) {
 	handle, s, ok := e.sockets.Open()
 	if !ok {
-		return 0, e.noSpace()
+		return 0, errTableFull
 	}
 	*s = fresh
 	if err := e.poll.Add(int(s.fd), bits, int32(handle)); err != nil {

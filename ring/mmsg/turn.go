@@ -108,7 +108,8 @@ func (e *Engine) rest(h ring.Handle, s *socket) {
 
 // resume watches the sockets at rest again.
 func (e *Engine) resume() {
-	for _, h := range e.paused {
+	e.paused, e.resuming = e.resuming[:0], e.paused
+	for _, h := range e.resuming {
 		s := e.live(h)
 		if s == nil {
 			continue
@@ -119,5 +120,4 @@ func (e *Engine) resume() {
 			e.rest(h, s)
 		}
 	}
-	e.paused = e.paused[:0]
 }
