@@ -64,7 +64,7 @@ const lattice = `
 	appliance/e2e: appliance/e2e/rig
 
 	# Programs beside the product; nobody imports them.
-	tools/...: ring/probe, transport/wire, appliance/config, appliance/e2e/rig
+	tools/...: tools/..., ring/probe, transport/wire, appliance/config, appliance/e2e/rig
 	bench/...: bench/..., appliance/e2e/rig
 `
 

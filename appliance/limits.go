@@ -26,6 +26,10 @@ const (
 	// metricsPortsTried follow the usual one when the embedded default finds it taken; then the kernel chooses.
 	metricsPortsTried = 16
 
+	// signalEcho is how long the signal that began the drain may come again without being a second one: timeout(1) signals a process
+	// and then its group, and a shell's Ctrl-C may be passed on by a parent that got it too.
+	signalEcho = 100 * time.Millisecond
+
 	// notifyTimeout bounds telling the service manager; its socket is local.
 	notifyTimeout = time.Second
 )

@@ -90,6 +90,7 @@ func (s *service) serve(signals <-chan os.Signal, live *screen, figures bool) in
 
 // finish drains. A further SIGTERM or SIGINT ends the process where it stands.
 func (s *service) finish(sig os.Signal, signals <-chan os.Signal) int {
+	from := time.Now()
 	s.log.Info("stopping", "signal", sig.String(), "drain", s.checked.Timeouts.Drain)
 	drained := make(chan error, 1)
 	go func() { drained <- s.drain() }()
@@ -103,6 +104,9 @@ func (s *service) finish(sig os.Signal, signals <-chan os.Signal) int {
 			}
 			return ExitDone
 		case again := <-signals:
+			if again == sig && time.Since(from) < signalEcho {
+				continue
+			}
 			if again != syscall.SIGHUP {
 				s.log.Error("stopped at once by a second signal", "signal", again.String())
 				return ExitFailure

@@ -30,6 +30,9 @@ type service struct {
 	reloads   telemetry.Reloads
 	watch     *watch
 
+	ending sync.Once
+	ended  error // what drain returned first
+
 	background sync.WaitGroup
 	stopAll    context.CancelFunc // ends what runs in background
 }
@@ -154,6 +157,11 @@ func (s *service) metricsAddr() netip.AddrPort {
 
 // drain stops the service: queries in flight have until timeouts.drain.
 func (s *service) drain() error {
+	s.ending.Do(func() { s.ended = s.end() })
+	return s.ended
+}
+
+func (s *service) end() error {
 	s.tell(s.notify.stopping())
 	ctx, cancel := context.WithTimeout(context.Background(), s.checked.Timeouts.Drain)
 	defer cancel()

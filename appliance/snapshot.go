@@ -30,7 +30,7 @@ func workerConfig(c *config.Checked, log *slog.Logger) worker.Config {
 func streamConfig(c *config.Checked) stream.Config {
 	share := stream.Defaults()
 	conns := (c.TCP.MaxConnections + c.Workers.Count - 1) / c.Workers.Count
-	share.PoolSmall = max(1, conns*share.PoolSmall/share.Conns)
+	share.PoolSmall = max(1, (conns*share.PoolSmall+share.Conns/2)/share.Conns)
 	share.Conns = conns
 	share.ConnsPerClient = min(c.TCP.MaxConnectionsPerClient, conns)
 	share.InFlightPerConn = c.TCP.MaxInFlight

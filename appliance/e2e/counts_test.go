@@ -19,7 +19,7 @@ const (
 	metricAnswers    = "sdp_answers_total"
 	metricDrops      = "sdp_drops_total"
 	metricExchanges  = "sdp_upstream_exchanges_total"
-	metricEngine     = "sdp_engine_info"
+	metricEngine     = "sdp_engine"
 	metricCacheBytes = "sdp_cache_bytes"
 	metricEvictions  = "sdp_cache_evictions_total"
 )
@@ -32,7 +32,10 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // engineOf is the engine that the proxy says it uses.
 func engineOf(t *testing.T, proxy *rig.Proxy) string {
 	t.Helper()
-	for labels := range proxy.Metrics(t).Values(metricEngine) {
+	for labels, value := range proxy.Metrics(t).Values(metricEngine) {
+		if value != 1 {
+			continue
+		}
 		for label := range strings.SplitSeq(labels, ",") {
 			if engine, ok := strings.CutPrefix(label, `engine="`); ok {
 				return strings.TrimSuffix(engine, `"`)

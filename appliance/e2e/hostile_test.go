@@ -398,7 +398,7 @@ func TestConnectionCaps(t *testing.T) {
 			open     int // of 300 from one client, over one worker
 		}{
 			{"per client", []string{"tcp.max_connections_per_client = 50"}, 50},
-			{"in all", []string{"tcp.max_connections = 80", "tcp.max_connections_per_client = 4096"}, 80},
+			{"in all", []string{"tcp.max_connections = 80", "tcp.max_connections_per_client = 80"}, 80},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				proxy := rig.StartProxy(t, proxyBinary, rig.Config{

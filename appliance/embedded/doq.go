@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
@@ -36,10 +37,10 @@ func (s *Server) startDoQ(certificate tls.Certificate) error {
 	return nil
 }
 
-// acceptDoQ ends when stop is called.
+// acceptDoQ ends when the listener is closed and its queue is empty.
 func (s *Server) acceptDoQ() {
 	for {
-		conn, err := s.doq.Accept(s.life)
+		conn, err := s.doq.Accept(context.Background())
 		if err != nil {
 			return
 		}

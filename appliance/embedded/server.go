@@ -68,8 +68,12 @@ func (s *Server) Roots() *x509.CertPool { return s.roots }
 
 // Close stops serving, cuts all connections and waits until nothing is left running.
 func (s *Server) Close() error {
+	var err error
+	if s.doq != nil {
+		err = s.doq.Close() // before stop: connections that nobody has accepted yet are still handed out, and told
+	}
 	s.stop()
-	err := s.dot.Shutdown()
+	err = errors.Join(err, s.dot.Shutdown())
 	s.running.Wait()
 	if s.quic != nil {
 		err = errors.Join(err, s.quic.Close(), s.socket.Close())

@@ -9,7 +9,8 @@
 //	sdp_retries_total                          sdp_query_duration_seconds (histogram)
 //	sdp_in_flight, sdp_waiters                 sdp_tcp_connections, sdp_tcp_connection_events_total{event}
 //	sdp_cache_entries, sdp_cache_bytes         sdp_cache_{inserts,evictions,expired,refused}_total
-//	sdp_engine_info{engine,fallback_reason}    sdp_engine_{turns,enters,datagrams_received,datagrams_sent,rearms,buffers_exhausted}_total
+//	sdp_engine{engine}                         sdp_engine_fallback{reason}
+//	                                           sdp_engine_{turns,enters,datagrams_received,datagrams_sent,rearms,buffers_exhausted}_total
 //	sdp_reloads_total{result}                  sdp_build_info{version,revision,go}
 //
 // and for each upstream, label upstream = its URL as configured:

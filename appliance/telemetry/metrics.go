@@ -54,11 +54,22 @@ func (p *page) identity(source Source, build Build, reloads *Reloads) {
 	p.begin("sdp_build_info", "gauge", "Always 1; the labels name the program.")
 	p.gauge(1, "version", build.Version, "revision", build.Revision, "go", build.Go)
 	engine, reason := source.Engine()
-	p.begin("sdp_engine_info", "gauge", "Always 1; the engine in use (uring or mmsg), and why not io_uring where it was wanted.")
-	p.gauge(1, "engine", engine, "fallback_reason", reason)
+	p.begin("sdp_engine", "gauge", "1 for the engine in use, 0 for the other.")
+	for _, name := range []string{worker.BackendUring, worker.BackendMmsg} {
+		p.gauge(one(name == engine), "engine", name)
+	}
+	p.begin("sdp_engine_fallback", "gauge", "1 if io_uring was wanted and is not used, for the reason in the label; else 0.")
+	p.gauge(one(reason != ""), "reason", reason)
 	p.begin("sdp_reloads_total", "counter", "Reloads by result; a refused one changed nothing.")
 	p.counter(reloads.Applied.Load(), "result", "applied")
 	p.counter(reloads.Refused.Load(), "result", "refused")
+}
+
+func one(condition bool) uint64 {
+	if condition {
+		return 1
+	}
+	return 0
 }
 
 func (p *page) queries(s *worker.Stats) {
@@ -141,11 +152,8 @@ var upstreamFamilies = []struct {
 		if r.Endpoint == nil {
 			return // removed by a reload: neither up nor down
 		}
-		up := uint64(1)
-		if state, ok := r.Endpoint.Health.(*health.State); ok && state.Status() == health.Down {
-			up = 0
-		}
-		p.gauge(up, "upstream", r.Name)
+		state, known := r.Endpoint.Health.(*health.State)
+		p.gauge(one(!known || state.Status() != health.Down), "upstream", r.Name)
 	}},
 	{
 		"exchanges_total", "counter", "Queries sent to the upstream, retries included.",

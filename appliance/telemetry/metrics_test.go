@@ -78,7 +78,9 @@ func TestPage(t *testing.T) {
 	got := scrape(t, sample())
 	for series, want := range map[string]string{
 		`sdp_build_info{version="v1",revision="abc",go="go1"}`:                       "1",
-		`sdp_engine_info{engine="mmsg",fallback_reason="sysctl says \"no\""}`:        "1",
+		`sdp_engine{engine="mmsg"}`:                                                  "1",
+		`sdp_engine{engine="uring"}`:                                                 "0",
+		`sdp_engine_fallback{reason="sysctl says \"no\""}`:                           "1",
 		`sdp_reloads_total{result="refused"}`:                                        "0",
 		`sdp_queries_total{transport="udp"}`:                                         "90",
 		`sdp_queries_total{transport="tcp"}`:                                         "10",

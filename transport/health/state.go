@@ -2,7 +2,7 @@
 // own its connections; it is fed by what happens to live traffic and holds no clock and no socket of its own.
 //
 //	Up ──(FailuresMax failures in a row, or a failed connection without a recent answer)──> Down
-//	Down ──(any answer, any working connection)──> Up
+//	Down ──(any answer)──> Up
 //
 // A Down upstream rests: Allow lets one exchange through when its rest is over, and the rest doubles from RestMin to RestMax while
 // trials fail. RestMax bounds how long a repaired upstream stays unused.
@@ -110,8 +110,13 @@ func (s *State) Failed(now int64) {
 	}
 }
 
-// Up records a working connection.
-func (s *State) Up() { s.Succeeded(s.clock()) }
+// Up records a working connection. It does not end Down, which only an answer does: a server that takes connections and says nothing would
+// come and go with each of them. But it ends the rest, so that the next query is the trial.
+func (s *State) Up() {
+	if !s.status.CompareAndSwap(uint32(Untried), uint32(Up)) && s.Status() == Down {
+		s.restUntil.Store(s.clock())
+	}
+}
 
 // Down records a connection that could not be made or kept. An upstream that answered within RecentSuccessNS is not condemned for
 // one connection: its failed exchanges will show.

@@ -103,3 +103,24 @@ func TestWorkerCallsAllocateNothing(t *testing.T) {
 		t.Fatalf("%v allocations, want 0", n)
 	}
 }
+
+func TestConnectionAloneDoesNotEndDown(t *testing.T) {
+	c := &clock{now: 10e9}
+	s := New(c.read)
+	s.Up()
+	if s.Status() != Up {
+		t.Fatalf("the first connection: %v, want up", s.Status())
+	}
+	s.Down(errors.New("timed out"))
+	s.Up()
+	if s.Status() != Down {
+		t.Fatalf("a connection without an answer: %v, want down", s.Status())
+	}
+	if !s.Allow(c.now) {
+		t.Fatal("a connection must end the rest")
+	}
+	s.Succeeded(c.now)
+	if s.Status() != Up {
+		t.Fatalf("after an answer: %v, want up", s.Status())
+	}
+}

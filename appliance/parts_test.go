@@ -1,0 +1,299 @@
+package appliance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"secure-dns-proxy/appliance/config"
+	"secure-dns-proxy/transport"
+	"secure-dns-proxy/transport/health"
+)
+
+func TestHelpers(t *testing.T) {
+	for workers, want := range map[int]int{1: 3, 2: 3, 3: 3, 4: 4, 6: 4, 7: 5, 256: 88} {
+		if got := helpers(workers); got != want {
+			t.Errorf("%d workers: got %d helpers, want %d", workers, got, want)
+		}
+	}
+}
+
+// checkedText is a configuration from text.
+func checkedText(t *testing.T, text string) *config.Checked {
+	t.Helper()
+	f, problems := config.Parse("f.toml", []byte(text))
+	if f == nil {
+		t.Fatal(problems)
+	}
+	checked, problems := config.Check(f)
+	if checked == nil {
+		t.Fatal(problems)
+	}
+	return checked
+}
+
+func TestStreamConfig(t *testing.T) {
+	tests := []struct {
+		text                   string
+		conns, perClient, pool int
+	}{
+		{"", 4096, 256, 5461},
+		{"tcp.max_connections = 10\ntcp.max_connections_per_client = 8\nworkers.count = 4\n", 3, 3, 4},
+		{"tcp.max_connections = 1\ntcp.max_connections_per_client = 1\n", 1, 1, 1},
+	}
+	for _, tt := range tests {
+		text := tt.text
+		if !strings.Contains(text, "workers") {
+			text += "workers.count = 1\n"
+		}
+		got := streamConfig(checkedText(t, "upstream = \"embedded:\"\n"+text))
+		if got.Conns != tt.conns || got.ConnsPerClient != tt.perClient || got.PoolSmall != tt.pool {
+			t.Errorf("%q: got %d, %d, %d, want %d, %d, %d", tt.text, got.Conns, got.ConnsPerClient, got.PoolSmall, tt.conns, tt.perClient, tt.pool)
+		}
+	}
+}
+
+func TestSnapshot(t *testing.T) {
+	c := checkedText(t, `
+upstream = "embedded:"
+upstream_policy = "sequential"
+cache = {min_ttl = "5s", max_ttl = "1h", max_negative_ttl = "1m", bytes = "16MiB"}
+timeouts = {query = "4s", upstream = "500ms"}
+workers.count = 1
+`)
+	s, err := snapshot(c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprint(s.Policy, s.CacheBytes, s.TTLMin, s.TTLMax, s.NegativeTTLMax, s.QueryTimeout, s.AttemptTimeout)
+	if want := "sequential 16777216 5 3600 60 4s 500ms"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	c.Cache.Enabled = false
+	if s, err = snapshot(c, nil); err != nil || s.CacheBytes != 0 {
+		t.Errorf("cache off: got %d bytes, %v", s.CacheBytes, err)
+	}
+}
+
+func TestEndpoints(t *testing.T) {
+	c := checkedText(t, `
+prewarm_pools = false
+timeouts = {dial = "1s", idle = "2s", dead = "3s"}
+tls.min_version = "1.2"
+
+[[upstream]]
+url = "udp://192.0.2.1"
+[[upstream]]
+url = "tls://192.0.2.2:8853"
+tls_name = "dns.example"
+connections = 3
+[[upstream]]
+url = "quic://dns.example"
+addresses = ["192.0.2.3", "2001:db8::3"]
+[[upstream]]
+url = "https://192.0.2.4/q"
+insecure_tls = true
+`)
+	r := &roster{log: slog.New(slog.DiscardHandler)}
+	planned, err := r.plan(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"udp://192.0.2.1 udp 192.0.2.1 53  1 [192.0.2.1:53] -",
+		"tls://192.0.2.2:8853 tls 192.0.2.2 8853  3 [192.0.2.2:8853] dns.example 303 verify",
+		"quic://dns.example quic dns.example 853  1 [192.0.2.3:853 [2001:db8::3]:853] dns.example 304 verify",
+		"https://192.0.2.4/q https 192.0.2.4 443 /q 1 [192.0.2.4:443] 192.0.2.4 303 insecure",
+	}
+	for i, e := range endpointsOf(planned) {
+		tls := "-"
+		if e.TLS != nil {
+			verify := "verify"
+			if e.TLS.InsecureSkipVerify {
+				verify = "insecure"
+			}
+			tls = fmt.Sprintf("%s %x %s", e.TLS.ServerName, e.TLS.MinVersion, verify)
+			if e.TLS.ClientSessionCache == nil {
+				t.Errorf("%s: no session cache", e.Name)
+			}
+		}
+		got := fmt.Sprintf("%s %s %s %d %s %d %v %s", e.Name, e.Scheme, e.Host, e.Port, e.Path, e.Conns, e.Addresses.Load(), tls)
+		if got != want[i] {
+			t.Errorf("got  %s\nwant %s", got, want[i])
+		}
+		if e.DialTimeout != time.Second || e.IdleTimeout != 2*time.Second || e.DeadAfter != 3*time.Second || e.Prewarm {
+			t.Errorf("%s: got timeouts %v, %v, %v, prewarm %v", e.Name, e.DialTimeout, e.IdleTimeout, e.DeadAfter, e.Prewarm)
+		}
+	}
+}
+
+func TestWatch(t *testing.T) {
+	var book logBook
+	w := newWatch(slog.New(slog.NewTextHandler(&book, nil)))
+	state := health.New(func() int64 { return int64(transport.Now()) })
+	other := health.New(func() int64 { return int64(transport.Now()) })
+	a := &transport.Endpoint{Name: "tls://a", Health: state}
+	w.follow([]*transport.Endpoint{a, {Name: "tls://b", Health: other}})
+	steps := []struct {
+		name  string
+		do    func()
+		lines string
+	}{
+		{"untried", func() {}, ""},
+		{"down", func() { state.Down(errors.New("wrong name")) }, `level=ERROR msg="upstream down" upstream=tls://a reason="wrong name"`},
+		{"still down", func() { state.Down(errors.New("wrong name")) }, ""},
+		{"a connection, no answer", func() { state.Up() }, ""},
+		{"up", func() { state.Succeeded(int64(transport.Now())) }, `level=INFO msg="upstream up" upstream=tls://a`},
+		{"still up", func() { state.Succeeded(int64(transport.Now())) }, ""},
+		{"a reload that keeps it", func() { w.follow([]*transport.Endpoint{a}) }, ""},
+		{"gone", func() { w.follow(nil); other.Down(errors.New("unseen")) }, ""},
+	}
+	for _, s := range steps {
+		before := len(book.String())
+		s.do()
+		w.look()
+		got := strings.TrimSpace(book.String()[before:])
+		if _, after, found := strings.Cut(got, " level"); found {
+			got = "level" + after
+		}
+		if got != s.lines {
+			t.Errorf("%s: got %q, want %q", s.name, got, s.lines)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	w.run(ctx) // must return
+}
+
+func TestNotify(t *testing.T) {
+	for _, name := range []string{filepath.Join(t.TempDir(), "notify"), "@sdp-test-" + filepath.Base(t.TempDir())} {
+		l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		t.Setenv("NOTIFY_SOCKET", name)
+		n := newNotifier()
+		for _, step := range []struct {
+			send func() error
+			want string
+		}{
+			{func() error { return n.ready("fine") }, "READY=1\nSTATUS=fine"},
+			{n.reloading, "RELOADING=1\nMONOTONIC_USEC="},
+			{n.stopping, "STOPPING=1"},
+		} {
+			if err := step.send(); err != nil {
+				t.Fatal(err)
+			}
+			buf := make([]byte, 200)
+			k, err := l.Read(buf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := string(buf[:k]); !strings.HasPrefix(got, step.want) {
+				t.Errorf("%s: got %q, want %q", name, got, step.want)
+			}
+		}
+	}
+	t.Setenv("NOTIFY_SOCKET", "")
+	if err := newNotifier().ready("nobody listens"); err != nil {
+		t.Errorf("without a manager: %v", err)
+	}
+	t.Setenv("NOTIFY_SOCKET", "/nonexistent/notify")
+	if err := newNotifier().stopping(); err == nil {
+		t.Error("a missing socket is no error")
+	}
+}
+
+func TestScreen(t *testing.T) {
+	var out bytes.Buffer
+	s := &screen{out: &out, log: &out}
+	write := func(text string) {
+		if n, err := s.Write([]byte(text)); n != len(text) || err != nil {
+			t.Errorf("got %d, %v", n, err)
+		}
+	}
+	write("before\n")
+	s.show("one")
+	s.show("two")
+	write("record\n")
+	s.end()
+	write("after\n")
+	want := "before\n" + clearLine + "one" + clearLine + "two" + clearLine + "record\ntwo\nafter\n"
+	if out.String() != want {
+		t.Errorf("got  %q\nwant %q", out.String(), want)
+	}
+}
+
+func TestUnoccupied(t *testing.T) {
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer udp.Close()
+	for name, addr := range map[string]string{
+		"tcp": tcp.Addr().String(), "udp": udp.LocalAddr().String(),
+		"wildcard": fmt.Sprintf("[::]:%d", udp.LocalAddr().(*net.UDPAddr).Port),
+	} {
+		err := bindHelp(unoccupied([]netip.AddrPort{netip.MustParseAddrPort(addr)}))
+		if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "another instance") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if err := unoccupied([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}); err != nil {
+		t.Errorf("port 0: %v", err)
+	}
+}
+
+func TestListenMetrics(t *testing.T) {
+	first, err := listenMetrics(netip.MustParseAddrPort("127.0.0.1:0"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if s, err := listenMetrics(first.Addr(), false); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("a configured port that is taken: got %v, %v", s, err)
+	}
+	second, err := listenMetrics(first.Addr(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if second.Addr() == first.Addr() {
+		t.Errorf("both on %s", first.Addr())
+	}
+}
+
+func TestDemo(t *testing.T) {
+	var out bytes.Buffer
+	checked, problems := demo(&out)
+	if checked == nil || len(problems) != 0 {
+		t.Fatal(problems)
+	}
+	if got := checked.Listen[0].String(); got != "127.0.0.1:5300" || checked.File != "" {
+		t.Errorf("got %s, file %q", got, checked.File)
+	}
+	greet(&out, []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:5300"), netip.MustParseAddrPort("[::1]:5300")}, netip.MustParseAddrPort("127.0.0.1:9154"), "uring")
+	for _, want := range []string{
+		"dig @127.0.0.1 -p 5300 www.demo.example\n", "dig @::1 -p 5300 www.demo.example\n", "dig @127.0.0.1 -p 5300 +tcp chain.demo.example",
+		"http://127.0.0.1:9154/metrics", "engine uring", "127.0.0.1:5300 [::1]:5300",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in:\n%s", want, &out)
+		}
+	}
+}

@@ -1,0 +1,331 @@
+package appliance
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"secure-dns-proxy/appliance/config"
+	"secure-dns-proxy/appliance/telemetry"
+)
+
+// eventually bounds waits for what another goroutine does; nothing takes as long unless it is broken.
+const eventually = 20 * time.Second
+
+// logBook collects log records.
+type logBook struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBook) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBook) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+func (b *logBook) count(part string) int { return strings.Count(b.String(), part) }
+
+func await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(eventually); !holds(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+// product is a service under test with its file and its log.
+type product struct {
+	*service
+	file string
+	book *logBook
+}
+
+// head is what every test's file begins with: ports that the kernel chooses, the engine that runs everywhere, one worker.
+const head = `
+listen = ["127.0.0.1:0"]
+backend = "mmsg"
+workers.count = 1
+metrics.listen = "127.0.0.1:0"
+`
+
+func writeConfig(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func start(t *testing.T, text string) *product {
+	t.Helper()
+	p := &product{file: filepath.Join(t.TempDir(), "proxy.toml"), book: new(logBook)}
+	writeConfig(t, p.file, text)
+	checked, problems := config.Load(p.file)
+	if checked == nil {
+		t.Fatal(problems)
+	}
+	level := new(slog.LevelVar)
+	level.Set(checked.Logging.Level)
+	var err error
+	p.service, err = startService(checked, telemetry.Build{Version: "test"}, telemetry.NewLog(p.book, "text", level), level, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.drain(); err != nil {
+			t.Errorf("drain: %v", err)
+		}
+		if t.Failed() {
+			t.Log(p.book)
+		}
+	})
+	return p
+}
+
+func (p *product) ask(t *testing.T, network, name string) *dns.Msg {
+	t.Helper()
+	query := new(dns.Msg).SetQuestion(name, dns.TypeA)
+	reply, _, err := (&dns.Client{Net: network, Timeout: eventually}).Exchange(query, p.listeners.Addrs()[0].String())
+	if err != nil {
+		t.Fatalf("%s over %s: %v", name, network, err)
+	}
+	return reply
+}
+
+func (p *product) metric(t *testing.T, series string) string {
+	t.Helper()
+	reply, err := http.Get("http://" + p.metricsAddr().String() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	body, err := io.ReadAll(reply.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(body)) {
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "none"
+}
+
+func TestServesTheEmbeddedZone(t *testing.T) {
+	p := start(t, head+`upstream = "embedded:"`)
+	for _, network := range []string{"udp", "tcp", "udp"} {
+		reply := p.ask(t, network, "www.demo.example.")
+		if reply.Rcode != dns.RcodeSuccess || len(reply.Answer) != 1 {
+			t.Errorf("over %s: got %s", network, reply)
+		}
+	}
+	await(t, "the figures add up", func() bool {
+		return p.metric(t, `sdp_queries_total{transport="udp"}`) == "2" && p.metric(t, `sdp_queries_total{transport="tcp"}`) == "1" &&
+			p.metric(t, "sdp_cache_hits_total") == "2" && p.metric(t, `sdp_answers_total{rcode="NOERROR"}`) == "3"
+	})
+	await(t, "both upstreams are logged as up", func() bool { return p.book.count(`msg="upstream up"`) == 2 })
+	for _, want := range []string{"msg=serving version=test", fmt.Sprintf("pid=%d", os.Getpid()), "engine=mmsg", "embedded:tls embedded:quic", p.listeners.Addrs()[0].String()} {
+		if p.book.count(want) != 1 {
+			t.Errorf("the log has %q %d times, want once:\n%s", want, p.book.count(want), p.book)
+		}
+	}
+}
+
+func TestReload(t *testing.T) {
+	p := start(t, head+`upstream = "embedded:"`)
+	if got := p.ask(t, "udp", "www.demo.example.").Rcode; got != dns.RcodeSuccess {
+		t.Fatalf("got %s", dns.RcodeToString[got])
+	}
+	dot, doq := p.roster.entries[0].endpoints[0], p.roster.entries[0].endpoints[1]
+
+	// Another upstream beside it, another policy, a key that takes a restart.
+	writeConfig(t, p.file, strings.Replace(head, "workers.count = 1", "workers.count = 2", 1)+`
+upstream = ["embedded:", "udp://127.0.0.1:9"]
+upstream_policy = "sequential"
+logging.level = "debug"
+cache.bytes = "8MiB"
+`)
+	p.reload()
+	if p.book.count("msg=reloaded") != 1 || p.reloads.Applied.Load() != 1 {
+		t.Fatalf("not reloaded:\n%s", p.book)
+	}
+	if got := p.group.Upstreams(); len(got) != 3 || got[2].Name != "udp://127.0.0.1:9" {
+		t.Errorf("got upstreams %v", got)
+	}
+	if p.book.count("key=workers.count") != 1 || p.checked.Workers.Count != 1 {
+		t.Errorf("a change of workers.count was not held back with a warning:\n%s", p.book)
+	}
+	if got := p.level.Level(); got != slog.LevelDebug {
+		t.Errorf("got log level %s, want debug", got)
+	}
+	if now := p.roster.entries[0].endpoints; now[0] != dot || now[1] != doq {
+		t.Error("an upstream that stayed as it was has new endpoints")
+	}
+	before := p.metric(t, "sdp_cache_hits_total")
+	p.ask(t, "udp", "www.demo.example.")
+	await(t, "the answer from before the reload is still in the cache", func() bool { return p.metric(t, "sdp_cache_hits_total") != before })
+
+	// A file with two errors changes nothing, and both are logged.
+	running := p.checked
+	writeConfig(t, p.file, "upstream = \"ftp://127.0.0.1\"\nnonsense = 1\n")
+	p.reload()
+	if p.checked != running || p.reloads.Refused.Load() != 1 {
+		t.Error("a bad file was adopted")
+	}
+	for _, want := range []string{"line=1 key=upstream", "line=2 key=nonsense", `msg="reload refused, the running configuration stays in force"`} {
+		if p.book.count(want) != 1 {
+			t.Errorf("the log has %q %d times, want once", want, p.book.count(want))
+		}
+	}
+	if got := p.ask(t, "udp", "other.wild.demo.example.").Rcode; got != dns.RcodeSuccess {
+		t.Errorf("after a bad file: got %s", dns.RcodeToString[got])
+	}
+
+	// A missing file neither.
+	if err := os.Remove(p.file); err != nil {
+		t.Fatal(err)
+	}
+	p.reload()
+	if p.checked != running || p.book.count("no such file or directory") != 1 {
+		t.Error("a missing file was not refused")
+	}
+
+	// Changed timeouts make new endpoints; the old ones are let go.
+	writeConfig(t, p.file, head+"upstream = \"embedded:\"\ntimeouts.dial = \"1s\"\n")
+	p.reload()
+	if now := p.roster.entries[0].endpoints[0]; now == dot || now.DialTimeout != time.Second {
+		t.Error("a changed timeout had no effect on the endpoint")
+	}
+	if got := p.ask(t, "udp", "third.wild.demo.example.").Rcode; got != dns.RcodeSuccess {
+		t.Errorf("with new endpoints: got %s", dns.RcodeToString[got])
+	}
+}
+
+// TestNamesAreResolved: an upstream's name goes through a bootstrap server, and one that nobody knows keeps nobody from starting.
+func TestNamesAreResolved(t *testing.T) {
+	upstream := startDNS(t, func(w dns.ResponseWriter, query *dns.Msg) {
+		reply := new(dns.Msg).SetReply(query)
+		rr, _ := dns.NewRR(query.Question[0].Name + " 60 IN A 192.0.2.99")
+		reply.Answer = []dns.RR{rr}
+		_ = w.WriteMsg(reply)
+	})
+	bootstrap := startDNS(t, func(w dns.ResponseWriter, query *dns.Msg) {
+		reply := new(dns.Msg).SetReply(query)
+		switch q := query.Question[0]; {
+		case q.Name == "unknown.example.":
+			reply.Rcode = dns.RcodeNameError
+		case q.Qtype == dns.TypeA:
+			rr, _ := dns.NewRR(q.Name + " 60 IN A 127.0.0.1")
+			reply.Answer = []dns.RR{rr}
+		}
+		_ = w.WriteMsg(reply)
+	})
+	p := start(t, fmt.Sprintf(head+"upstream = [\"udp://known.example:%d\", \"tls://unknown.example\"]\nupstream_policy = \"sequential\"\nbootstrap.servers = %q\n",
+		upstream.Port(), bootstrap))
+	reply := p.ask(t, "udp", "www.example.")
+	if len(reply.Answer) != 1 || !strings.Contains(reply.Answer[0].String(), "192.0.2.99") {
+		t.Errorf("got %s", reply)
+	}
+	if p.book.count("upstream name cannot be resolved") != 1 || p.book.count("name=unknown.example") != 1 {
+		t.Errorf("the unknown name is not logged once:\n%s", p.book)
+	}
+}
+
+// startDNS answers over UDP on loopback.
+func startDNS(t *testing.T, handler dns.HandlerFunc) netip.AddrPort {
+	t.Helper()
+	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan struct{})
+	server := &dns.Server{PacketConn: packets, Handler: handler, NotifyStartedFunc: func() { close(started) }}
+	go func() { _ = server.ActivateAndServe() }()
+	<-started
+	t.Cleanup(func() { _ = server.Shutdown() })
+	return packets.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
+// TestSignals: the loop obeys SIGHUP, and SIGTERM ends it with 0.
+func TestSignals(t *testing.T) {
+	p := start(t, head+`upstream = "embedded:"`)
+	signals := make(chan os.Signal, 4)
+	code := make(chan int)
+	var out bytes.Buffer
+	go func() { code <- p.serve(signals, &screen{out: &out, log: io.Discard}, false) }()
+	signals <- syscall.SIGHUP
+	await(t, "a reload", func() bool { return p.book.count("msg=reloaded") == 1 })
+	signals <- syscall.SIGTERM
+	signals <- syscall.SIGTERM // the echo of timeout(1), not a second one
+	if got := <-code; got != ExitDone {
+		t.Errorf("got exit code %d, want %d", got, ExitDone)
+	}
+	if p.book.count("msg=stopped\n") != 1 {
+		t.Errorf("the end is not logged:\n%s", p.book)
+	}
+	if out.Len() != 0 {
+		t.Errorf("figures without a terminal: %q", &out)
+	}
+}
+
+// TestNothingLeftBehind: no goroutine and no descriptor survives a service, started or not.
+func TestNothingLeftBehind(t *testing.T) {
+	descriptors := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	lap := func() {
+		file := filepath.Join(t.TempDir(), "proxy.toml")
+		writeConfig(t, file, head+`upstream = "embedded:"`)
+		checked, problems := config.Load(file)
+		if checked == nil {
+			t.Fatal(problems)
+		}
+		s, err := startService(checked, telemetry.Build{}, slog.New(slog.DiscardHandler), new(slog.LevelVar), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken := *checked
+		taken.Listen = s.listeners.Addrs()
+		if second, err := startService(&taken, telemetry.Build{}, slog.New(slog.DiscardHandler), new(slog.LevelVar), false); err == nil {
+			t.Errorf("a second instance on %s started", taken.Listen)
+			_ = second.drain()
+		} else if !strings.Contains(err.Error(), "another instance") {
+			t.Errorf("got %v, want what to do about it", err)
+		}
+		if err := s.drain(); err != nil {
+			t.Errorf("drain: %v", err)
+		}
+	}
+	lap() // what the runtime and libraries keep for good
+	http.DefaultClient.CloseIdleConnections()
+	goroutines, fds := runtime.NumGoroutine(), descriptors()
+	for range 3 {
+		lap()
+	}
+	await(t, "goroutines and descriptors as before", func() bool { return runtime.NumGoroutine() <= goroutines && descriptors() <= fds })
+}
