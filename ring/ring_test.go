@@ -5,6 +5,7 @@ import (
 
 	"secure-dns-proxy/ring"
 	"secure-dns-proxy/ring/enginetest"
+	"secure-dns-proxy/ring/mmsg"
 )
 
 func open(cfg ring.Config) (enginetest.Engine, error) {
@@ -14,5 +15,11 @@ func open(cfg ring.Config) (enginetest.Engine, error) {
 	}
 	return r, nil
 }
+
+// Both engines have the methods that package worker declares for them.
+var (
+	_ enginetest.Engine = (*ring.Ring)(nil)
+	_ enginetest.Engine = (*mmsg.Engine)(nil)
+)
 
 func TestEngine(t *testing.T) { enginetest.Run(t, open) }

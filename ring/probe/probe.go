@@ -25,6 +25,9 @@ type Report struct {
 	Kernel   Version
 	Disabled int // sysctl kernel.io_uring_disabled: 0 allowed, 1 privileged only, 2 nobody; -1 not there (before 6.6)
 	Seccomp  int // of /proc/self/status: 0 off, 1 strict, 2 filter; -1 unknown
+
+	Features uint32   // feature word of io_uring_setup; 0 if it did not come so far
+	Without  []string // optional setup flags that the kernel did not take: it works, only slower
 }
 
 // String is the report for people, without a line break.
@@ -42,6 +45,12 @@ func (r Report) String() string {
 	if r.Seccomp > 0 {
 		fmt.Fprintf(&b, ", seccomp mode %d", r.Seccomp)
 	}
+	if r.Features != 0 {
+		fmt.Fprintf(&b, ", features %#x", r.Features)
+	}
+	if len(r.Without) > 0 {
+		fmt.Fprintf(&b, ", without %s", strings.Join(r.Without, " and "))
+	}
 	b.WriteString(")")
 	return b.String()
 }
@@ -53,7 +62,13 @@ func Probe() Report {
 		r.Reason = fmt.Sprintf("kernel %v is older than %v; upgrade it to use io_uring", r.Kernel, KernelMin)
 		return r
 	}
-	if err := onThread(selfTest); err != nil {
+	err := onThread(func() error {
+		if err := r.look(); err != nil {
+			return err
+		}
+		return selfTest()
+	})
+	if err != nil {
 		r.Reason = r.explain(err)
 		return r
 	}

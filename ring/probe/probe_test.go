@@ -39,6 +39,9 @@ func TestProbeOnThisKernel(t *testing.T) {
 	if r.Usable != (r.Reason == "") {
 		t.Errorf("usable %v, reason %q", r.Usable, r.Reason)
 	}
+	if r.Usable && r.Features == 0 {
+		t.Error("usable, but no features noted")
+	}
 	if after := descriptors(t); after != before {
 		t.Errorf("%d descriptors after, %d before", after, before)
 	}

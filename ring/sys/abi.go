@@ -71,7 +71,6 @@ const CancelAll = uint32(1 << 0)
 
 // Opcodes used by the engines, for the probe as well.
 const (
-	OpNop         = iouring.IORING_OP_NOP
 	OpSendmsg     = iouring.IORING_OP_SENDMSG
 	OpRecvmsg     = iouring.IORING_OP_RECVMSG
 	OpTimeout     = iouring.IORING_OP_TIMEOUT
