@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -292,11 +293,19 @@ func TestWarmUpDoesNotCount(t *testing.T) {
 }
 
 func TestEachNameOnceThenEnd(t *testing.T) {
+	var lock sync.Mutex
 	names := map[string]int{}
-	target := serve(t, func(q []byte) [][]byte { names[string(q[12:])]++; return echo(q) })
+	target := serve(t, func(q []byte) [][]byte {
+		lock.Lock()
+		defer lock.Unlock()
+		names[string(q[12:])]++
+		return echo(q)
+	})
 	counts, _ := run{
 		cfg: Config{Target: target}, corpus: query.Config{Pattern: "n%d.bench.example", Names: 700, Order: query.Once},
 	}.do(t)
+	lock.Lock()
+	defer lock.Unlock()
 	if counts.Answered != 700 || len(names) != 700 {
 		t.Errorf("got %d answered, %d names, want 700", counts.Answered, len(names))
 	}
