@@ -1,6 +1,10 @@
 package ring
 
-import "time"
+import (
+	"time"
+
+	"secure-dns-proxy/ring/slots"
+)
 
 // Sizes on the wire.
 const (
@@ -13,10 +17,11 @@ const (
 
 // Handle layout: 20 bits of index, 12 of generation.
 const (
-	HandleIndexBits = 20
-	// SocketsMax is what the index can name. A full table: AddDatagram and AddListener return an error, an accepted
+	HandleIndexBits = slots.IndexBits
+	// SocketsMax is what the index can name, less the two descriptors an engine adds for itself. A full table:
+	// AddDatagram and AddListener return an error, an accepted
 	// connection is closed at once and reported as AcceptFailed with ENOBUFS.
-	SocketsMax = 1<<HandleIndexBits - 1
+	SocketsMax = 1<<HandleIndexBits - 2
 	// SocketsDefault: TCP clients of one worker, its listeners, and its upstream sockets, with room to spare. About 100 bytes each.
 	SocketsDefault = 16384
 )

@@ -121,8 +121,13 @@ func testReopen(t *testing.T, open Opener) {
 
 func testConfig(t *testing.T, open Opener) {
 	for _, cfg := range []ring.Config{
-		{Sockets: -1}, {Sockets: ring.SocketsMax + 1}, {DatagramBuffers: 100}, {StreamBuffers: 1 << 20}, {SQEntries: 7},
-		{SQEntries: 512, CQEntries: 256}, {Events: ring.EventsMax + 1},
+		{Sockets: -1},
+		{Sockets: ring.SocketsMax + 1},
+		{DatagramBuffers: 100},
+		{StreamBuffers: 1 << 20},
+		{SQEntries: 7},
+		{SQEntries: 512, CQEntries: 256},
+		{Events: ring.EventsMax + 1},
 	} {
 		cfg.CPU = -1
 		if e, err := open(cfg); err == nil {

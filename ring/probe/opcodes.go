@@ -13,8 +13,14 @@ var needed = [...]struct {
 	name string
 	op   uint8
 }{
-	{"sendmsg", sys.OpSendmsg}, {"recvmsg", sys.OpRecvmsg}, {"timeout", sys.OpTimeout}, {"accept", sys.OpAccept},
-	{"async_cancel", sys.OpAsyncCancel}, {"read", sys.OpRead}, {"send", sys.OpSend}, {"recv", sys.OpRecv},
+	{"sendmsg", sys.OpSendmsg},
+	{"recvmsg", sys.OpRecvmsg},
+	{"timeout", sys.OpTimeout},
+	{"accept", sys.OpAccept},
+	{"async_cancel", sys.OpAsyncCancel},
+	{"read", sys.OpRead},
+	{"send", sys.OpSend},
+	{"recv", sys.OpRecv},
 }
 
 // optional are setup flags that only make it faster, with the kernel that brought them.

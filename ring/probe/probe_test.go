@@ -128,7 +128,8 @@ func denyUring() error {
 		length uint16
 		filter *instruction
 	}{uint16(len(filter)), &filter[0]}
-	if _, _, errno := syscall.AllThreadsSyscall6(syscall.SYS_PRCTL, prSetNoNewPrivs, 1, 0, 0, 0, 0); errno != 0 {
+	runtime.LockOSThread() // both calls on one thread; the second reaches the others
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, prSetNoNewPrivs, 1, 0); errno != 0 {
 		return errno
 	}
 	if _, _, errno := syscall.Syscall(seccomp, modeFilter, allThreads, uintptr(unsafe.Pointer(&program))); errno != 0 {

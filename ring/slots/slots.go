@@ -28,7 +28,7 @@ type entry[T any] struct {
 	value  T
 }
 
-// New makes a table of n entries, 1..2^20-1.
+// New makes a table of n entries, 1..2^20.
 func New[T any](n int) *Table[T] {
 	return &Table[T]{entries: make([]entry[T], n), first: uint32(n), last: uint32(n)}
 }

@@ -66,8 +66,6 @@ const (
 	AcceptMultishot = uint16(1 << 0)
 )
 
-// CancelAll cancels every request that matches, by user_data.
-const CancelAll = uint32(1 << 0)
 
 // Opcodes used by the engines, for the probe as well.
 const (

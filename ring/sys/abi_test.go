@@ -24,10 +24,19 @@ func TestEntryLayout(t *testing.T) {
 		bytes  int
 		want   uint64
 	}{
-		{"opcode", 0, 1, 0x11}, {"flags", 1, 1, 0x66}, {"ioprio", 2, 2, 0x7777}, {"fd", 4, 4, 0x22222222},
-		{"off", 8, 8, 0x5555555555555555}, {"addr", 16, 8, 0x3333333333333333}, {"len", 24, 4, 0x44444444},
-		{"op_flags", 28, 4, 0x88888888}, {"user_data", 32, 8, 0x9999999999999999}, {"buf_group", 40, 2, 0xaaaa},
-		{"file_index", 44, 4, 0x3bbbbbbb}, {"addr3", 48, 8, 0}, {"pad2", 56, 8, 0},
+		{"opcode", 0, 1, 0x11},
+		{"flags", 1, 1, 0x66},
+		{"ioprio", 2, 2, 0x7777},
+		{"fd", 4, 4, 0x22222222},
+		{"off", 8, 8, 0x5555555555555555},
+		{"addr", 16, 8, 0x3333333333333333},
+		{"len", 24, 4, 0x44444444},
+		{"op_flags", 28, 4, 0x88888888},
+		{"user_data", 32, 8, 0x9999999999999999},
+		{"buf_group", 40, 2, 0xaaaa},
+		{"file_index", 44, 4, 0x3bbbbbbb},
+		{"addr3", 48, 8, 0},
+		{"pad2", 56, 8, 0},
 	}
 	for _, f := range fields {
 		var padded [8]byte
