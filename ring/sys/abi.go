@@ -66,7 +66,6 @@ const (
 	AcceptMultishot = uint16(1 << 0)
 )
 
-
 // Opcodes used by the engines, for the probe as well.
 const (
 	OpSendmsg     = iouring.IORING_OP_SENDMSG

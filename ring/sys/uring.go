@@ -57,10 +57,15 @@ const featuresNeeded = FeatureSingleMmap | FeatureNoDrop | FeatureFastPoll | Fea
 // OpenUring sets up a ring on the calling, locked thread. The sizes are powers of two. The error wraps the kernel's errno:
 // ENOSYS without io_uring, EPERM when a sysctl, an LSM or seccomp forbids it, EINVAL before Linux 6.1.
 func OpenUring(sqEntries, cqEntries uint32) (*Uring, error) {
+	return openUring(sqEntries, cqEntries, setupFlags[:])
+}
+
+// openUring takes the first of the given sets of flags that the kernel knows.
+func openUring(sqEntries, cqEntries uint32, choices []uint32) (*Uring, error) {
 	var p Params
 	var fd int
 	var errno syscall.Errno
-	for _, flags := range setupFlags {
+	for _, flags := range choices {
 		p = Params{CQEntries: cqEntries, Flags: flags}
 		n, _, e := syscall.RawSyscall(iouring.SYS_IO_URING_SETUP, uintptr(sqEntries), uintptr(unsafe.Pointer(&p)), 0)
 		fd, errno = int(n), e
