@@ -46,6 +46,9 @@ func Run(ctx context.Context, lane *transport.Lane) {
 		},
 	}
 	p.cfg.NextProtos = []string{"doq"}
+	if p.cfg.ClientSessionCache != nil {
+		p.cfg.ClientSessionCache = sessions{p.cfg.ClientSessionCache}
+	}
 	pool.Run(ctx, lane, p)
 }
 
