@@ -243,16 +243,16 @@ func FuzzJudge(f *testing.F) {
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		before := tab.Len()
 		verdict, _ := tab.Judge(msg)
-		want := before
-		if verdict == Answer {
-			want--
-			if !bytes.Equal(msg[4:6], []byte{0, 1}) {
-				t.Errorf("% x was taken for an answer", msg)
+		if verdict != Answer {
+			if tab.Len() != before {
+				t.Errorf("got %d outstanding after %v, want %d", tab.Len(), verdict, before)
 			}
-			tab.Compose(g, 0)
-		} else if tab.Len() != want {
-			t.Errorf("got %d outstanding after a verdict of %v, want %d", tab.Len(), verdict, want)
+			return
 		}
+		if tab.Len() != before-1 || !bytes.Equal(msg[4:6], []byte{0, 1}) {
+			t.Errorf("% x was taken for an answer; %d outstanding, were %d", msg, tab.Len(), before)
+		}
+		tab.Compose(g, 0)
 	})
 }
 
