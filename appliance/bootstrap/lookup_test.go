@@ -14,14 +14,7 @@ import (
 // startServer answers over UDP and TCP on one loopback port.
 func startServer(t *testing.T, handler dns.HandlerFunc) netip.AddrPort {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	packets, err := net.ListenPacket("udp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener, packets := listenBoth(t)
 	for _, server := range []*dns.Server{{Listener: listener, Handler: handler}, {PacketConn: packets, Handler: handler}} {
 		started := make(chan struct{})
 		server.NotifyStartedFunc = func() { close(started) }
@@ -30,6 +23,24 @@ func startServer(t *testing.T, handler dns.HandlerFunc) netip.AddrPort {
 		t.Cleanup(func() { _ = server.Shutdown() })
 	}
 	return listener.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// listenBoth finds a port that is free for TCP and for UDP.
+func listenBoth(t *testing.T) (net.Listener, net.PacketConn) {
+	t.Helper()
+	for range 50 {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		packets, err := net.ListenPacket("udp", listener.Addr().String())
+		if err == nil {
+			return listener, packets
+		}
+		listener.Close()
+	}
+	t.Fatal("no port that is free for both")
+	return nil, nil
 }
 
 func records(t *testing.T, lines ...string) []dns.RR {
