@@ -67,7 +67,7 @@ func (f *Follower) follow(ctx context.Context, name string, store func(string, [
 		var pause time.Duration
 		if err != nil {
 			if failures == 0 {
-				f.log.Error("upstream name cannot be resolved; addresses known before stay in use", "name", name, "known", known, "error", err)
+				f.log.Error("upstream name cannot be resolved; addresses known before stay in use", "name", name, "error", err)
 			}
 			pause = f.afterFailure(failures)
 			failures++

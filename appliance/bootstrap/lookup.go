@@ -41,7 +41,7 @@ func Lookup(ctx context.Context, cfg Config, name string) ([]netip.Addr, time.Du
 	case len(out) > 0:
 		return out, ttl, nil
 	case len(errs) > 0:
-		return nil, 0, fmt.Errorf("resolve %s: %w", name, errors.Join(errs...))
+		return nil, 0, fmt.Errorf("resolve %s: %w", name, joined(errs))
 	}
 	return nil, 0, fmt.Errorf("resolve %s: it exists, but has no address", name)
 }
@@ -63,7 +63,20 @@ func lookupType(ctx context.Context, cfg Config, name string, qtype uint16) ([]n
 		}
 		errs = append(errs, fmt.Errorf("%s at %s: %w", dns.TypeToString[qtype], server, err))
 	}
-	return nil, 0, errors.Join(errs...)
+	return nil, 0, joined(errs)
+}
+
+// joined is errors.Join on one line, as logs want it.
+func joined(errs []error) error {
+	var err error
+	for _, next := range errs {
+		if err == nil {
+			err = next
+		} else {
+			err = fmt.Errorf("%w; %w", err, next)
+		}
+	}
+	return err
 }
 
 // exchange asks one server over UDP, and over TCP if the answer did not fit (RFC 7766 §5).
