@@ -1,0 +1,2 @@
+// Package load runs tools/dnsload and reads its report. It makes no load itself.
+package load

@@ -1,0 +1,70 @@
+package scenario
+
+import (
+	"context"
+	"time"
+
+	"secure-dns-proxy/bench/figure"
+	"secure-dns-proxy/bench/load"
+	"secure-dns-proxy/bench/server"
+)
+
+// EntryBytes is the memory that the issue allows for an answer: its wire length, its key, and 64 bytes.
+const EntryBytes = load.AnswerBytes + load.KeyBytes + 64
+
+// zipfWarm is how long the cache sees the traffic before it is measured.
+const zipfWarm = 3 * time.Second
+
+// zipf: what does a cache make of more names than it can hold? Names and cache shrink together in a quick run.
+func zipf() *Scenario {
+	return &Scenario{
+		ID: Zipf, Title: "Zipf 1.0, a cache for a tenth of the names", Chart: true,
+		Question: "What does a cache make of ten times as many names as it can hold?",
+		Load:     "UDP, Zipf 1.0 over 1M names, room for 100k entries; 2048 outstanding; misses over Do53",
+		Bar:      "hit ratio of an LRU of the same bytes; 0.8 of (a)'s answers per second at equal hit ratio",
+		Programs: everyone, Takes: fullTakes(zipfWarm + 3*time.Second), // the rest: tables of 1M names, and the LRU
+		Run: func(ctx context.Context, t *Turn) (figure.Sample, error) {
+			names := t.Entries
+			cache := server.Cache{Entries: names / 10, Bytes: int64(names) / 10 * EntryBytes}
+			if err := t.start(ctx, server.UDP, cache); err != nil {
+				return nil, err
+			}
+			run := load.Run{Names: uint64(names), Zipf: 1, Window: window}
+			warm := run
+			warm.Duration = min(zipfWarm, 3*t.Full)
+			w, err := t.measure(ctx, warm)
+			if err != nil {
+				return nil, err
+			}
+			s, err := t.full(ctx, func() load.Run { return run })
+			if err != nil {
+				return nil, err
+			}
+			s[figure.LRUHitRatio] = lruHitRatio(names, cache.Entries, int(w.report.Answered), int(s[figure.QPS]*t.Full.Seconds()), uint64(t.Number))
+			return s, nil
+		},
+	}
+}
+
+// zipfCached: the same traffic with room for all names, so that only the processor's caches miss.
+func zipfCached() *Scenario {
+	return &Scenario{
+		ID: ZipfCached, Title: "Zipf 1.0, all names cached", Chart: true,
+		Question: "What do hits cost in a cache that is much larger than the processor's?",
+		Load:     "UDP, Zipf 1.0 over 1M names, all cached; 2048 outstanding",
+		Bar:      "0.8 of (a)'s answers per second at the same hit ratio, 1",
+		Programs: []string{server.URing, server.Mmsg, server.DnsdistTuned},
+		Takes: func(s Settings) time.Duration {
+			return s.Full + s.Half + time.Duration(s.Entries)*12*time.Microsecond + 2*time.Second
+		},
+		Run: func(ctx context.Context, t *Turn) (figure.Sample, error) {
+			if err := t.start(ctx, server.UDP, roomFor(t.Entries)); err != nil {
+				return nil, err
+			}
+			if err := t.fill(ctx, t.Entries); err != nil {
+				return nil, err
+			}
+			return t.full(ctx, func() load.Run { return load.Run{Names: uint64(t.Entries), Zipf: 1, Window: window} })
+		},
+	}
+}

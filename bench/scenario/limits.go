@@ -1,0 +1,26 @@
+package scenario
+
+import "time"
+
+const (
+	// window is queries outstanding in closed loop: enough to keep any server here busy while the generator reads a batch.
+	window = 2048
+	// fillWindow is the same while caches are filled: little, so that nothing is lost in small socket buffers.
+	fillWindow = 256
+	// fillRounds is how often the names are asked again until every one was answered. More: the turn fails.
+	fillRounds = 3
+	// fillTimeout bounds one round of filling.
+	fillTimeout = 2 * time.Minute
+	// lossTimeout is after how long a query counts as lost.
+	lossTimeout = time.Second
+
+	// hitNames is the number of names of the hit scenarios.
+	hitNames = 10_000
+	// cacheRoom is how many more entries a cache gets than there are names: dnsdist's is divided into shards that do not fill
+	// evenly, and a full one learns nothing.
+	cacheRoom = 1.5
+	// missCache is how many answers may be cached while every query is a miss: all of a run, for every program.
+	missCache = 2_000_000
+	// namesPerRun numbers are set aside for each run whose names must be new.
+	namesPerRun = 2_000_000
+)
