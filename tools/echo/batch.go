@@ -75,16 +75,15 @@ func newBatch() (*batch, error) {
 
 func address(p *byte) uint64 { return uint64(uintptr(unsafe.Pointer(p))) }
 
-// receive reads up to a batch without waiting; with wait it sleeps until there is one datagram, and the scheduler may have
-// the processor meanwhile.
-func (b *batch) receive(fd int, wait bool) (int, syscall.Errno) {
-	var n uintptr
-	var errno syscall.Errno
-	if wait {
-		n, _, errno = syscall.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[0])), batchMax, unix.MSG_WAITFORONE, 0, 0)
-	} else {
-		n, _, errno = syscall.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[0])), batchMax, unix.MSG_DONTWAIT, 0, 0)
+// receive waits for a datagram, at most receiveWait (else EAGAIN), and reads what has come, up to a batch. Yielding, the Go
+// scheduler may have the processor's place meanwhile; giving it up and taking it back costs the runtime some per cent of a
+// core, so a busy worker does not.
+func (b *batch) receive(fd int, yielding bool) (int, syscall.Errno) {
+	call := syscall.RawSyscall6
+	if yielding {
+		call = syscall.Syscall6
 	}
+	n, _, errno := call(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[0])), batchMax, unix.MSG_WAITFORONE, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}

@@ -9,6 +9,8 @@ const (
 	datagramBytesMax = 4096
 	// receiveBufferBytes is asked of SO_RCVBUFFORCE, else of SO_RCVBUF; when it is full the kernel drops.
 	receiveBufferBytes = 4 << 20
+	// receiveWait bounds one wait for a datagram, and with it how long the Go runtime may have to wait for a worker.
+	receiveWait = 10 * time.Millisecond
 	// workersMax is the number of workers one process may have.
 	workersMax = 256
 	// sendRetriesMax is how often a batch that the kernel refuses is offered again, sendPause apart; then the rest of it is

@@ -26,6 +26,10 @@ func listen(addr netip.AddrPort) (int, error) {
 		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBufferBytes)
 	}
 	if err == nil {
+		wait := unix.NsecToTimeval(int64(receiveWait))
+		err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait)
+	}
+	if err == nil {
 		err = unix.Bind(fd, sockaddr)
 	}
 	if err != nil {
