@@ -13,13 +13,14 @@ import (
 // different sets of the cache; a typical query touches the first two.
 type Slot struct {
 	at            int64  // when it was to be sent, ns
+	sent          int64  // when it was sent
 	answered      uint16 // bit i: the query i+1 generations ago was answered, else lost (or there was none)
 	generation    uint16 // of the current or last query
 	used          uint16 // generations so far, up to generationsKept
 	packetBytes   uint16
 	questionBytes uint16
 	state         state
-	_             [320 - 19 - query.PacketBytesMax]byte
+	_             [320 - 27 - query.PacketBytesMax]byte
 	packet        [query.PacketBytesMax]byte
 }
 
@@ -64,8 +65,8 @@ func (t *Table) Len() int  { return t.length }
 func (t *Table) Room() int { return t.max - t.length }
 
 // Compose takes a slot, has g write its next query into it, and returns the packet, valid until the query is answered or
-// lost. at is when it was to be sent. nil: no room, or g has no more queries.
-func (t *Table) Compose(g *query.Generator, at int64) []byte {
+// lost. at is when it was to be sent, now when it is. nil: no room, or g has no more queries.
+func (t *Table) Compose(g *query.Generator, at, now int64) []byte {
 	if t.length >= t.max {
 		return nil
 	}
@@ -86,7 +87,7 @@ func (t *Table) Compose(g *query.Generator, at int64) []byte {
 	if s.state != free && s.used < generationsKept {
 		s.used++
 	}
-	s.state, s.generation, s.at = outstanding, generation, at
+	s.state, s.generation, s.at, s.sent = outstanding, generation, at, now
 	s.packetBytes, s.questionBytes = uint16(packetBytes), uint16(questionBytes)
 	t.length++
 	t.touched = max(t.touched, int(i)+1)
@@ -159,15 +160,15 @@ func differs(got, sent []byte) Verdict {
 	return WrongQuestion
 }
 
-// Expire gives up the queries that were to be sent before the given time. It returns how many, and how many of these were
-// to be sent at from or later.
+// Expire gives up the queries that were sent before the given time. It returns how many, and how many of these were to be
+// sent at from or later.
 func (t *Table) Expire(before, from int64) (all, counted int) {
 	if t.length == 0 {
 		return 0, 0
 	}
 	for i := range t.slots[:t.touched] {
 		s := &t.slots[i]
-		if s.state != outstanding || s.at >= before {
+		if s.state != outstanding || s.sent >= before {
 			continue
 		}
 		s.state = lost

@@ -44,7 +44,7 @@ func changed(packet []byte, at int, to byte) []byte {
 
 func TestJudge(t *testing.T) {
 	tab, g := table(t, 8), generator(t, query.Mix{})
-	packet := bytes.Clone(tab.Compose(g, 100))
+	packet := bytes.Clone(tab.Compose(g, 100, 100))
 	upper := answer(packet)
 	upper[13] ^= 0x20 // the n of n%d
 	for _, c := range []struct {
@@ -85,7 +85,7 @@ func TestTypeHasNoCase(t *testing.T) {
 		t.Fatal(err)
 	}
 	tab := table(t, 1)
-	packet := tab.Compose(c.Generator(0, 1), 0)
+	packet := tab.Compose(c.Generator(0, 1), 0, 0)
 	if got, _ := tab.Judge(changed(packet, len(packet)-3, 'A')); got != WrongQuestion {
 		t.Errorf("got %v, want %v", got, WrongQuestion)
 	}
@@ -94,7 +94,7 @@ func TestTypeHasNoCase(t *testing.T) {
 func TestCaseCounts(t *testing.T) {
 	tab, g := table(t, 1), generator(t, query.Mix{Case: 1})
 	for range 100 {
-		packet := bytes.Clone(tab.Compose(g, 0))
+		packet := bytes.Clone(tab.Compose(g, 0, 0))
 		lower := answer(packet)
 		copy(lower[12:], bytes.ToLower(lower[12:len(lower)-4]))
 		want := WrongCase
@@ -112,9 +112,9 @@ func TestExpire(t *testing.T) {
 	tab, g := table(t, 4), generator(t, query.Mix{})
 	var packets [][]byte
 	for at := range int64(4) {
-		packets = append(packets, bytes.Clone(tab.Compose(g, at)))
+		packets = append(packets, bytes.Clone(tab.Compose(g, at, at)))
 	}
-	if tab.Compose(g, 9) != nil {
+	if tab.Compose(g, 9, 9) != nil {
 		t.Error("got a query beyond the window")
 	}
 	if all, counted := tab.Expire(3, 1); all != 3 || counted != 2 {
@@ -125,7 +125,7 @@ func TestExpire(t *testing.T) {
 	}
 	// New queries take other slots, so a late answer is known as one.
 	for range 3 {
-		if tab.Compose(g, 5) == nil {
+		if tab.Compose(g, 5, 5) == nil {
 			t.Fatal("got no query, want one in the place of a lost one")
 		}
 	}
@@ -139,6 +139,22 @@ func TestExpire(t *testing.T) {
 	}
 }
 
+// The server has its time from when the query was really sent; whether it counts goes by when it was to be.
+func TestExpireOfWhatWasSentLate(t *testing.T) {
+	tab, g := table(t, 2), generator(t, query.Mix{})
+	packet := bytes.Clone(tab.Compose(g, 10, 50))
+	if all, _ := tab.Expire(50, 0); all != 0 {
+		t.Error("lost before its time")
+	}
+	if got, at := tab.Judge(answer(packet)); got != Answer || at != 10 {
+		t.Errorf("got %v of the query due at %d, want %v and 10", got, at, Answer)
+	}
+	tab.Compose(g, 10, 50)
+	if all, counted := tab.Expire(51, 11); all != 1 || counted != 0 {
+		t.Errorf("got %d lost, %d measured, want 1 and 0", all, counted)
+	}
+}
+
 func TestExhaustedGenerator(t *testing.T) {
 	c, err := query.New(query.Config{Pattern: "n%d.example", Names: 2, Order: query.Once})
 	if err != nil {
@@ -146,7 +162,7 @@ func TestExhaustedGenerator(t *testing.T) {
 	}
 	tab, g := table(t, 4), c.Generator(0, 1)
 	for i, want := range []bool{true, true, false, false} {
-		if got := tab.Compose(g, 0) != nil; got != want {
+		if got := tab.Compose(g, 0, 0) != nil; got != want {
 			t.Errorf("query %d: got %v, want %v", i, got, want)
 		}
 	}
@@ -178,7 +194,7 @@ func TestAgainstModel(t *testing.T) {
 		for now := range int64(20000) {
 			switch random.IntN(4) {
 			case 0, 1:
-				if p := tab.Compose(g, now); p != nil {
+				if p := tab.Compose(g, now, now); p != nil {
 					for i := range history { // ids in flight are unique
 						if h := &history[i]; h.state == Answer && bytes.Equal(h.packet[:2], p[:2]) {
 							t.Fatalf("id %x is outstanding twice", p[:2])
@@ -236,7 +252,7 @@ func FuzzJudge(f *testing.F) {
 	tab := table(f, 64)
 	g := generator(f, query.Mix{Case: 0.5})
 	for at := range int64(64) {
-		packet := tab.Compose(g, at)
+		packet := tab.Compose(g, at, at)
 		f.Add(answer(packet))
 		f.Add(packet)
 	}
@@ -252,7 +268,7 @@ func FuzzJudge(f *testing.F) {
 		if tab.Len() != before-1 || !bytes.Equal(msg[4:6], []byte{0, 1}) {
 			t.Errorf("% x was taken for an answer; %d outstanding, were %d", msg, tab.Len(), before)
 		}
-		tab.Compose(g, 0)
+		tab.Compose(g, 0, 0)
 	})
 }
 
@@ -260,11 +276,11 @@ func TestDoesNotAllocate(t *testing.T) {
 	tab, g := table(t, 16), generator(t, query.Mix{})
 	msg := make([]byte, 512)
 	if n := testing.AllocsPerRun(1000, func() {
-		packet := tab.Compose(g, 1)
+		packet := tab.Compose(g, 1, 1)
 		msg = append(msg[:0], packet...)
 		msg[2] |= 0x80
 		tab.Judge(msg)
-		tab.Compose(g, 1)
+		tab.Compose(g, 1, 1)
 		tab.Expire(2, 0)
 	}); n != 0 {
 		t.Errorf("got %v allocations per query, want 0", n)
@@ -282,7 +298,7 @@ func BenchmarkComposeAndJudge(b *testing.B) {
 	var msgs [16][512]byte
 	for b.Loop() { // 16 queries
 		for i := range msgs {
-			copy(msgs[i][:], tab.Compose(g, 1))
+			copy(msgs[i][:], tab.Compose(g, 1, 1))
 			msgs[i][2] |= 0x80
 		}
 		for i := range msgs {

@@ -243,7 +243,7 @@ func (c *conn) composeRoom(now int64) {
 		return
 	}
 	for range min(c.table.Room(), writeQueries) {
-		if !c.add(now) {
+		if !c.add(now, now) {
 			return
 		}
 	}
@@ -254,7 +254,7 @@ func (c *conn) composeDue(now int64) {
 	due := c.plan.Due(min(now, c.plan.To-1))
 	for range min(due-c.due, uint64(c.table.Room()), writeQueries) {
 		at := c.plan.At(c.due)
-		if !c.add(at) {
+		if !c.add(at, now) {
 			return
 		}
 		c.due++
@@ -269,13 +269,13 @@ func (c *conn) composeDue(now int64) {
 }
 
 // add composes the next query; false: there is none.
-func (c *conn) add(at int64) bool {
+func (c *conn) add(at, now int64) bool {
 	measured := c.plan.Measured(at)
 	if measured && c.plan.Count > 0 && c.counts.Queries == c.plan.Count {
 		c.finish()
 		return false
 	}
-	packet := c.table.Compose(c.generator, at)
+	packet := c.table.Compose(c.generator, at, now)
 	if packet == nil {
 		c.finish()
 		return false
@@ -285,7 +285,7 @@ func (c *conn) add(at int64) bool {
 	c.sent++
 	if measured {
 		c.counts.Queries++
-		c.counts.LastNs = max(c.counts.LastNs, at)
+		c.counts.LastNs = now
 	}
 	return true
 }
@@ -324,7 +324,7 @@ func (c *conn) abandon() {
 	}
 }
 
-// giveUp counts the queries that were to be sent before the given time as lost. The lock is held.
+// giveUp counts the queries that were sent before the given time as lost. The lock is held.
 func (c *conn) giveUp(before int64) int {
 	all, counted := c.table.Expire(before, c.plan.From)
 	c.lost += uint64(all)

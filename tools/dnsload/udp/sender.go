@@ -281,7 +281,7 @@ func (s *Sender) refill(f *flow, now int64) {
 		}
 		n := 0
 		for n < limit {
-			packet := f.table.Compose(s.generator, now)
+			packet := f.table.Compose(s.generator, now, now)
 			if packet == nil {
 				break
 			}
@@ -336,7 +336,7 @@ func (s *Sender) sendChunk(f *flow, now int64, n uint64) {
 			s.over = true
 			break
 		}
-		packet := f.table.Compose(s.generator, at)
+		packet := f.table.Compose(s.generator, at, now)
 		if packet == nil { // every name was asked
 			s.over = true
 			break
