@@ -6,31 +6,53 @@ import (
 )
 
 func TestParseQuery(t *testing.T) {
-	var tests = []struct {
+	tests := []struct {
 		name string
 		msg  string
 		want Query
 	}{
-		{"plain", idQuery + one + exampleA,
-			Query{ID: 0x1234, Flags: FlagRD, Question: []byte(exampleA), NameLen: 13, Type: 1, Class: 1}},
-		{"root", idQuery + one + "\x00\x00\x02\x00\x01",
-			Query{ID: 0x1234, Flags: FlagRD, Question: []byte("\x00\x00\x02\x00\x01"), NameLen: 1, Type: 2, Class: 1}},
-		{"EDNS with DO", idQuery + oneOPT + exampleA + opt1232DO,
-			Query{ID: 0x1234, Flags: FlagRD, Question: []byte(exampleA), NameLen: 13, Type: 1, Class: 1,
-				HasOPT: true, DO: true, UDPSize: 1232, Options: []byte{}}},
-		{"EDNS cookie option", idQuery + oneOPT + exampleA + "\x00\x00\x29\x10\x00\x00\x00\x00\x00\x00\x0c\x00\x0a\x00\x0812345678",
-			Query{ID: 0x1234, Flags: FlagRD, Question: []byte(exampleA), NameLen: 13, Type: 1, Class: 1,
-				HasOPT: true, UDPSize: 4096, Options: []byte("\x00\x0a\x00\x0812345678")}},
-		{"OPT after an unknown record", idQuery + "\x00\x01\x00\x00\x00\x00\x00\x02" + exampleA +
-			toName + "\xff\x00\x00\x01\x00\x00\x00\x00\x00\x01x" + opt1232,
-			Query{ID: 0x1234, Flags: FlagRD, Question: []byte(exampleA), NameLen: 13, Type: 1, Class: 1,
-				HasOPT: true, UDPSize: 1232, Options: []byte{}}},
-		{"trailing bytes are ignored", idQuery + one + exampleA + "padding",
-			Query{ID: 0x1234, Flags: FlagRD, Question: []byte(exampleA), NameLen: 13, Type: 1, Class: 1}},
-		{"name of 255 bytes", idQuery + one + longName(255) + "\x00\x1c\x00\x01",
-			Query{ID: 0x1234, Flags: FlagRD, Question: []byte(longName(255) + "\x00\x1c\x00\x01"), NameLen: 255, Type: 28, Class: 1}},
-		{"label of 63 bytes", idQuery + one + longName(65) + typeAIN,
-			Query{ID: 0x1234, Flags: FlagRD, Question: []byte(longName(65) + typeAIN), NameLen: 65, Type: 1, Class: 1}},
+		{
+			"plain", idQuery + one + exampleA,
+			Query{ID: 0x1234, Flags: FlagRD, Question: []byte(exampleA), NameLen: 13, Type: 1, Class: 1},
+		},
+		{
+			"root", idQuery + one + "\x00\x00\x02\x00\x01",
+			Query{ID: 0x1234, Flags: FlagRD, Question: []byte("\x00\x00\x02\x00\x01"), NameLen: 1, Type: 2, Class: 1},
+		},
+		{
+			"EDNS with DO", idQuery + oneOPT + exampleA + opt1232DO,
+			Query{
+				ID: 0x1234, Flags: FlagRD, Question: []byte(exampleA), NameLen: 13, Type: 1, Class: 1,
+				HasOPT: true, DO: true, UDPSize: 1232, Options: []byte{},
+			},
+		},
+		{
+			"EDNS cookie option", idQuery + oneOPT + exampleA + "\x00\x00\x29\x10\x00\x00\x00\x00\x00\x00\x0c\x00\x0a\x00\x0812345678",
+			Query{
+				ID: 0x1234, Flags: FlagRD, Question: []byte(exampleA), NameLen: 13, Type: 1, Class: 1,
+				HasOPT: true, UDPSize: 4096, Options: []byte("\x00\x0a\x00\x0812345678"),
+			},
+		},
+		{
+			"OPT after an unknown record", idQuery + "\x00\x01\x00\x00\x00\x00\x00\x02" + exampleA +
+				toName + "\xff\x00\x00\x01\x00\x00\x00\x00\x00\x01x" + opt1232,
+			Query{
+				ID: 0x1234, Flags: FlagRD, Question: []byte(exampleA), NameLen: 13, Type: 1, Class: 1,
+				HasOPT: true, UDPSize: 1232, Options: []byte{},
+			},
+		},
+		{
+			"trailing bytes are ignored", idQuery + one + exampleA + "padding",
+			Query{ID: 0x1234, Flags: FlagRD, Question: []byte(exampleA), NameLen: 13, Type: 1, Class: 1},
+		},
+		{
+			"name of 255 bytes", idQuery + one + longName(255) + "\x00\x1c\x00\x01",
+			Query{ID: 0x1234, Flags: FlagRD, Question: []byte(longName(255) + "\x00\x1c\x00\x01"), NameLen: 255, Type: 28, Class: 1},
+		},
+		{
+			"label of 63 bytes", idQuery + one + longName(65) + typeAIN,
+			Query{ID: 0x1234, Flags: FlagRD, Question: []byte(longName(65) + typeAIN), NameLen: 65, Type: 1, Class: 1},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -28,13 +28,21 @@ func TestWriteReply(t *testing.T) {
 		{"EDNS", with(func(c *Client) { c.HasOPT = true }), answer, 0, "\xbe\xef\x85\x80" + one[:2] + "\x00\x01\x00\x00\x00\x01" + asked + addressA + opt1232},
 		{"DO and AD", with(func(c *Client) { c.HasOPT, c.DO = true, true }), answer, 0, "\xbe\xef\x85\xa0" + one[:2] + "\x00\x01\x00\x00\x00\x01" + asked + addressA + opt1232DO},
 		{"too long", with(func(c *Client) { c.Limit = 12 + len(asked) + len(addressA) - 1 }), answer, 0, "\xbe\xef\x87\x80" + one + asked},
-		{"too long with EDNS", with(func(c *Client) { c.HasOPT = true; c.Limit = 12 + len(asked) + len(addressA) + 10 }), answer, 0,
-			"\xbe\xef\x87\x80" + oneOPT + asked + opt1232},
-		{"just fits with EDNS", with(func(c *Client) { c.HasOPT = true; c.Limit = 12 + len(asked) + len(addressA) + 11 }), answer, 0,
-			"\xbe\xef\x85\x80" + one[:2] + "\x00\x01\x00\x00\x00\x01" + asked + addressA + opt1232},
+		{
+			"too long with EDNS", with(func(c *Client) { c.HasOPT = true; c.Limit = 12 + len(asked) + len(addressA) + 10 }), answer, 0,
+			"\xbe\xef\x87\x80" + oneOPT + asked + opt1232,
+		},
+		{
+			"just fits with EDNS", with(func(c *Client) { c.HasOPT = true; c.Limit = 12 + len(asked) + len(addressA) + 11 }), answer, 0,
+			"\xbe\xef\x85\x80" + one[:2] + "\x00\x01\x00\x00\x00\x01" + asked + addressA + opt1232,
+		},
 		{"NXDOMAIN", plain, Answer{Flags: 0x8183, RCode: 3}, 0, "\xbe\xef\x81\x83" + one + asked},
-		{"extended rcode with EDNS", with(func(c *Client) { c.HasOPT = true }), Answer{Flags: 0x8187, RCode: 0x17}, 0,
-			"\xbe\xef\x81\x87" + oneOPT + asked + "\x00\x00\x29\x04\xd0\x01\x00\x00\x00\x00\x00"},
+		{
+			"extended rcode with EDNS", with(func(c *Client) { c.HasOPT = true }),
+			Answer{Flags: 0x8187, RCode: 0x17},
+			0,
+			"\xbe\xef\x81\x87" + oneOPT + asked + "\x00\x00\x29\x04\xd0\x01\x00\x00\x00\x00\x00",
+		},
 		{"extended rcode without EDNS", plain, Answer{Flags: 0x8187, RCode: 0x17}, 0, "\xbe\xef\x81\x82" + one + asked},
 	}
 	for _, tt := range tests {
@@ -81,8 +89,10 @@ func TestWriteError(t *testing.T) {
 	}{
 		{"SERVFAIL", c, RCodeServFail, EDENoReachableAuthority, "\xbe\xef\x81\x92" + one + exampleA},
 		{"with EDNS, no EDE", edns, RCodeRefused, EDENone, "\xbe\xef\x81\x95" + oneOPT + exampleA + opt1232DO},
-		{"with EDE", edns, RCodeServFail, EDENoReachableAuthority,
-			"\xbe\xef\x81\x92" + oneOPT + exampleA + "\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x06\x00\x0f\x00\x02\x00\x16"},
+		{
+			"with EDE", edns, RCodeServFail, EDENoReachableAuthority,
+			"\xbe\xef\x81\x92" + oneOPT + exampleA + "\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x06\x00\x0f\x00\x02\x00\x16",
+		},
 		{"BADVERS", edns, RCodeBadVers, EDENone, "\xbe\xef\x81\x90" + oneOPT + exampleA + "\x00\x00\x29\x04\xd0\x01\x00\x80\x00\x00\x00"},
 		{"BADVERS without EDNS", c, RCodeBadVers, EDENone, "\xbe\xef\x81\x92" + one + exampleA},
 		{"no question", bare, RCodeNotImp, EDENone, "\xbe\xef\xa9\x84\x00\x00\x00\x00\x00\x00\x00\x00"},

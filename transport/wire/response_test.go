@@ -34,43 +34,81 @@ func TestParseResponse(t *testing.T) {
 		msg  string
 		want Answer
 	}{
-		{"one address", answerHead(flagsAD, 1, 0, 0) + exampleA + addressA,
-			Answer{Flags: flagsAD, AN: 1, Records: []byte(addressA), TTLs: []uint16{6}, TTL: 300}},
-		{"question in another case", answerHead(flagsAnswer, 1, 0, 0) + "\x07EXAMPLE\x03com\x00" + typeAIN + addressA,
-			Answer{Flags: flagsAnswer, AN: 1, Records: []byte(addressA), TTLs: []uint16{6}, TTL: 300}},
-		{"OPT is removed", answerHead(flagsAnswer, 1, 0, 1) + exampleA + addressA + opt1232,
-			Answer{Flags: flagsAnswer, AN: 1, Records: []byte(addressA), TTLs: []uint16{6}, TTL: 300}},
-		{"trailing bytes are cut off", answerHead(flagsAnswer, 1, 0, 1) + exampleA + addressA + opt1232 + "junk",
-			Answer{Flags: flagsAnswer, AN: 1, Records: []byte(addressA), TTLs: []uint16{6}, TTL: 300}},
-		{"chain takes the least TTL", answerHead(flagsAnswer, 2, 0, 0) + exampleA + cnameWWW + record("\xc0\x29", "\x00\x01", ttl300, "\xc0\x00\x02\x01"),
-			Answer{Flags: flagsAnswer, AN: 2, Records: []byte(cnameWWW + record("\xc0\x29", "\x00\x01", ttl300, "\xc0\x00\x02\x01")),
-				TTLs: []uint16{6, 24}, TTL: 60}},
-		{"NODATA takes the SOA minimum", answerHead(flagsAnswer, 0, 1, 0) + exampleA + soa900,
-			Answer{Flags: flagsAnswer, NS: 1, Records: []byte(soa900), TTLs: []uint16{6}, TTL: 60, Negative: true}},
-		{"NXDOMAIN takes the SOA minimum", answerHead(nxdomain, 0, 1, 1) + exampleA + soa900 + opt1232,
-			Answer{Flags: nxdomain, RCode: RCodeNXDomain, NS: 1, Records: []byte(soa900), TTLs: []uint16{6}, TTL: 60, Negative: true}},
-		{"chain to nothing is NODATA", answerHead(flagsAnswer, 1, 1, 0) + exampleA + cnameWWW + soa900,
-			Answer{Flags: flagsAnswer, AN: 1, NS: 1, Records: []byte(cnameWWW + soa900), TTLs: []uint16{6, 24}, TTL: 60, Negative: true}},
-		{"NODATA without SOA is not kept", answerHead(flagsAnswer, 0, 0, 0) + exampleA,
-			Answer{Flags: flagsAnswer, Negative: true}},
-		{"NXDOMAIN without SOA is not kept", answerHead(nxdomain, 1, 0, 0) + exampleA + cnameWWW,
-			Answer{Flags: nxdomain, RCode: RCodeNXDomain, AN: 1, Records: []byte(cnameWWW), TTLs: []uint16{6}, Negative: true}},
-		{"truncated is not kept", answerHead(flagsAnswer|FlagTC, 1, 0, 0) + exampleA + addressA,
-			Answer{Flags: flagsAnswer | FlagTC, AN: 1, Records: []byte(addressA), TTLs: []uint16{6}}},
-		{"SERVFAIL is not kept", answerHead(0x8182, 0, 1, 0) + exampleA + soa900,
-			Answer{Flags: 0x8182, RCode: RCodeServFail, NS: 1, Records: []byte(soa900), TTLs: []uint16{6}}},
-		{"extended rcode", answerHead(flagsAnswer, 0, 0, 1) + exampleA + "\x00\x00\x29\x04\xd0\x01\x00\x00\x00\x00\x00",
-			Answer{Flags: flagsAnswer, RCode: RCodeBadVers}},
-		{"TTL of 2^31 becomes 0", answerHead(flagsAnswer, 1, 0, 0) + exampleA + record(toName, "\x00\x01", "\x80\x00\x00\x00", "\xc0\x00\x02\x01"),
-			Answer{Flags: flagsAnswer, AN: 1, Records: []byte(record(toName, "\x00\x01", "\x00\x00\x00\x00", "\xc0\x00\x02\x01")), TTLs: []uint16{6}}},
-		{"TTL of 2^31-1 stays", answerHead(flagsAnswer, 1, 0, 0) + exampleA + record(toName, "\x00\x01", "\x7f\xff\xff\xff", "\xc0\x00\x02\x01"),
-			Answer{Flags: flagsAnswer, AN: 1, Records: []byte(record(toName, "\x00\x01", "\x7f\xff\xff\xff", "\xc0\x00\x02\x01")), TTLs: []uint16{6}, TTL: 1<<31 - 1}},
-		{"unknown type is opaque", answerHead(flagsAnswer, 2, 0, 0) + exampleA + record(toName, "\xff\x01", ttl300, "\xc0\xff\xc0\x00") + addressA,
-			Answer{Flags: flagsAnswer, AN: 2, Records: []byte(record(toName, "\xff\x01", ttl300, "\xc0\xff\xc0\x00") + addressA), TTLs: []uint16{6, 22}, TTL: 300}},
-		{"pointer to a pointer", answerHead(flagsAnswer, 2, 0, 0) + exampleA + addressA + record("\xc0\x1d", "\x00\x01", ttl300, "\xc0\x00\x02\x02"),
-			Answer{Flags: flagsAnswer, AN: 2, Records: []byte(addressA + record("\xc0\x1d", "\x00\x01", ttl300, "\xc0\x00\x02\x02")), TTLs: []uint16{6, 22}, TTL: 300}},
-		{"pointer to the root of a name", answerHead(flagsAnswer, 2, 0, 0) + exampleA + addressA + record("\xc0\x18", "\x00\x02", ttl300, "\x00"),
-			Answer{Flags: flagsAnswer, AN: 2, Records: []byte(addressA + record("\xc0\x18", "\x00\x02", ttl300, "\x00")), TTLs: []uint16{6, 22}, TTL: 300}},
+		{
+			"one address", answerHead(flagsAD, 1, 0, 0) + exampleA + addressA,
+			Answer{Flags: flagsAD, AN: 1, Records: []byte(addressA), TTLs: []uint16{6}, TTL: 300},
+		},
+		{
+			"question in another case", answerHead(flagsAnswer, 1, 0, 0) + "\x07EXAMPLE\x03com\x00" + typeAIN + addressA,
+			Answer{Flags: flagsAnswer, AN: 1, Records: []byte(addressA), TTLs: []uint16{6}, TTL: 300},
+		},
+		{
+			"OPT is removed", answerHead(flagsAnswer, 1, 0, 1) + exampleA + addressA + opt1232,
+			Answer{Flags: flagsAnswer, AN: 1, Records: []byte(addressA), TTLs: []uint16{6}, TTL: 300},
+		},
+		{
+			"trailing bytes are cut off", answerHead(flagsAnswer, 1, 0, 1) + exampleA + addressA + opt1232 + "junk",
+			Answer{Flags: flagsAnswer, AN: 1, Records: []byte(addressA), TTLs: []uint16{6}, TTL: 300},
+		},
+		{
+			"chain takes the least TTL", answerHead(flagsAnswer, 2, 0, 0) + exampleA + cnameWWW + record("\xc0\x29", "\x00\x01", ttl300, "\xc0\x00\x02\x01"),
+			Answer{
+				Flags: flagsAnswer, AN: 2, Records: []byte(cnameWWW + record("\xc0\x29", "\x00\x01", ttl300, "\xc0\x00\x02\x01")),
+				TTLs: []uint16{6, 24}, TTL: 60,
+			},
+		},
+		{
+			"NODATA takes the SOA minimum", answerHead(flagsAnswer, 0, 1, 0) + exampleA + soa900,
+			Answer{Flags: flagsAnswer, NS: 1, Records: []byte(soa900), TTLs: []uint16{6}, TTL: 60, Negative: true},
+		},
+		{
+			"NXDOMAIN takes the SOA minimum", answerHead(nxdomain, 0, 1, 1) + exampleA + soa900 + opt1232,
+			Answer{Flags: nxdomain, RCode: RCodeNXDomain, NS: 1, Records: []byte(soa900), TTLs: []uint16{6}, TTL: 60, Negative: true},
+		},
+		{
+			"chain to nothing is NODATA", answerHead(flagsAnswer, 1, 1, 0) + exampleA + cnameWWW + soa900,
+			Answer{Flags: flagsAnswer, AN: 1, NS: 1, Records: []byte(cnameWWW + soa900), TTLs: []uint16{6, 24}, TTL: 60, Negative: true},
+		},
+		{
+			"NODATA without SOA is not kept", answerHead(flagsAnswer, 0, 0, 0) + exampleA,
+			Answer{Flags: flagsAnswer, Negative: true},
+		},
+		{
+			"NXDOMAIN without SOA is not kept", answerHead(nxdomain, 1, 0, 0) + exampleA + cnameWWW,
+			Answer{Flags: nxdomain, RCode: RCodeNXDomain, AN: 1, Records: []byte(cnameWWW), TTLs: []uint16{6}, Negative: true},
+		},
+		{
+			"truncated is not kept", answerHead(flagsAnswer|FlagTC, 1, 0, 0) + exampleA + addressA,
+			Answer{Flags: flagsAnswer | FlagTC, AN: 1, Records: []byte(addressA), TTLs: []uint16{6}},
+		},
+		{
+			"SERVFAIL is not kept", answerHead(0x8182, 0, 1, 0) + exampleA + soa900,
+			Answer{Flags: 0x8182, RCode: RCodeServFail, NS: 1, Records: []byte(soa900), TTLs: []uint16{6}},
+		},
+		{
+			"extended rcode", answerHead(flagsAnswer, 0, 0, 1) + exampleA + "\x00\x00\x29\x04\xd0\x01\x00\x00\x00\x00\x00",
+			Answer{Flags: flagsAnswer, RCode: RCodeBadVers},
+		},
+		{
+			"TTL of 2^31 becomes 0", answerHead(flagsAnswer, 1, 0, 0) + exampleA + record(toName, "\x00\x01", "\x80\x00\x00\x00", "\xc0\x00\x02\x01"),
+			Answer{Flags: flagsAnswer, AN: 1, Records: []byte(record(toName, "\x00\x01", "\x00\x00\x00\x00", "\xc0\x00\x02\x01")), TTLs: []uint16{6}},
+		},
+		{
+			"TTL of 2^31-1 stays", answerHead(flagsAnswer, 1, 0, 0) + exampleA + record(toName, "\x00\x01", "\x7f\xff\xff\xff", "\xc0\x00\x02\x01"),
+			Answer{Flags: flagsAnswer, AN: 1, Records: []byte(record(toName, "\x00\x01", "\x7f\xff\xff\xff", "\xc0\x00\x02\x01")), TTLs: []uint16{6}, TTL: 1<<31 - 1},
+		},
+		{
+			"unknown type is opaque", answerHead(flagsAnswer, 2, 0, 0) + exampleA + record(toName, "\xff\x01", ttl300, "\xc0\xff\xc0\x00") + addressA,
+			Answer{Flags: flagsAnswer, AN: 2, Records: []byte(record(toName, "\xff\x01", ttl300, "\xc0\xff\xc0\x00") + addressA), TTLs: []uint16{6, 22}, TTL: 300},
+		},
+		{
+			"pointer to a pointer", answerHead(flagsAnswer, 2, 0, 0) + exampleA + addressA + record("\xc0\x1d", "\x00\x01", ttl300, "\xc0\x00\x02\x02"),
+			Answer{Flags: flagsAnswer, AN: 2, Records: []byte(addressA + record("\xc0\x1d", "\x00\x01", ttl300, "\xc0\x00\x02\x02")), TTLs: []uint16{6, 22}, TTL: 300},
+		},
+		{
+			"pointer to the root of a name", answerHead(flagsAnswer, 2, 0, 0) + exampleA + addressA + record("\xc0\x18", "\x00\x02", ttl300, "\x00"),
+			Answer{Flags: flagsAnswer, AN: 2, Records: []byte(addressA + record("\xc0\x18", "\x00\x02", ttl300, "\x00")), TTLs: []uint16{6, 22}, TTL: 300},
+		},
 	}
 	key := mustKey(t, exampleA)
 	scratch := new(ResponseScratch)
@@ -112,8 +150,10 @@ func TestOPTInTheMiddle(t *testing.T) {
 	wantFirst := first // points before the OPT: unchanged
 	wantSecond := strings.Replace(second, "\xc0\x39", "\xc0\x2e", 1)
 	wantThird := strings.Replace(third, "\xc0\x39", "\xc0\x2e", 1)
-	want := Answer{Flags: flagsAnswer, NS: 1, AR: 3, Records: []byte(ns + wantFirst + wantSecond + wantThird),
-		TTLs: []uint16{6, 17 + 11, 38 + 6, 66 + 6}, Negative: true}
+	want := Answer{
+		Flags: flagsAnswer, NS: 1, AR: 3, Records: []byte(ns + wantFirst + wantSecond + wantThird),
+		TTLs: []uint16{6, 17 + 11, 38 + 6, 66 + 6}, Negative: true,
+	}
 	var got Answer
 	if fault := ParseResponse([]byte(msg), mustKey(t, exampleA), &got, new(ResponseScratch)); fault != FaultNone {
 		t.Fatal(fault)

@@ -80,8 +80,10 @@ func TestLeavesAreInlined(t *testing.T) {
 	for _, m := range regexp.MustCompile(`can inline (\S+)`).FindAllStringSubmatch(string(out), -1) {
 		got[strings.TrimSuffix(m[1], ":")] = true
 	}
-	for _, want := range []string{"Hash", "KeyQuestion", "KeyName", "upperMask", "putHeader", "putOPT", "ageTTLs", "Fault.RCode",
-		"(*Query).ReplyLimit", "(*Query).Client", "(*response).removed", "(*response).matches"} {
+	for _, want := range []string{
+		"Hash", "KeyQuestion", "KeyName", "upperMask", "putHeader", "putOPT", "ageTTLs", "Fault.RCode",
+		"(*Query).ReplyLimit", "(*Query).Client", "(*response).removed", "(*response).matches",
+	} {
 		if !got[want] {
 			t.Errorf("%s is not inlinable any more", want)
 		}

@@ -162,8 +162,10 @@ func randomResponse(t testing.TB, rng *rand.Rand) *dns.Msg {
 		o.Hdr.Name, o.Hdr.Rrtype = ".", dns.TypeOPT
 		o.SetUDPSize(1232)
 		if rng.IntN(2) == 0 {
-			o.Option = append(o.Option, &dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: 24,
-				Address: netip.MustParseAddr("192.0.2.0").AsSlice()})
+			o.Option = append(o.Option, &dns.EDNS0_SUBNET{
+				Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: 24,
+				Address: netip.MustParseAddr("192.0.2.0").AsSlice(),
+			})
 		}
 		m.Extra = slices.Insert(m.Extra, rng.IntN(len(m.Extra)+1), dns.RR(o))
 	}

@@ -99,8 +99,10 @@ func TestLeavesAreInlined(t *testing.T) {
 	for _, m := range regexp.MustCompile(`can inline (\S+)`).FindAllStringSubmatch(string(out), -1) {
 		got[m[1]] = true
 	}
-	for _, want := range []string{"(*index).first", "(*index).second", "lanes", "tagOf", "(*Shard).at", "entryAt", "(*entry).body", "ttlOffsets",
-		"(*entry).visit", "(*entry).expired"} {
+	for _, want := range []string{
+		"(*index).first", "(*index).second", "lanes", "tagOf", "(*Shard).at", "entryAt", "(*entry).body", "ttlOffsets",
+		"(*entry).visit", "(*entry).expired",
+	} {
 		if !got[want] {
 			t.Errorf("%s is not inlinable any more", want)
 		}

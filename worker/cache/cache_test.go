@@ -183,7 +183,11 @@ func TestGet(t *testing.T) {
 		age   uint32
 		state State
 	}{
-		{1000, 0, Fresh}, {1001, 1, Fresh}, {1059, 59, Fresh}, {1060, 60, Expired}, {9000, 8000, Expired},
+		{1000, 0, Fresh},
+		{1001, 1, Fresh},
+		{1059, 59, Fresh},
+		{1060, 60, Expired},
+		{9000, 8000, Expired},
 		{999, 0, Fresh}, // a clock that went back must not make it old
 	}
 	for _, tt := range tests {
@@ -196,8 +200,10 @@ func TestGet(t *testing.T) {
 			t.Errorf("Get at %d: %v", tt.now, err)
 		}
 	}
-	for name, other := range map[string][]byte{"other name": testKey(2), "other flags": append(bytes.Clone(key[:len(key)-1]), 0),
-		"prefix": key[:len(key)-1]} {
+	for name, other := range map[string][]byte{
+		"other name": testKey(2), "other flags": append(bytes.Clone(key[:len(key)-1]), 0),
+		"prefix": key[:len(key)-1],
+	} {
 		var a wire.Answer
 		if _, state := s.Get(hash, other, 1000, &a); state != Miss { // same hash on purpose: the key decides
 			t.Errorf("%s: %v, want a miss", name, state)

@@ -68,8 +68,10 @@ func New(cfg Config) (*Shard, error) {
 	if err := checkLimit(cfg.Bytes); err != nil {
 		return nil, err
 	}
-	s := &Shard{free: emptyList(), probation: emptyList(), main: emptyList(), victim: victim{id: nowhere},
-		credit: creditMax, limit: cfg.Bytes}
+	s := &Shard{
+		free: emptyList(), probation: emptyList(), main: emptyList(), victim: victim{id: nowhere},
+		credit: creditMax, limit: cfg.Bytes,
+	}
 	n := chunksWithin(cfg.Bytes)
 	var err error
 	if s.index, err = openIndex(n); err != nil {
