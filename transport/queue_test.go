@@ -30,10 +30,14 @@ func TestQueueAgainstModel(t *testing.T) {
 					it.payload[j] = byte(i)
 				}
 				ok := q.put(it.r, it.payload, spare)
+				if !ok && len(waiting)+len(shown) == 0 {
+					q.take() // sees that it is empty, which gives the space back
+					if ok = q.put(it.r, it.payload, spare); !ok {
+						t.Fatalf("an empty queue of 4096 refused %d bytes", len(it.payload))
+					}
+				}
 				if ok {
 					waiting = append(waiting, it)
-				} else if len(waiting)+len(shown) == 0 {
-					t.Fatalf("an empty queue of 4096 refused %d bytes", len(it.payload))
 				}
 			case 2:
 				if got, want := q.publish(), len(waiting) > 0; got != want {
