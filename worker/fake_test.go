@@ -28,7 +28,6 @@ type fakeEngine struct {
 	slot   [ring.DatagramBytesMax]byte
 	next   ring.Handle
 	fds    map[ring.Handle]int
-	waits  []time.Duration
 	count  ring.Counters
 }
 
