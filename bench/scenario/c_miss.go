@@ -29,14 +29,20 @@ func miss(id, title string, scheme server.Scheme, outstanding int) *Scenario {
 		ID: id, Title: title, Chart: true,
 		Question: fmt.Sprintf("What does a query cost that is forwarded over %s?", scheme),
 		Load:     fmt.Sprintf("UDP, every name new, %d outstanding; the backend over %s answers at once", outstanding, scheme),
-		Programs: everyone, Takes: fullTakes(0),
+		Programs: everyone, Takes: fullTakes(missWarm),
 		Run: func(ctx context.Context, t *Turn) (figure.Sample, error) {
 			if err := t.start(ctx, scheme, server.Cache{Entries: missCache}); err != nil {
 				return nil, err
 			}
-			return t.full(ctx, func() load.Run {
+			next := func() load.Run {
 				return load.Run{First: t.newNames(), Names: namesPerRun, Once: true, Window: outstanding}
-			})
+			}
+			warm := next()
+			warm.Duration = min(missWarm, t.Full)
+			if _, err := t.measure(ctx, warm); err != nil {
+				return nil, err
+			}
+			return t.full(ctx, next)
 		},
 	}
 }

@@ -11,6 +11,8 @@ const (
 	dnsdistVector = 64
 	// dnsdistSockets per backend: more than one, so that the backend's answers do not queue behind one buffer.
 	dnsdistSockets = 8
+	// dnsdistBuffer is asked for sockets; the kernel gives up to net.core.rmem_max and wmem_max.
+	dnsdistBuffer = 4 << 20
 	// dnsdistInFlight queries per connection, of clients and to backends; its default is one at a time.
 	dnsdistInFlight = 2048
 )
@@ -45,6 +47,7 @@ func dnsdist(tuned bool) func(Setup) (Launch, error) {
 func dnsdistTuning(b *strings.Builder, s Setup) {
 	fmt.Fprintf(b, "setUDPMultipleMessagesVectorSize(%d)\n", dnsdistVector)
 	fmt.Fprintf(b, "setMaxTCPClientThreads(%d)\n", s.Workers)
+	fmt.Fprintf(b, "if setUDPSocketBufferSizes then setUDPSocketBufferSizes(%d, %d) end -- from 1.7 on\n", dnsdistBuffer, dnsdistBuffer)
 	b.WriteString("setRingBuffersSize(1, 1)\n")
 	b.WriteString("if setRingBuffersOptions then setRingBuffersOptions({recordQueries=false, recordResponses=false}) end -- from 1.8 on\n")
 	for _, cpu := range s.CPUs[:s.Workers] {

@@ -36,7 +36,7 @@ func dnsProxy(s Setup) (Launch, error) {
 		Arguments: []string{
 			fmt.Sprintf("--listen=%s", s.Listen.Addr()), fmt.Sprintf("--port=%d", s.Listen.Port()),
 			"--upstream=" + url(s.Upstream), "--insecure", "--ratelimit=0", "--udp-buf-size=4194304",
-			"--cache", fmt.Sprintf("--cache-size=%d", s.Cache.bytes()),
+			"--cache", fmt.Sprintf("--cache-size=%d", s.Cache.bytes(dnsProxyEntryBytes)),
 		},
 	}, nil
 }

@@ -12,7 +12,7 @@ func proxy(engine string) func(Setup) (Launch, error) {
 		var b strings.Builder
 		fmt.Fprintf(&b, "listen = [%q]\nbackend = %q\n\n", s.Listen, engine)
 		fmt.Fprintf(&b, "[workers]\ncount = %d\ncpus = [%s]\n\n", s.Workers, join(s.CPUs[:s.Workers], ", "))
-		fmt.Fprintf(&b, "[cache]\nbytes = %d\n\n", s.Cache.bytes())
+		fmt.Fprintf(&b, "[cache]\nbytes = %d\n\n", s.Cache.bytes(proxyEntryBytes))
 		fmt.Fprintf(&b, "[metrics]\nlisten = %q\n\n", s.Control)
 		fmt.Fprintf(&b, "[[upstream]]\nurl = %q\n", url(s.Upstream))
 		switch s.Upstream.Scheme {

@@ -17,9 +17,11 @@ const (
 	buildTimeout   = 15 * time.Minute
 	installTimeout = 5 * time.Minute
 
-	// roomyEntryBytes is what a cache that counts bytes gets per entry where the scenario wants everything to fit: no program
-	// here needs more for a short answer (unbound, the largest, takes about 1 KiB).
-	roomyEntryBytes = 2048
+	// Bytes of cache per entry where everything shall fit, for the programs that count bytes: what each takes for an answer of
+	// one A record, rounded up generously.
+	proxyEntryBytes    = 256
+	dnsProxyEntryBytes = 512
+	unboundEntryBytes  = 2048
 	// cacheBytesMin is this proxy's default cache, and the smallest given to any program that counts bytes.
 	cacheBytesMin = 64 << 20
 )

@@ -30,16 +30,16 @@ type Upstream struct {
 // Cache is how much a program may keep.
 type Cache struct {
 	Entries int
-	// Bytes for programs that count bytes; 0: more than enough for Entries.
+	// Bytes for programs that count bytes; 0: enough for Entries, by what the program takes for a short answer.
 	Bytes int64
 }
 
-// bytes for programs that count bytes.
-func (c Cache) bytes() int64 {
+// bytes for programs that count bytes and take perEntry of them for a short answer.
+func (c Cache) bytes(perEntry int64) int64 {
 	if c.Bytes > 0 {
 		return c.Bytes
 	}
-	return max(cacheBytesMin, int64(c.Entries)*roomyEntryBytes)
+	return max(cacheBytesMin, int64(c.Entries)*perEntry)
 }
 
 // Setup is what a scenario asks of any program.
