@@ -17,15 +17,18 @@ func TestArguments(t *testing.T) {
 		want string
 	}{
 		{
-			"closed loop", Run{Target: target, Names: 10000, Window: 2048, Duration: 3 * time.Second},
+			"closed loop",
+			Run{Target: target, Names: 10000, Window: 2048, Duration: 3 * time.Second},
 			"-names 10000 -window 2048 -cpu 1,3",
 		},
 		{
-			"open loop, misses", Run{Target: target, First: 7, Once: true, Rate: 150000.25, Duration: time.Second, Timeout: time.Second, Seed: 4},
+			"open loop, misses",
+			Run{Target: target, First: 7, Once: true, Rate: 150000.25, Duration: time.Second, Timeout: time.Second, Seed: 4},
 			"-seed 4 -first 7 -rate 150000.2 -timeout 1s -once -cpu 1,3",
 		},
 		{
-			"tcp, Zipf", Run{Target: target, Transport: "tcp", Names: 1 << 20, Zipf: 1, Window: 1024, Flows: 16, Duration: time.Second},
+			"tcp, Zipf",
+			Run{Target: target, Transport: "tcp", Names: 1 << 20, Zipf: 1, Window: 1024, Flows: 16, Duration: time.Second},
 			"-names 1048576 -zipf 1 -window 1024 -flows 16",
 		},
 	} {
