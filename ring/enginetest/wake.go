@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,7 +21,10 @@ var wakeTests = map[string]func(*testing.T, Opener){
 // testPingPong hands a number back and forth between the worker and a goroutine. One lost wake-up and it stands still.
 func testPingPong(t *testing.T, open Opener) {
 	rounds := uint64(100_000)
-	if testing.Short() || raceEnabled {
+	switch {
+	case runtime.GOMAXPROCS(0) == 1:
+		rounds = 200 // every hand-over waits for the scheduler to notice that the worker sleeps: up to 10 ms
+	case testing.Short() || raceEnabled:
 		rounds = 5_000
 	}
 	e := start(t, open, ring.Config{})
@@ -35,6 +39,8 @@ func testPingPong(t *testing.T, open Opener) {
 				ball.Store(next + 1)
 				e.Waker().Wake()
 				next += 2
+			} else if runtime.GOMAXPROCS(0) == 1 {
+				runtime.Gosched()
 			}
 		}
 	}()
