@@ -127,6 +127,9 @@ func (d *driver) collect(now time.Duration) {
 
 // pump places queries on connections until there are none, or none can be placed now.
 func (d *driver) pump(now time.Duration) {
+	if d.ctx.Err() != nil {
+		return // a dial that was cancelled is no reason to fail them: shutdown does
+	}
 	for d.peek() {
 		if now >= d.front.Deadline {
 			d.fail(transport.FaultTimeout)
