@@ -46,7 +46,7 @@ func (c *conn) Close() { c.client.Close() }
 
 // Exchange posts the query and reads the answer.
 func (c *conn) Exchange(ctx context.Context, framed, buf []byte) pool.Result {
-	query := framed[2:]
+	query := bytes.Clone(framed[2:]) // net/http may read a body until after RoundTrip has returned, and framed is for the next query then
 	request := c.template.WithContext(ctx)
 	request.Body, request.ContentLength = io.NopCloser(bytes.NewReader(query)), int64(len(query))
 	response, err := c.client.RoundTrip(request)

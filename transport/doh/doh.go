@@ -27,7 +27,10 @@ type protocol struct {
 // Run drives a lane to an https endpoint until ctx ends. On return every goroutine and descriptor it had is gone and every query it
 // took has a reply.
 func Run(ctx context.Context, lane *transport.Lane) {
-	end := lane.Endpoint()
+	pool.Run(ctx, lane, newProtocol(lane.Endpoint()))
+}
+
+func newProtocol(end *transport.Endpoint) *protocol {
 	p := &protocol{end: end, template: template(end)}
 	p.settings = &http.Transport{
 		DisableCompression:     true,
@@ -41,7 +44,7 @@ func Run(ctx context.Context, lane *transport.Lane) {
 		},
 	}
 	p.settings.Protocols.SetHTTP2(true)
-	pool.Run(ctx, lane, p)
+	return p
 }
 
 // template returns the request without its body.

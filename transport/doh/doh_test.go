@@ -1,6 +1,7 @@
 package doh
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -211,6 +212,33 @@ func extend(answer []byte, size int) []byte {
 	answer = append(answer, 0, 0, 10, 0, 1, 0, 0, 0, 60, byte(n>>8), byte(n))
 	answer[7] = 2
 	return append(answer, make([]byte, n)...)
+}
+
+// TestBuffersComeBack gives up on exchanges at every stage and writes to their buffers right after: nobody may still read them. The
+// race detector is the judge.
+func TestBuffersComeBack(t *testing.T) {
+	lanetest.NoLeaks(t)
+	_, e, _ := start(t, nil, honest)
+	p := newProtocol(e)
+	c, err := p.Dial(t.Context(), e.Addresses.Load()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	query := lanetest.Query("example.")
+	framed := append([]byte{0, byte(len(query))}, query...)
+	buf := make([]byte, 512)
+	for i := range 500 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*time.Microsecond)
+		c.Exchange(ctx, framed, buf[:0])
+		for _, b := range [][]byte{framed, buf} {
+			for j := range b {
+				b[j] ^= 0xff
+			}
+		}
+		copy(framed[2:], query)
+		cancel()
+	}
 }
 
 // TestServerCloses has the server say that it will close (GOAWAY), and do so, after every answer.
