@@ -21,7 +21,7 @@ const (
 	plotColumns = 2
 	panelWidth  = 16 * vg.Centimeter
 	rowHeight   = 0.72 * vg.Centimeter // per program
-	panelMargin = 2.4 * vg.Centimeter  // title and axis
+	panelMargin = 2.9 * vg.Centimeter  // title and axis
 	headHeight  = 1.6 * vg.Centimeter
 	barWidth    = 0.42 * vg.Centimeter
 	plotDPI     = 110
@@ -171,7 +171,7 @@ func (r *Results) draw(panels []*plot.Plot, most int, path string) error {
 	canvas := vgimg.NewWith(vgimg.UseWH(vg.Length(columns)*panelWidth, headHeight+vg.Length(rows)*height), vgimg.UseDPI(plotDPI), vgimg.UseBackgroundColor(color.White))
 	whole := draw.New(canvas)
 	r.heading(draw.Crop(whole, 0, 0, whole.Max.Y-headHeight, 0))
-	tiles := draw.Tiles{Rows: rows, Cols: columns, PadX: vg.Centimeter / 2, PadLeft: vg.Centimeter / 4, PadRight: vg.Centimeter / 4, PadBottom: vg.Centimeter / 4}
+	tiles := draw.Tiles{Rows: rows, Cols: columns, PadX: vg.Centimeter / 2, PadY: vg.Centimeter / 2, PadLeft: vg.Centimeter / 4, PadRight: vg.Centimeter / 4, PadBottom: vg.Centimeter / 4}
 	below := draw.Crop(whole, 0, 0, 0, -headHeight)
 	for i, panel := range panels {
 		panel.Draw(tiles.At(below, i%columns, i/columns))

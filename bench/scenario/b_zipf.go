@@ -40,6 +40,9 @@ func zipf() *Scenario {
 			if err != nil {
 				return nil, err
 			}
+			if !t.Program.Forwards {
+				return s, nil
+			}
 			s[figure.LRUHitRatio] = lruHitRatio(names, cache.Entries, int(w.report.Answered), int(s[figure.QPS]*t.Full.Seconds()), uint64(t.Number))
 			return s, nil
 		},

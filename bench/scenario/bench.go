@@ -111,12 +111,12 @@ func (t *Turn) Stop(failed bool) error {
 
 // measurement is one run of the generator and what server and backend did meanwhile.
 type measurement struct {
-	report  *load.Report
-	elapsed time.Duration
-	cpus    int
-	server  proc.Usage
-	backend proc.Usage
-	asked   uint64 // queries that the backend got
+	report   *load.Report
+	cpus     int
+	forwards bool
+	server   proc.Usage
+	backend  proc.Usage
+	asked    uint64 // queries that the backend got
 }
 
 // measure runs the generator against the turn's program.
@@ -143,19 +143,17 @@ func (t *Turn) measure(ctx context.Context, run load.Run) (*measurement, error) 
 		return nil, fmt.Errorf("%s answered none of %d queries", t.Program.ID, report.Queries)
 	}
 	return &measurement{
-		report: report, elapsed: after.at.Sub(before.at), cpus: len(t.process.Setup.CPUs),
+		report: report, cpus: len(t.process.Setup.CPUs), forwards: t.Program.Forwards,
 		server: after.server.Since(before.server), backend: after.backend.Since(before.backend), asked: after.asked - before.asked,
 	}, nil
 }
 
 type snapshot struct {
-	at              time.Time
 	server, backend proc.Usage
 	asked           uint64
 }
 
 func (t *Turn) snapshot() (s snapshot, err error) {
-	s.at = time.Now()
 	if s.server, err = proc.ReadUsage(t.process.PID); err != nil {
 		return s, errors.Join(t.process.Check(), err)
 	}
@@ -175,11 +173,12 @@ func (m *measurement) sample() figure.Sample {
 		figure.CPU:    float64(m.server.Total()) / us / answered,
 		figure.User:   float64(m.server.User) / us / answered,
 		figure.System: float64(m.server.System) / us / answered,
-		// The generator's own start and end are in elapsed, and no load: its measured time is the divisor.
-		figure.Busy: m.server.Total().Seconds() / m.report.Seconds / float64(m.cpus),
-		figure.Lost: m.report.LostShare(), figure.Failed: m.report.FailedShare(),
+		figure.Busy:   m.server.Total().Seconds() / m.report.Seconds / float64(m.cpus),
+		figure.Lost:   m.report.LostShare(), figure.Failed: m.report.FailedShare(),
 		figure.Generator: m.report.CPU.Share, figure.Bound: 0,
-		figure.HitRatio: max(0, 1-float64(m.asked)/answered),
+	}
+	if m.forwards {
+		s[figure.HitRatio] = max(0, 1-float64(m.asked)/answered)
 	}
 	if m.report.Bound {
 		s[figure.Bound] = 1

@@ -53,11 +53,21 @@ func run(ctx context.Context, args []string) error {
 		s.Deadline = begun.Add(o.limit)
 	}
 	if err := measure(ctx, o, s, layout, r); err != nil {
-		return err
+		return errors.Join(err, tellRest(err, r))
 	}
 	r.Took = time.Since(begun)
 	r.Notes = append(r.Notes, remarks(r)...)
 	return publish(o, r)
+}
+
+// tellRest prints what an interrupted run has measured so far. It is not kept.
+func tellRest(err error, r *report.Results) error {
+	if !errors.Is(err, context.Canceled) || len(r.Scenarios) == 0 {
+		return nil
+	}
+	r.Notes = append(r.Notes, "interrupted: incomplete")
+	r.Summarize()
+	return r.WriteText(os.Stdout)
 }
 
 // measure starts what all scenarios share, runs them, and ends it again.
@@ -95,7 +105,7 @@ func measure(ctx context.Context, o *options, s *session.Session, layout scenari
 	}
 	log("this takes about %v; logs of programs that fail are in %s", estimate.Round(time.Second), dir)
 	if err := s.Run(ctx, r); err != nil {
-		return err
+		return errors.Join(err, os.RemoveAll(dir))
 	}
 	for _, row := range allRows(r) {
 		if len(row.Notes) > 0 {
