@@ -24,6 +24,14 @@ func (d *driver) hold(now time.Duration) bool {
 	return false
 }
 
+// turnAway fails the query in front for want of a connection: with fault, or, if it has had one that closed, with FaultClosed.
+func (d *driver) turnAway(fault transport.Fault) {
+	if d.frontOld {
+		fault = transport.FaultClosed
+	}
+	d.fail(fault)
+}
+
 // maintain dials for those who do not ask: Prewarm, and queries that were turned away during the back-off.
 func (d *driver) maintain(now time.Duration) {
 	if len(d.conns) == 0 && (d.end.Prewarm || d.wanted) && d.backoff.Ready(now) {
@@ -70,7 +78,7 @@ func (d *driver) settle(r dialed, now time.Duration) {
 	d.lane.Down(r.err)
 	fault := transport.FaultOf(r.err)
 	for d.peek() {
-		d.fail(fault)
+		d.turnAway(fault)
 	}
 }
 

@@ -159,8 +159,8 @@ func TestKillAndRestart(t *testing.T) {
 		w.Submit("during.example.", plenty)
 		lanetest.Eventually(t, "query sent", func() bool { return w.Lane.Stats().BytesSent > 0 })
 		s.stop()
-		if r := w.Receive(1)[0]; r.Fault != transport.FaultClosed && r.Fault != transport.FaultDial {
-			t.Errorf("during: fault %v, want closed or dial", r.Fault)
+		if r := w.Receive(1)[0]; r.Fault != transport.FaultClosed {
+			t.Errorf("during: fault %v, want closed", r.Fault)
 		}
 		lanetest.Eventually(t, "down", func() bool {
 			w.Ask("gone.example.", plenty)

@@ -145,10 +145,8 @@ func (d *driver) pump(now time.Duration) {
 			d.fail(transport.FaultFull)
 		case d.hold(now):
 			return
-		case d.frontOld:
-			d.fail(transport.FaultClosed)
 		default:
-			d.fail(transport.FaultDial)
+			d.turnAway(transport.FaultDial)
 		}
 	}
 }

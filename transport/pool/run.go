@@ -114,8 +114,8 @@ func (d *driver) exchange(ctx context.Context, j *job) transport.Fault {
 	for again := false; ; again = true {
 		c, fault := d.acquire(ctx)
 		if fault != transport.FaultNone {
-			if again && fault == transport.FaultDial {
-				return transport.FaultClosed
+			if again && (fault == transport.FaultDial || fault == transport.FaultTLS) {
+				return transport.FaultClosed // it had a connection
 			}
 			return fault
 		}
