@@ -57,6 +57,9 @@ func (r *Results) Markdown(folder string) string {
 	}
 	for i := range r.Scenarios {
 		s := &r.Scenarios[i]
+		if !s.measured() {
+			continue
+		}
 		fmt.Fprintf(&b, "\n**(%s) %s.** %s %s.\n\n", s.ID, s.Title, s.Question, s.Load)
 		for j, row := range r.cells(s) {
 			fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))

@@ -107,6 +107,16 @@ func columns(id string) []column {
 	return speedColumns
 }
 
+// measured tells whether any program has a turn, or a reason for having none.
+func (s *Scenario) measured() bool {
+	for i := range s.Rows {
+		if len(s.Rows[i].Turns) > 0 || len(s.Rows[i].Notes) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // cells of one scenario: a header, then a row per program. Columns that nobody has a value for are left out.
 func (r *Results) cells(s *Scenario) [][]string {
 	rows := make([][]string, len(s.Rows)+1)
@@ -139,6 +149,10 @@ func (r *Results) WriteText(w io.Writer) error {
 	for i := range r.Scenarios {
 		s := &r.Scenarios[i]
 		fmt.Fprintf(&b, "\n(%s) %s: %s\n    %s\n", s.ID, s.Title, s.Question, s.Load)
+		if !s.measured() {
+			b.WriteString("  not run\n")
+			continue
+		}
 		table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 		for _, row := range r.cells(s) {
 			fmt.Fprintln(table, "  "+strings.Join(row, "\t"))

@@ -21,6 +21,8 @@ type Settings struct {
 	Half  time.Duration `json:"half_ns"` // of an open-loop run
 	// Entries is the size of the caches that (h) and (b) fill; the issue's is a million, less only in a quick run.
 	Entries int `json:"entries"`
+	// Quick leaves the slower peers out of all scenarios but (a).
+	Quick bool `json:"quick"`
 }
 
 // Bench is what all scenarios need.

@@ -41,7 +41,8 @@ func TestConfigure(t *testing.T) {
 		},
 		{DnsdistTuned, TLS, []string{`address="127.0.0.1:5303"`, `tls="openssl"`, `subjectName="backend.bench.example"`, "maxInFlight=2048"}, nil},
 		{
-			Dnsdist, UDP, []string{`setLocal("127.0.0.1:5301")`, "newPacketCache(100000)", `setSecurityPollSuffix("")`},
+			Dnsdist, UDP,
+			[]string{`setLocal("127.0.0.1:5301")`, "newPacketCache(100000)", `setSecurityPollSuffix("")`},
 			[]string{"VectorSize", "RingBuffers", "sockets=", "maxInFlight", "reusePort"},
 		},
 		{Unbound, TLS, []string{"forward-addr: 127.0.0.1@5303#backend.bench.example", "forward-tls-upstream: yes", "tls-cert-bundle", "num-threads: 2", `module-config: "iterator"`}, nil},

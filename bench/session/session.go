@@ -50,7 +50,7 @@ func (s *Session) plan() []step {
 	for i, sc := range s.Scenarios {
 		var programs []int
 		for p := range s.Programs {
-			if sc.Has(s.Programs[p].ID) && s.Programs[p].Missing == "" {
+			if sc.Has(s.Programs[p].ID, s.Bench.Settings) && s.Programs[p].Missing == "" {
 				programs = append(programs, p)
 			}
 		}
@@ -110,7 +110,7 @@ func (s *Session) blank() []report.Scenario {
 	for _, sc := range s.Scenarios {
 		out := report.Scenario{ID: sc.ID, Title: sc.Title, Question: sc.Question, Load: sc.Load, Bar: sc.Bar, Chart: sc.Chart}
 		for _, p := range s.Programs {
-			if !sc.Has(p.ID) {
+			if !sc.Has(p.ID, s.Bench.Settings) {
 				continue
 			}
 			row := report.Row{Program: p.ID}

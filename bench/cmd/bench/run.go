@@ -131,6 +131,9 @@ func remarks(r *report.Results) []string {
 	} else if len(r.Layout.All) < 4 {
 		notes = append(notes, "(j) needs four CPUs and was not run.")
 	}
+	if r.Settings.Quick {
+		notes = append(notes, "-quick: dnsdist as shipped, unbound, CoreDNS and dnsproxy were measured in (a) only.")
+	}
 	if r.Settings.Turns < 5 {
 		notes = append(notes, fmt.Sprintf("%d turns of %v: a look, no measurement.", r.Settings.Turns, r.Settings.Full))
 	}
