@@ -89,6 +89,26 @@ func BenchmarkCache(b *testing.B) {
 	}
 }
 
+// BenchmarkSetLimit changes a full shard of about a million entries by one chunk, up and down: nearly all of it is the index.
+func BenchmarkSetLimit(b *testing.B) {
+	const limit = 128 << 20
+	s := newShard(b, limit)
+	a := testAnswer(1, 44)
+	for i := 0; s.Stats().Evictions < 100_000; i++ {
+		key := testKey(i)
+		s.Put(testHash(key), key, a, forever, 0)
+	}
+	entries := s.Stats().Entries
+	n := 0
+	for b.Loop() {
+		n++
+		if err := s.SetLimit(limit + int64(n%2*costPerChunk)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(entries), "entries")
+}
+
 // TestLeavesAreInlined keeps the small functions of Get inlinable.
 func TestLeavesAreInlined(t *testing.T) {
 	out, err := exec.Command("go", "build", "-gcflags=-m", ".").CombinedOutput()

@@ -112,6 +112,9 @@ func traceLRU(limit int64, overhead int, trace []int) float64 {
 // header, which is the most that we allow ourselves. The shard must not be worse in any row. For information there is also an LRU
 // that pays nothing.
 func TestHitRatio(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	const names, requests = 100_000, 400_000
 	var table strings.Builder
 	fmt.Fprintf(&table, "\n%-6s %-8s %-8s %9s %9s %12s\n", "zipf", "one-hit", "limit", "shard", "LRU", "LRU, no cost")

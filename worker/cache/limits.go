@@ -56,7 +56,7 @@ const (
 const (
 	_ = uint(chunkBytes - entryBytesMax)                                               // the biggest entry fits a chunk
 	_ = uint(BytesMin - fixedBytes - costPerChunk*(probationChunks*2+reserveChunks+4)) // the smallest shard has chunks to clean
-	_ = uint(BytesMax>>(3+chunkBits)<<chunkBits - 1)                                   // chunk ids fit a reference
+	_ = uint32(BytesMax/chunkBytes<<chunkBits - 1)                                     // chunk ids fit a reference
 )
 
 // chunksWithin is how many chunks a limit pays for.
