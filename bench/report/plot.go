@@ -111,6 +111,9 @@ func (r *Results) panel(s *Scenario) (*plot.Plot, int, error) {
 			return nil, 0, err
 		}
 		labels.XYs = append(labels.XYs, plotter.XY{X: min(b.user+b.system, p.X.Max/labelRoom), Y: float64(i)})
+		if b.user+b.system > p.X.Max/labelRoom {
+			b.label += " (bar cut)"
+		}
 		labels.Labels = append(labels.Labels, b.label)
 	}
 	texts, err := plotter.NewLabels(labels)

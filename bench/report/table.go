@@ -64,7 +64,8 @@ var (
 		withSpread("CPU us/q", "%.2f", figure.CPU, 1), of("user", "%.2f", figure.User, 1), of("system", "%.2f", figure.System, 1),
 		ratio("x tuned", server.DnsdistTuned, figure.CPU, true), ratio("x echo", server.Echo, figure.CPU, true),
 		of("p50", "%.0f", figure.Half50, 1), of("p99", "%.0f", figure.Half99, 1), of("p99.9 us", "%.0f", figure.Half999, 1),
-		of("RSS MiB", "%.0f", figure.RSS, 1), of("busy %", "%.0f", figure.Busy, 100), of("lost %", "%.2f", figure.Lost, 100),
+		of("RSS MiB", "%.0f", figure.RSS, 1), of("busy %", "%.0f", figure.Busy, 100), of("gen %", "%.0f", figure.Generator, 100),
+		of("lost %", "%.2f", figure.Lost, 100),
 	}
 	hitColumns = []column{of("hits %", "%.1f", figure.HitRatio, 100), of("LRU %", "%.1f", figure.LRUHitRatio, 100)}
 	backendCol = []column{of("backend us/q", "%.2f", figure.Backend, 1)}
