@@ -20,7 +20,7 @@ type bell struct {
 	file    *os.File      // the eventfd, in the poller; used by the driver only
 	until   time.Duration // read deadline that file has, 0 none; driver only
 	fd      int
-	state   atomic.Uint32 // awake, asleep, closed
+	state   atomic.Uint32 // awake, asleep, napping, closed
 	ringing atomic.Int32  // ringers between their look at state and their write: keeps close from closing fd under them
 	called  atomic.Bool   // something other than a query wants attention
 }
@@ -28,6 +28,7 @@ type bell struct {
 const (
 	awake uint32 = iota
 	asleep
+	napping // asleep, but not for queries
 	closed
 )
 
@@ -41,13 +42,17 @@ func newBell() (*bell, error) {
 	return &bell{fd: fd, file: os.NewFile(uintptr(fd), "lane")}, nil
 }
 
-// ring wakes the driver if it sleeps. Whatever it is to find must be visible before. It allocates nothing.
+// ring wakes the driver if it sleeps for queries. Whatever it is to find must be visible before. It allocates nothing.
 func (b *bell) ring() {
-	if b.state.Load() != asleep {
-		return
+	if b.state.Load() == asleep {
+		b.wake(asleep)
 	}
+}
+
+// wake writes the eventfd if the driver is still in the given state.
+func (b *bell) wake(from uint32) {
 	b.ringing.Add(1)
-	if b.state.CompareAndSwap(asleep, awake) {
+	if b.state.CompareAndSwap(from, awake) {
 		// Raw: the counter of an eventfd never blocks here, and Syscall would let the scheduler take the worker's P. It cannot fail but
 		// with EAGAIN, at 2^64-1 rings unread.
 		unix.RawSyscall(unix.SYS_WRITE, uintptr(b.fd), uintptr(unsafe.Pointer(&bellOne)), 8)
@@ -55,17 +60,24 @@ func (b *bell) ring() {
 	b.ringing.Add(-1)
 }
 
-// call is ring for what is not a query: it also keeps the driver from falling asleep.
+// call is ring for what is not a query: it wakes a napping driver too, and keeps one from falling asleep.
 func (b *bell) call() {
 	b.called.Store(true)
-	b.ring()
+	if s := b.state.Load(); s == asleep || s == napping {
+		b.wake(s)
+	}
 }
 
-// arm announces that the driver is going to sleep. It then looks for work once more, and calls sleep or disarm.
-func (b *bell) arm() { b.state.CompareAndSwap(awake, asleep) }
+// arm announces that the driver is going to sleep, in the state asleep or napping. It then looks for work once more, and calls sleep or
+// disarm.
+func (b *bell) arm(as uint32) { b.state.CompareAndSwap(awake, as) }
 
 // disarm ends what arm began. A ring that came between leaves a count in the eventfd, and the next sleep returns at once.
-func (b *bell) disarm() { b.state.CompareAndSwap(asleep, awake) }
+func (b *bell) disarm() {
+	if s := b.state.Load(); s == asleep || s == napping {
+		b.state.CompareAndSwap(s, awake)
+	}
+}
 
 // sleep waits for a ring, or for until (time since Base, 0 = no bound). It may return earlier for no reason.
 func (b *bell) sleep(until time.Duration) {

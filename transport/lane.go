@@ -139,14 +139,24 @@ func (l *Lane) Pending() bool { return !l.answers.empty() }
 func (l *Lane) Outstanding() int { return int(l.submitted - l.received) }
 
 // Wait sleeps until there is a query, somebody calls Notify, ctx ends, or until (time since Base; 0 = no bound). It may return for
-// no reason. The error is that of ctx. One goroutine of the driver calls Wait and Next, always with the same ctx.
+// no reason. The error is that of ctx. One goroutine of the driver calls Wait, Nap and Next, always with the same ctx.
 func (l *Lane) Wait(ctx context.Context, until time.Duration) error {
+	return l.rest(ctx, until, asleep)
+}
+
+// Nap is Wait for a driver that cannot take queries now: they do not end it, and the worker pays no wake-up for them. Whatever makes room
+// calls Notify.
+func (l *Lane) Nap(ctx context.Context, until time.Duration) error {
+	return l.rest(ctx, until, napping)
+}
+
+func (l *Lane) rest(ctx context.Context, until time.Duration, as uint32) error {
 	if l.watched != ctx {
 		l.watched = ctx
 		context.AfterFunc(ctx, l.bell.call)
 	}
-	l.bell.arm()
-	if l.bell.called.Swap(false) || !l.queries.empty() || ctx.Err() != nil {
+	l.bell.arm(as)
+	if l.bell.called.Swap(false) || as == asleep && !l.queries.empty() || ctx.Err() != nil {
 		l.bell.disarm()
 		return ctx.Err()
 	}
@@ -156,7 +166,7 @@ func (l *Lane) Wait(ctx context.Context, until time.Duration) error {
 	return ctx.Err()
 }
 
-// Notify makes Wait return. Any goroutine; not after Close.
+// Notify makes Wait and Nap return. Any goroutine; not after Close.
 func (l *Lane) Notify() { l.bell.call() }
 
 // Next returns the next query. The view is valid until the next call. The goroutine that calls Wait.

@@ -175,6 +175,41 @@ func TestWaitBound(t *testing.T) {
 	}
 }
 
+// A napping driver sleeps through queries and wakes up for Notify; what came meanwhile is there.
+func TestNapIsNotEndedByQueries(t *testing.T) {
+	l, err := NewLane(testEndpoint(), func() {}, LaneLimits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close(t.Context())
+	woke := make(chan bool)
+	go func() {
+		_ = l.Nap(t.Context(), 0)
+		_, ok := l.Next()
+		woke <- ok
+	}()
+	for l.bell.state.Load() != napping {
+		runtime.Gosched()
+	}
+	query := make([]byte, 20)
+	for range 3 {
+		if !l.Submit(1, 1, Now()+time.Second, query) {
+			t.Fatal("not taken")
+		}
+		l.Flush()
+	}
+	if got := l.bell.state.Load(); got != napping {
+		t.Fatalf("queries changed the state to %d, want napping", got)
+	}
+	l.Notify()
+	if !<-woke {
+		t.Error("the queries were not there after the nap")
+	}
+	if err := l.Wait(t.Context(), 0); err != nil { // queries are left: it must not sleep
+		t.Error(err)
+	}
+}
+
 // TestSubmitLimits wants Submit to refuse, and only then, what exceeds a limit.
 func TestSubmitLimits(t *testing.T) {
 	for _, test := range []struct {

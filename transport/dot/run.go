@@ -69,8 +69,12 @@ func Run(ctx context.Context, lane *transport.Lane) {
 		d.pump(now)
 		d.maintain(now)
 		d.lane.Publish()
+		wait := lane.Wait
+		if d.hasFront {
+			wait = lane.Nap // a writer or a dial has to make room first, and calls
+		}
 		// The error is that of ctx, which the loop looks at.
-		_ = lane.Wait(ctx, d.nextEvent(now))
+		_ = wait(ctx, d.nextEvent(now))
 	}
 	d.shutdown()
 }
