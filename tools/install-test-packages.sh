@@ -9,6 +9,7 @@ unbound-checkconf:unbound
 dig:bind9-dnsutils
 kdig:knot-dnsutils
 dnsperf:dnsperf
+dnsdist:dnsdist
 gcc:build-essential'
 
 PATH=$PATH:/usr/sbin:/sbin
