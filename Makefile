@@ -33,7 +33,7 @@ build:
 
 # With the race detector in it, for the end-to-end tests.
 build-race:
-	go build -race -trimpath -o $(BINARY)-race ./appliance/cmd/secure-dns-proxy
+	go build -race -o $(BINARY)-race ./appliance/cmd/secure-dns-proxy
 
 run: build
 	$(BINARY)

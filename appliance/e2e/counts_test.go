@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,11 @@ const (
 const settleTimeout = 5 * time.Second
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+var namesAsked atomic.Int64
+
+// freshName is a name that nobody has asked for, and that unbound answers.
+func freshName() string { return "fresh" + itoa(int(namesAsked.Add(1))) + ".bulk.example" }
 
 // engineOf is the engine that the proxy says it uses.
 func engineOf(t *testing.T, proxy *rig.Proxy) string {

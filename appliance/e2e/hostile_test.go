@@ -47,13 +47,10 @@ func survives(t *testing.T, proxy *rig.Proxy, attack func()) {
 	}
 }
 
-var fresh int // makes names that were never asked
-
 func checkAnswers(t *testing.T, proxy *rig.Proxy, when string) {
 	t.Helper()
 	for _, network := range []string{"udp", "tcp"} {
-		fresh++
-		for _, name := range []string{"www.zone.example", "fresh" + itoa(fresh) + ".bulk.example"} {
+		for _, name := range []string{"www.zone.example", freshName()} {
 			reply, err := rig.Ask(proxy.Addr, network, name, 5*time.Second)
 			if err != nil || reply.Rcode != dns.RcodeSuccess {
 				t.Fatalf("%s, %s over %s: got %v, %v, want an answer", when, name, network, reply, err)

@@ -104,8 +104,7 @@ func TestReload(t *testing.T) {
 			next.Upstreams = []rig.Upstream{kind.config(p)}
 			url := next.Upstreams[0].URL
 			reload(next.Text(), func() bool {
-				fresh++
-				ask("r" + itoa(fresh) + ".bulk.example")
+				ask(freshName())
 				return proxy.Metrics(t).Delta(rig.Metrics{}).Values(metricExchanges)[`upstream="`+url+`"`] > 0
 			}, "queries go to "+url)
 		}
@@ -151,8 +150,7 @@ func TestReloadsLeaveNothing(t *testing.T) {
 			proxy.WriteConfig(t, next.Text())
 			proxy.Signal(syscall.SIGHUP)
 			rig.Eventually(t, reloadTimeout, "the reload is logged", func() bool { return len(proxy.LogLines("reloaded")) == i+1 })
-			fresh++
-			if _, err := rig.Ask(proxy.Addr, "udp", "l"+itoa(fresh)+".bulk.example", 5*time.Second); err != nil {
+			if _, err := rig.Ask(proxy.Addr, "udp", freshName(), 5*time.Second); err != nil {
 				t.Errorf("after reload %d: %v", i, err)
 			}
 		}
@@ -285,8 +283,7 @@ func TestRootIsDropped(t *testing.T) {
 		proxy.WriteConfig(t, next.Text())
 		proxy.Signal(syscall.SIGHUP)
 		rig.Eventually(t, reloadTimeout, "a reload as nobody goes to the new upstream", func() bool {
-			fresh++
-			reply, err := rig.Ask(proxy.Addr, "udp", "n"+itoa(fresh)+".bulk.example", 5*time.Second)
+			reply, err := rig.Ask(proxy.Addr, "udp", freshName(), 5*time.Second)
 			return err == nil && reply.Rcode == dns.RcodeSuccess &&
 				proxy.Metrics(t).Values(metricExchanges)[`upstream="`+next.Upstreams[0].URL+`"`] > 0
 		})

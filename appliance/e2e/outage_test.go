@@ -41,7 +41,7 @@ func TestOutage(t *testing.T) {
 				kind.start(p)
 				back := time.Now()
 				recovered := rig.Holds(recoveryMax, func() bool {
-					reply, err := rig.Ask(proxy.Addr, "udp", "back"+itoa(int(time.Since(back)))+".bulk.example", recoveryMax)
+					reply, err := rig.Ask(proxy.Addr, "udp", freshName(), recoveryMax)
 					return err == nil && reply.Rcode == dns.RcodeSuccess
 				})
 				if !recovered {
@@ -78,6 +78,7 @@ func TestOutage(t *testing.T) {
 func TestFrozenUpstream(t *testing.T) {
 	for _, kind := range upstreamKinds {
 		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
 			p := startPeers(t)
 			freeze, thaw := p.unbound.Freeze, p.unbound.Thaw
 			if kind.name == "quic" {
@@ -92,8 +93,7 @@ func TestFrozenUpstream(t *testing.T) {
 			time.Sleep(outage)
 			thaw()
 			if !rig.Holds(recoveryMax, func() bool {
-				fresh++
-				reply, err := rig.Ask(proxy.Addr, "udp", "thaw"+itoa(fresh)+".bulk.example", recoveryMax)
+				reply, err := rig.Ask(proxy.Addr, "udp", freshName(), recoveryMax)
 				return err == nil && reply.Rcode == dns.RcodeSuccess
 			}) {
 				t.Errorf("no answer within %v of the upstream's return", recoveryMax)

@@ -35,6 +35,7 @@ func TestUntrustedCertificates(t *testing.T) {
 			p := peers{authority, unbound, rig.NewDNSProxy(t, dnsproxyBinary, c.certificate, unbound.Do53)}
 			for _, kind := range upstreamKinds[2:] { // the encrypted ones
 				t.Run(kind.name, func(t *testing.T) {
+					t.Parallel()
 					upstream := kind.config(p)
 					proxy := startProxy(t, "", upstream)
 					allServfail(t, proxy)
@@ -51,14 +52,15 @@ func TestUnreachable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer silent.Close()
+	t.Cleanup(func() { silent.Close() }) // after the parallel subtests
 	silentUDP, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer silentUDP.Close()
+	t.Cleanup(func() { silentUDP.Close() })
 	for _, scheme := range []string{"udp", "tcp", "tls", "quic", "https"} {
 		t.Run(scheme+" refused", func(t *testing.T) {
+			t.Parallel()
 			url := fmt.Sprintf("%s://%v", scheme, rig.FreeAddr(t))
 			proxy := startProxy(t, "", rig.Upstream{URL: url})
 			allServfail(t, proxy)
@@ -69,6 +71,7 @@ func TestUnreachable(t *testing.T) {
 			checkStateLines(t, proxy, url, reason)
 		})
 		t.Run(scheme+" silent", func(t *testing.T) {
+			t.Parallel()
 			address := silent.Addr()
 			if scheme == "udp" || scheme == "quic" {
 				address = silentUDP.LocalAddr()
@@ -94,8 +97,7 @@ func TestUpstreamComesBack(t *testing.T) {
 	checkStateLines(t, proxy, upstream.URL, "refused")
 	p.unbound.Start()
 	rig.Eventually(t, recoveryMax, "answers after the upstream started", func() bool {
-		fresh++
-		reply, err := rig.Ask(proxy.Addr, "udp", "up"+itoa(fresh)+".bulk.example", recoveryMax)
+		reply, err := rig.Ask(proxy.Addr, "udp", freshName(), recoveryMax)
 		return err == nil && reply.Rcode == dns.RcodeSuccess
 	})
 	rig.Load{Server: proxy.Addr, NamesFile: rig.BulkNames(t, 100), Rounds: 1}.Run(t)
