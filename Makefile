@@ -81,9 +81,8 @@ bench:
 	go build -C bench -o ../$(BUILD)/bench/bench ./cmd/bench
 	$(BUILD)/bench/bench $(BENCH)
 
-# The parallel tests mostly wait, so more of them than there are cores.
 e2e: packages peers build build-race
-	E2E_SECONDS=$(E2E_SECONDS) go test -count 1 -parallel 5 -timeout 30m $(if $(RUN),-v -run '$(RUN)') ./appliance/e2e
+	E2E_SECONDS=$(E2E_SECONDS) go test -count 1 -timeout 30m $(if $(RUN),-v -run '$(RUN)') ./appliance/e2e
 
 clean:
 	rm -rf $(BUILD)
