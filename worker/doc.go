@@ -2,7 +2,8 @@
 //
 // A Group starts one worker per core. A worker is a locked, pinned thread with its own engine, its own sockets in the SO_REUSEPORT groups,
 // cache shard, in-flight table, TCP table and lanes; workers share nothing that is written on a query's way but the health of upstreams.
-// The thread runs turns (see worker.turn): it waits in the engine only, takes no lock, and allocates nothing per query. Other goroutines
+// The thread runs turns (see worker.turn): it waits in the engine only, and for a query it takes no lock
+// and allocates nothing. Other goroutines
 // reach it through a command, which is the complete state that it is to be in, and read its figures as it publishes them.
 //
 // Files follow the life of a query: query.go (from bytes to a reply or a waiter), exchange.go (attempts, deadlines, answers), do53.go and

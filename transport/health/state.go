@@ -42,7 +42,8 @@ func (s Status) String() string {
 var errUnanswered = errors.New("exchanges in a row without an answer")
 
 // State is the health of one upstream. The zero value is not usable: see New. All methods are safe from any goroutine. Those that
-// workers call (Allow, Succeeded, Failed) take no lock and allocate nothing.
+// workers call for each exchange (Allow, Succeeded, Failed) allocate nothing and take no lock, but for the one Failed that takes the
+// upstream down.
 type State struct {
 	clock func() int64 // ns, monotonic; used by connection events only: workers pass their own time
 
