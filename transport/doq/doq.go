@@ -46,9 +46,7 @@ func Run(ctx context.Context, lane *transport.Lane) {
 		},
 	}
 	p.cfg.NextProtos = []string{"doq"}
-	if p.cfg.ClientSessionCache != nil {
-		p.cfg.ClientSessionCache = sessions{p.cfg.ClientSessionCache}
-	}
+	p.cfg.ClientSessionCache = transport.QUICSessions(p.cfg.ClientSessionCache)
 	pool.Run(ctx, lane, p)
 }
 

@@ -1,4 +1,4 @@
-package doq
+package transport_test
 
 import (
 	"bytes"
@@ -7,15 +7,20 @@ import (
 	"testing"
 	"time"
 
+	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/lanetest"
 )
 
-// The sessions of two dials are the same session in two copies: quic-go writes to them.
-func TestSessionsAreNotShared(t *testing.T) {
+// The sessions of two QUIC dials are the same session in two copies, for quic-go writes to them; and not one of TLS over TCP.
+func TestQUICSessions(t *testing.T) {
+	if transport.QUICSessions(nil) != nil {
+		t.Error("a view of no cache is not nil: crypto/tls would use it")
+	}
 	authority := lanetest.NewAuthority(t)
 	client := authority.Client("dns.example")
-	client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
-	s := sessions{client.ClientSessionCache}
+	cache := client.ClientSessionCache
+	s := transport.QUICSessions(cache)
+	client.ClientSessionCache = s
 	if _, ok := s.Get("dns.example"); ok {
 		t.Fatal("an empty cache gave a session")
 	}
@@ -42,5 +47,12 @@ func TestSessionsAreNotShared(t *testing.T) {
 	}
 	if states[0] == states[1] || !bytes.Equal(tickets[0], tickets[1]) || len(tickets[0]) == 0 {
 		t.Errorf("one state for both: %v; tickets %x and %x", states[0] == states[1], tickets[0], tickets[1])
+	}
+	if _, ok := cache.Get("dns.example"); ok {
+		t.Error("a session of QUIC is offered to connections over TCP")
+	}
+	s.Put("dns.example", nil)
+	if _, ok := s.Get("dns.example"); ok {
+		t.Error("a session that was removed is still there")
 	}
 }
