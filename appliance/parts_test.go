@@ -152,8 +152,8 @@ func TestWatch(t *testing.T) {
 		{"down", func() { state.Down(errors.New("wrong name")) }, `level=ERROR msg="upstream down" upstream=tls://a reason="wrong name"`},
 		{"still down", func() { state.Down(errors.New("wrong name")) }, ""},
 		{"a connection, no answer", func() { state.Up() }, ""},
-		{"up", func() { state.Succeeded(int64(transport.Now())) }, `level=INFO msg="upstream up" upstream=tls://a`},
-		{"still up", func() { state.Succeeded(int64(transport.Now())) }, ""},
+		{"up", func() { state.Succeeded(int64(transport.Now()), 0) }, `level=INFO msg="upstream up" upstream=tls://a`},
+		{"still up", func() { state.Succeeded(int64(transport.Now()), 0) }, ""},
 		{"a reload that keeps it", func() { w.follow([]*transport.Endpoint{a}) }, ""},
 		{"gone", func() { w.follow(nil); other.Down(errors.New("unseen")) }, ""},
 	}

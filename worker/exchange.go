@@ -126,10 +126,15 @@ func (w *worker) fail(slot uint32, ede uint16) {
 func (w *worker) answered(slot uint32, u *upstream) {
 	s := w.table.At(slot)
 	u.stats.Answers++
-	if s.Upstream == u.index {
-		u.stats.Latency.add(w.now-s.SentAt, 1)
+	if s.Upstream == u.index { // else late: that exchange was counted as failed
+		latency := w.now - s.SentAt
+		u.stats.Latency.add(latency, 1)
+		if unhelpful(w.answer.RCode) {
+			u.health.Declined(w.now, latency)
+		} else {
+			u.health.Succeeded(w.now, latency)
+		}
 	}
-	u.health.Succeeded(w.now)
 	if unhelpful(w.answer.RCode) && w.tryNext(slot, s) {
 		return
 	}

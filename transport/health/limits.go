@@ -1,6 +1,9 @@
 package health
 
 const (
+	// ShareFull is the Share of an upstream that is used like any other.
+	ShareFull = 256
+
 	// FailuresMax is how many exchanges in a row may fail before the upstream is Down. Three: one lost datagram, or two, are no outage.
 	FailuresMax = 3
 

@@ -91,8 +91,21 @@ func (s *State) Allow(now int64) bool {
 	return true
 }
 
-// Succeeded records an answer of the upstream, whatever its RCODE.
-func (s *State) Succeeded(now int64) {
+// Eligible reports whether an exchange may be sent now: always while the upstream is not Down, else once its rest is over. It changes
+// nothing: a chooser that looks at several upstreams claims the trial of the one that it takes with Allow.
+func (s *State) Eligible(now int64) bool {
+	return Status(s.status.Load()) != Down || now >= s.restUntil.Load()
+}
+
+// Share returns how much of its usual part of the queries the upstream should get, in 1/256.
+func (s *State) Share(_ int64) uint32 { return ShareFull }
+
+// Declined records an answer that says something of the server and not of the name: SERVFAIL, NOTIMP, REFUSED. It came latencyNS after
+// the query.
+func (s *State) Declined(now, latencyNS int64) { s.Succeeded(now, latencyNS) }
+
+// Succeeded records an answer that came latencyNS after its query.
+func (s *State) Succeeded(now, _ int64) {
 	if now-s.lastSuccess.Load() > successGrainNS {
 		s.lastSuccess.Store(now)
 	}

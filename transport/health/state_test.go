@@ -19,7 +19,7 @@ func TestFailuresInARowTakeDown(t *testing.T) {
 	if got := s.Status(); got == Down {
 		t.Fatalf("after %d failures: %v, want not down", FailuresMax-1, got)
 	}
-	s.Succeeded(c.now)
+	s.Succeeded(c.now, 0)
 	s.Failed(c.now)
 	if got := s.Status(); got != Up {
 		t.Fatalf("an answer must reset the count: %v", got)
@@ -52,7 +52,7 @@ func TestRestLetsOneTrialThrough(t *testing.T) {
 	if s.Allow(c.now) {
 		t.Fatal("a second trial at the same time")
 	}
-	s.Succeeded(c.now)
+	s.Succeeded(c.now, 0)
 	if s.Status() != Up || !s.Allow(c.now) || !s.Allow(c.now) {
 		t.Fatal("a good trial must end the rest")
 	}
@@ -79,7 +79,7 @@ func TestRestGrowsToItsMaximum(t *testing.T) {
 func TestConnectionFailureBesideAnswersIsNoOutage(t *testing.T) {
 	c := &clock{now: 10e9}
 	s := New(c.read)
-	s.Succeeded(c.now)
+	s.Succeeded(c.now, 0)
 	c.now += RecentSuccessNS / 2
 	s.Down(errors.New("refused"))
 	if s.Status() != Up {
@@ -98,7 +98,7 @@ func TestWorkerCallsAllocateNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		s.Failed(c.now)
 		s.Allow(c.now)
-		s.Succeeded(c.now)
+		s.Succeeded(c.now, 0)
 	}); n != 0 {
 		t.Fatalf("%v allocations, want 0", n)
 	}
@@ -119,7 +119,7 @@ func TestConnectionAloneDoesNotEndDown(t *testing.T) {
 	if !s.Allow(c.now) {
 		t.Fatal("a connection must end the rest")
 	}
-	s.Succeeded(c.now)
+	s.Succeeded(c.now, 0)
 	if s.Status() != Up {
 		t.Fatalf("after an answer: %v, want up", s.Status())
 	}
