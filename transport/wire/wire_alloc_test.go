@@ -45,6 +45,7 @@ func hotPaths(t testing.TB) []struct {
 		{"RestoreQuestion", func() { RestoreQuestion(&restored, key, &set) }},
 		{"BuildQuery", func() { BuildQuery(dst, 1, key, 1232) }},
 		{"ParseResponse", func() { copy(response, original); ParseResponse(response, key, &again, scratch) }},
+		{"AgeTTLs", func() { copy(response, original); AgeTTLs(response, 5, 250) }},
 		{"WriteReply", func() { WriteReply(dst, &client, &a, 5, 1232) }},
 		{"WriteReplyFresh", func() { WriteReply(dst, &client, &a, 0, 1232) }},
 		{"WriteError", func() { WriteError(dst, &client, RCodeServFail, EDENetworkError, 1232) }},
