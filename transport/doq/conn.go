@@ -39,7 +39,8 @@ func (c *conn) Reason() (orderly bool, err error) {
 		return false, *v
 	}
 	err = context.Cause(c.quic.Context())
-	return !isLocal(err) && outcome(err) == pool.Closing || isLocal(err), err
+	_, orderly = pool.QUICEnd(err, codeNoError)
+	return orderly, err
 }
 
 // Close ends the connection and all its streams.
@@ -133,24 +134,8 @@ func (c *conn) explain(ctx context.Context, err error) pool.Result {
 
 // outcome says whether a query may be sent again after its connection ended with err.
 func outcome(err error) pool.Outcome {
-	var (
-		application *quic.ApplicationError
-		idle        *quic.IdleTimeoutError
-		forgotten   *quic.StatelessResetError
-	)
-	switch {
-	case errors.As(err, &application) && application.Remote && application.ErrorCode == codeNoError:
-		return pool.Closing
-	case errors.As(err, &idle), errors.As(err, &forgotten):
-		return pool.Closing
-	}
-	return pool.Lost
-}
-
-// isLocal reports whether we closed the connection.
-func isLocal(err error) bool {
-	var application *quic.ApplicationError
-	return errors.As(err, &application) && !application.Remote
+	o, _ := pool.QUICEnd(err, codeNoError)
+	return o
 }
 
 func isTimeout(err error) bool {

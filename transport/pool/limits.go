@@ -18,4 +18,10 @@ const (
 	// How often deadlines and dead connections are looked for while anything is outstanding: DeadAfter/4 within these bounds.
 	sweepMin = 5 * time.Millisecond
 	sweepMax = 100 * time.Millisecond
+
+	// quicKeepAlive is how often an idle QUIC connection shows that it lives: under the 30 s after which middleboxes forget a UDP flow.
+	quicKeepAlive = 15 * time.Second
+
+	// quicIdleMax is how long a QUIC connection may hear nothing at all: two keep-alives. Queries notice sooner, by DeadAfter.
+	quicIdleMax = 2 * quicKeepAlive
 )
