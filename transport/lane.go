@@ -46,6 +46,7 @@ type Lane struct {
 type Request struct {
 	Slot, Gen uint32
 	Deadline  time.Duration // since Base
+	Cancel    bool          // no query: nobody waits any more for the answer to the one submitted as (Slot, Gen)
 	Query     []byte
 }
 
@@ -114,6 +115,12 @@ func (l *Lane) Submit(slot, gen uint32, deadline time.Duration, query []byte) bo
 	return true
 }
 
+// Cancel tells the driver that the answer to the query submitted as (slot, gen) is of no use any more, so that it may give up what that
+// costs: a stream. The query still gets its one Reply. Nothing is said when the queue is full. Worker only; no allocation.
+func (l *Lane) Cancel(slot, gen uint32) {
+	l.queries.put(record{slot: slot, gen: gen, fault: cancelMark}, nil, 0)
+}
+
 // Flush shows the driver everything submitted since the last Flush, and wakes it if it sleeps. Call it once a turn. Worker only.
 func (l *Lane) Flush() {
 	if l.queries.publish() {
@@ -169,13 +176,13 @@ func (l *Lane) rest(ctx context.Context, until time.Duration, as uint32) error {
 // Notify makes Wait and Nap return. Any goroutine; not after Close.
 func (l *Lane) Notify() { l.bell.call() }
 
-// Next returns the next query. The view is valid until the next call. The goroutine that calls Wait.
+// Next returns the next query, or that one is not wanted any more. The view is valid until the next call. The goroutine that calls Wait.
 func (l *Lane) Next() (Request, bool) {
 	r, query, ok := l.queries.take()
 	if !ok {
 		return Request{}, false
 	}
-	return Request{Slot: r.slot, Gen: r.gen, Deadline: time.Duration(r.deadline), Query: query}, true
+	return Request{Slot: r.slot, Gen: r.gen, Deadline: time.Duration(r.deadline), Cancel: r.fault == cancelMark, Query: query}, true
 }
 
 // Answer queues msg, 12 to MessageBytesMax bytes, as the reply to (slot, gen); Publish shows it to the worker. It copies msg. While

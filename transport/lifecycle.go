@@ -56,7 +56,9 @@ func (l *Lane) Close(ctx context.Context) error {
 // finish replies to the queries that no driver took, and closes the eventfd.
 func (l *Lane) finish() {
 	for r, ok := l.Next(); ok; r, ok = l.Next() {
-		l.Fail(r.Slot, r.Gen, FaultShutdown)
+		if !r.Cancel {
+			l.Fail(r.Slot, r.Gen, FaultShutdown)
+		}
 	}
 	l.Publish()
 	l.lifecycle.closeErr = l.bell.close()

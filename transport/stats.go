@@ -14,6 +14,7 @@ type Counters struct {
 	Retried       atomic.Uint64 // queries sent again because the server closed the connection (RFC 7766 §6.2.4)
 	Unmatched     atomic.Uint64 // answers without an outstanding query: wrong id, too late, twice
 	Mismatched    atomic.Uint64 // answers to another question than was asked
+	Cancelled     atomic.Uint64 // queries given up because nobody waited for them any more
 }
 
 // workerCounters is the worker's plain counters as last shown by Flush.
@@ -44,6 +45,7 @@ type Stats struct {
 	Open                             int64
 	BytesSent, BytesReceived         uint64
 	Retried, Unmatched, Mismatched   uint64
+	Cancelled                        uint64
 }
 
 // Counters returns the counters that the driver keeps.
@@ -57,6 +59,7 @@ func (l *Lane) Stats() Stats {
 		Dials: c.Dials.Load(), DialErrors: c.DialErrors.Load(), Open: c.Open.Load(), Resumed: c.Resumed.Load(), Dead: c.Dead.Load(),
 		BytesSent: c.BytesSent.Load(), BytesReceived: c.BytesReceived.Load(),
 		Retried: c.Retried.Load(), Unmatched: c.Unmatched.Load(), Mismatched: c.Mismatched.Load(),
+		Cancelled: c.Cancelled.Load(),
 	}
 	if received := l.shown.received.Load(); received < s.Submitted {
 		s.Outstanding = s.Submitted - received

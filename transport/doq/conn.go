@@ -62,6 +62,8 @@ func (c *conn) Exchange(ctx context.Context, framed, buf []byte) pool.Result {
 	}
 	deadline, _ := ctx.Deadline()
 	stream.SetDeadline(deadline)
+	stop := context.AfterFunc(ctx, func() { stream.CancelRead(codeRequestCancelled) }) // the query was given up: RFC 9250 §4.3.1
+	defer stop()
 	if _, err = stream.Write(framed); err == nil {
 		err = stream.Close() // the end of the stream: RFC 9250 §4.2
 	}

@@ -269,3 +269,33 @@ func TestIdleCloseAndShutdown(t *testing.T) {
 		t.Errorf("our own closes reported as down: %v", downs)
 	}
 }
+
+// TestCancel gives up a query that the server sits on: its stream is cancelled, its reply comes at once, and the connection stays.
+func TestCancel(t *testing.T) {
+	lanetest.NoLeaks(t)
+	asked, reset := make(chan struct{}), make(chan struct{})
+	_, e, _ := start(t, nil, func(x *exchange) {
+		if x.number == 0 {
+			close(asked)
+			<-x.stream.Context().Done()
+			close(reset)
+			return
+		}
+		honest(x)
+	})
+	e.DeadAfter = time.Hour // silence is not what ends the query
+	w := lanetest.Open(t, e, Run, transport.LaneLimits{})
+	w.Submit("silent.example.", time.Hour)
+	<-asked
+	w.Cancel("silent.example.")
+	if r := w.Receive(1)[0]; r.Fault != transport.FaultTimeout {
+		t.Errorf("fault %v, want timeout", r.Fault)
+	}
+	if r := w.Ask("next.example.", plenty); r.Fault != transport.FaultNone {
+		t.Errorf("the query after it: %v", r.Fault)
+	}
+	<-reset
+	if s := w.Lane.Stats(); s.Cancelled != 1 || s.Dials != 1 {
+		t.Errorf("cancelled %d, dials %d; want 1, 1", s.Cancelled, s.Dials)
+	}
+}

@@ -169,9 +169,13 @@ func (d *driver) peek() bool {
 		}
 		return true
 	}
-	d.front, d.hasFront = d.lane.Next()
-	d.frontOld = false
-	return d.hasFront
+	for {
+		d.front, d.hasFront = d.lane.Next()
+		d.frontOld = false
+		if !d.front.Cancel { // a frame that has left cannot be called back
+			return d.hasFront
+		}
+	}
 }
 
 // fail replies to front with f.

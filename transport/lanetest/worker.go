@@ -91,6 +91,16 @@ func (w *Worker) Submit(name string, timeout time.Duration) bool {
 	return true
 }
 
+// Cancel says that the answer for name, submitted once and not yet received, is not wanted any more.
+func (w *Worker) Cancel(name string) {
+	for key, asked := range w.names {
+		if asked == dns.Fqdn(name) {
+			w.Lane.Cancel(uint32(key>>32), uint32(key))
+		}
+	}
+	w.Lane.Flush()
+}
+
 // Receive waits for n replies.
 func (w *Worker) Receive(n int) []Result {
 	w.t.Helper()

@@ -28,12 +28,15 @@ type driver struct {
 	backoff   transport.Backoff
 	wanted    bool // a query came while none could be taken: dial as soon as the back-off allows
 	suspected bool // the last connection ended badly: only an answer counts as Up, not a handshake
+
+	waiting map[uint64]*job // queries under way, by ticket; under mu
 }
 
 // job is one query and the buffers for it.
 type job struct {
 	slot, gen uint32
-	deadline  time.Duration
+	ctx       context.Context
+	cancel    context.CancelFunc
 	end       int // of the question section in query
 	size      int // of query
 	framed    [2 + transport.QueryBytesMax]byte
@@ -47,6 +50,7 @@ func (j *job) query() []byte { return j.framed[2 : 2+j.size] }
 func Run(ctx context.Context, lane *transport.Lane, protocol Protocol) {
 	end := lane.Endpoint()
 	d := &driver{ctx: ctx, lane: lane, end: end, protocol: protocol, tick: min(max(end.DeadAfter/4, sweepMin), sweepMax)}
+	d.waiting = make(map[uint64]*job)
 	d.jobs.New = func() any { return &job{answer: make([]byte, 0, answerBytes)} }
 	for ctx.Err() == nil {
 		d.take()
@@ -60,6 +64,10 @@ func Run(ctx context.Context, lane *transport.Lane, protocol Protocol) {
 func (d *driver) take() {
 	now, failed := transport.Now(), false
 	for r, ok := d.lane.Next(); ok; r, ok = d.lane.Next() {
+		if r.Cancel {
+			d.cancel(r.Slot, r.Gen)
+			continue
+		}
 		end, valid := transport.QuestionEnd(r.Query)
 		fault := transport.FaultNone
 		switch {
@@ -76,12 +84,16 @@ func (d *driver) take() {
 			continue
 		}
 		j := d.jobs.Get().(*job)
-		j.slot, j.gen, j.deadline, j.end, j.size = r.Slot, r.Gen, r.Deadline, end, len(r.Query)
+		j.slot, j.gen, j.end, j.size = r.Slot, r.Gen, end, len(r.Query)
 		binary.BigEndian.PutUint16(j.framed[:], uint16(j.size))
 		copy(j.framed[2:], r.Query)
 		j.framed[2], j.framed[3] = 0, 0 // id: RFC 9250 §4.2.1, RFC 8484 §4.1
 		d.running.Add(1)
 		d.group.Add(1)
+		j.ctx, j.cancel = context.WithDeadline(d.ctx, transport.Base.Add(r.Deadline))
+		d.mu.Lock()
+		d.waiting[ticket(r.Slot, r.Gen)] = j
+		d.mu.Unlock()
 		go d.serve(j)
 	}
 	if failed {
@@ -89,12 +101,31 @@ func (d *driver) take() {
 	}
 }
 
+// ticket names a query by its slot and generation.
+func ticket(slot, gen uint32) uint64 { return uint64(slot)<<32 | uint64(gen) }
+
+// cancel gives up a query that nobody waits for: its stream is reset, its reply is FaultTimeout.
+func (d *driver) cancel(slot, gen uint32) {
+	d.mu.Lock()
+	j := d.waiting[ticket(slot, gen)]
+	if j != nil {
+		j.cancel() // under mu: the job is its query's until serve has taken it out
+		d.lane.Counters().Cancelled.Add(1)
+	}
+	d.mu.Unlock()
+}
+
 // serve is the goroutine of one query.
 func (d *driver) serve(j *job) {
 	defer d.group.Done()
-	ctx, cancel := context.WithDeadline(d.ctx, transport.Base.Add(j.deadline))
-	fault := d.exchange(ctx, j)
-	cancel()
+	fault := d.exchange(j.ctx, j)
+	d.mu.Lock()
+	if d.waiting[ticket(j.slot, j.gen)] == j {
+		delete(d.waiting, ticket(j.slot, j.gen))
+	}
+	d.mu.Unlock()
+	j.cancel()
+	j.ctx, j.cancel = nil, nil
 	if fault == transport.FaultNone {
 		d.lane.Answer(j.slot, j.gen, j.answer)
 	} else {
