@@ -54,6 +54,8 @@ const (
 )
 
 const (
-	optionEDE = 15     // RFC 8914 §2
-	optDO     = 0x8000 // in the low 16 bits of an OPT's TTL field, RFC 6891 §6.1.4
+	optionKeepalive = 11     // RFC 7828 §3.1
+	optionPadding   = 12     // RFC 7830 §3
+	optionEDE       = 15     // RFC 8914 §2
+	optDO           = 0x8000 // in the low 16 bits of an OPT's TTL field, RFC 6891 §6.1.4
 )

@@ -15,12 +15,17 @@ const (
 	EDEBytes = 2 + 2 + 2
 	// BuiltQueryBytesMax is the room BuildQuery needs for the longest name.
 	BuiltQueryBytesMax = HeaderBytes + QuestionBytesMax + OPTBytes
+	// PaddedQueryBytesMax is the room PadQuery and AskKeepalive need: four blocks of 128 bytes (RFC 8467 §4.1). A longer query is not padded.
+	PaddedQueryBytesMax = 512
 	// ErrorBytesMax is the room WriteError needs for the longest name. It fits every UDP client (512 bytes).
 	ErrorBytesMax = HeaderBytes + QuestionBytesMax + OPTBytes + EDEBytes
 	// ReplyBytesMin is the smallest reply size a client can ask for (RFC 6891 §6.2.3); smaller announcements count as this.
 	ReplyBytesMin = 512
 	// MessageBytesMax is the largest message a 2-byte stream length can frame.
 	MessageBytesMax = 65535
+
+	// optionHeaderBytes: code and length of an EDNS option (RFC 6891 §6.1.2).
+	optionHeaderBytes = 2 + 2
 
 	labelBytesMax = 63 // RFC 1035 §2.3.4; also what separates a length from a pointer
 
@@ -39,3 +44,6 @@ const (
 
 // Errors and truncated replies must fit the smallest client.
 const _ = uint(ReplyBytesMin - ErrorBytesMax)
+
+// The longest query has room for a keepalive option and the header of a padding option.
+const _ = uint(PaddedQueryBytesMax - BuiltQueryBytesMax - 2*optionHeaderBytes)

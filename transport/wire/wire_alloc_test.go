@@ -23,7 +23,7 @@ func hotPaths(t testing.TB) []struct {
 	// 100 bytes in all with the client's OPT: a chain of one and an address.
 	response := []byte(answerHead(flagsAnswer, 2, 0, 1) + question + record(toName, "\x00\x05", ttl300, "\x04edge\xc0\x10") +
 		record("\xc0\x2d", "\x00\x01", ttl300, "\xc0\x00\x02\x01") + opt1232)
-	original := string(response)
+	original, asReceived := string(response), append([]byte(nil), response...)
 	scratch := new(ResponseScratch)
 	var a Answer
 	if fault := ParseResponse(response, key, &a, scratch); fault != FaultNone {
@@ -44,6 +44,9 @@ func hotPaths(t testing.TB) []struct {
 		{"CaseBits", func() { CaseBits(q.Question[:q.NameLen], &set) }},
 		{"RestoreQuestion", func() { RestoreQuestion(&restored, key, &set) }},
 		{"BuildQuery", func() { BuildQuery(dst, 1, key, 1232) }},
+		{"PadQuery", func() { PadQuery(dst, BuildQuery(dst, 1, key, 1232), 128) }},
+		{"AskKeepalive", func() { AskKeepalive(dst, PadQuery(dst, BuildQuery(dst, 1, key, 1232), 128), 128) }},
+		{"Keepalive", func() { Keepalive(asReceived) }},
 		{"ParseResponse", func() { copy(response, original); ParseResponse(response, key, &again, scratch) }},
 		{"AgeTTLs", func() { copy(response, original); AgeTTLs(response, 5, 250) }},
 		{"WriteReply", func() { WriteReply(dst, &client, &a, 5, 1232) }},
