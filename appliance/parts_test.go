@@ -102,6 +102,7 @@ addresses = ["192.0.2.3", "2001:db8::3"]
 [[upstream]]
 url = "https://192.0.2.4/q"
 insecure_tls = true
+padding = 0
 `)
 	r := &roster{log: slog.New(slog.DiscardHandler)}
 	planned, err := r.plan(c)
@@ -109,10 +110,10 @@ insecure_tls = true
 		t.Fatal(err)
 	}
 	want := []string{
-		"udp://192.0.2.1 udp 192.0.2.1 53  1 [192.0.2.1:53] -",
-		"tls://192.0.2.2:8853 tls 192.0.2.2 8853  3 [192.0.2.2:8853] dns.example 303 verify",
-		"quic://dns.example quic dns.example 853  1 [192.0.2.3:853 [2001:db8::3]:853] dns.example 304 verify",
-		"https://192.0.2.4/q https 192.0.2.4 443 /q 1 [192.0.2.4:443] 192.0.2.4 303 insecure",
+		"udp://192.0.2.1 udp 192.0.2.1 53  1 [192.0.2.1:53] 0 -",
+		"tls://192.0.2.2:8853 tls 192.0.2.2 8853  3 [192.0.2.2:8853] 128 dns.example 303 verify",
+		"quic://dns.example quic dns.example 853  1 [192.0.2.3:853 [2001:db8::3]:853] 128 dns.example 304 verify",
+		"https://192.0.2.4/q https 192.0.2.4 443 /q 1 [192.0.2.4:443] 0 192.0.2.4 303 insecure",
 	}
 	for i, e := range endpointsOf(planned) {
 		tls := "-"
@@ -126,7 +127,7 @@ insecure_tls = true
 				t.Errorf("%s: no session cache", e.Name)
 			}
 		}
-		got := fmt.Sprintf("%s %s %s %d %s %d %v %s", e.Name, e.Scheme, e.Host, e.Port, e.Path, e.Conns, e.Addresses.Load(), tls)
+		got := fmt.Sprintf("%s %s %s %d %s %d %v %d %s", e.Name, e.Scheme, e.Host, e.Port, e.Path, e.Conns, e.Addresses.Load(), e.PaddingBlock, tls)
 		if got != want[i] {
 			t.Errorf("got  %s\nwant %s", got, want[i])
 		}

@@ -37,10 +37,11 @@ type shared struct {
 	prewarm          bool
 	minVersion       uint16
 	roots            *x509.CertPool
+	connection       config.Connection
 }
 
 func sharedOf(c *config.Checked) shared {
-	return shared{c.Timeouts.Dial, c.Timeouts.Idle, c.Timeouts.Dead, c.Prewarm, c.TLS.MinVersion, c.TLS.Roots}
+	return shared{c.Timeouts.Dial, c.Timeouts.Idle, c.Timeouts.Dead, c.Prewarm, c.TLS.MinVersion, c.TLS.Roots, c.Connection}
 }
 
 func (s shared) same(other shared) bool {
@@ -140,7 +141,7 @@ func (r *roster) endpoints(u *config.Upstream, s shared) ([]*transport.Endpoint,
 	if u.Scheme == "embedded" {
 		return r.embeddedEndpoints(u, s)
 	}
-	e := endpoint(u.URL, schemes[u.Scheme], u.Connections, s)
+	e := endpoint(u.URL, schemes[u.Scheme], u, s)
 	e.Host, e.Port, e.Path = u.Host, u.Port, u.Path
 	e.Addresses = transport.NewAddresses(withPort(u.Addresses, u.Port)...)
 	if e.Scheme.Encrypted() {
@@ -170,7 +171,7 @@ func (r *roster) embeddedEndpoints(u *config.Upstream, s shared) ([]*transport.E
 		scheme transport.Scheme
 		addr   netip.AddrPort
 	}{{transport.TLS, r.embedded.DoT()}, {transport.QUIC, r.embedded.DoQ()}} {
-		e := endpoint(u.URL+at.scheme.String(), at.scheme, u.Connections, s)
+		e := endpoint(u.URL+at.scheme.String(), at.scheme, u, s)
 		e.Host, e.Port = at.addr.Addr().String(), at.addr.Port()
 		e.Addresses = transport.NewAddresses(at.addr)
 		e.TLS.ServerName, e.TLS.RootCAs = embedded.Name, r.embedded.Roots()
@@ -183,13 +184,15 @@ func (r *roster) embeddedEndpoints(u *config.Upstream, s shared) ([]*transport.E
 }
 
 // endpoint fills in what does not depend on where the upstream is.
-func endpoint(name string, scheme transport.Scheme, conns int, s shared) *transport.Endpoint {
+func endpoint(name string, scheme transport.Scheme, u *config.Upstream, s shared) *transport.Endpoint {
 	e := &transport.Endpoint{
-		Name: name, Scheme: scheme, Conns: conns, Prewarm: s.prewarm,
+		Name: name, Scheme: scheme, Conns: u.Connections, Prewarm: s.prewarm,
 		DialTimeout: s.dial, IdleTimeout: s.idle, DeadAfter: s.dead,
 		Health: health.New(func() int64 { return int64(transport.Now()) }),
 	}
+	c := u.Connection(s.connection)
 	if scheme.Encrypted() {
+		e.PaddingBlock = c.Padding
 		e.TLS = &tls.Config{RootCAs: s.roots, MinVersion: s.minVersion, ClientSessionCache: tls.NewLRUClientSessionCache(sessionsMax)}
 	}
 	if scheme == transport.QUIC {

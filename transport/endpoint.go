@@ -51,7 +51,9 @@ type Endpoint struct {
 	IdleTimeout time.Duration // a connection without queries for so long is closed
 	DeadAfter   time.Duration // queries outstanding and nothing read for so long: the connection is dead
 	Prewarm     bool          // connect at start and keep one connection up
-	Health      Reporter      // nil: nobody wants to know
+	// PaddingBlock is what the length of queries is padded to a multiple of, in bytes (RFC 8467 §4.1); 0: not padded, and always over tcp.
+	PaddingBlock int
+	Health       Reporter // nil: nobody wants to know
 }
 
 // Reporter learns what happens to connections as a whole, never to single queries. Both methods are called from any goroutine
@@ -81,6 +83,9 @@ func (e *Endpoint) Validate() error {
 	}
 	if e.Conns < 1 || e.Conns > ConnsMax {
 		complain("%d connections, want 1 to %d", e.Conns, ConnsMax)
+	}
+	if e.PaddingBlock < 0 || e.PaddingBlock > QueryBytesMax || e.PaddingBlock > 0 && !e.Scheme.Encrypted() {
+		complain("padding to %d bytes over %s: want 0 to %d, and 0 without encryption", e.PaddingBlock, e.Scheme, QueryBytesMax)
 	}
 	if e.DialTimeout <= 0 || e.IdleTimeout <= 0 || e.DeadAfter <= 0 {
 		complain("dial timeout %v, idle timeout %v and dead-after %v must be positive", e.DialTimeout, e.IdleTimeout, e.DeadAfter)

@@ -1,14 +1,17 @@
 package transport
 
-import "time"
+import (
+	"time"
+
+	"secure-dns-proxy/transport/wire"
+)
 
 const (
 	// MessageBytesMax is the largest DNS message (RFC 1035 §4.2.2: a 16-bit length).
 	MessageBytesMax = 65535
 
-	// QueryBytesMax is the largest query a lane takes: header 12, question 255+4, OPT with a few options, padded to a multiple of 128
-	// (RFC 8467 §4.1). Longer: Submit refuses it.
-	QueryBytesMax = 512
+	// QueryBytesMax is the largest query a lane takes: header 12, question 255+4, OPT with a few options, padded. Longer: Submit refuses it.
+	QueryBytesMax = wire.PaddedQueryBytesMax
 
 	// ConnsMax bounds Endpoint.Conns. More is refused by Validate.
 	ConnsMax = 64
@@ -17,9 +20,9 @@ const (
 	// 100 ms. Full: Submit returns false and the worker goes elsewhere or sheds.
 	OutstandingDefault = 8192
 
-	// QueryQueueDefault holds about 2,700 queries of 96 bytes: what a worker submits in 10 ms, the longest that the netpoller leaves a
-	// sleeping driver unattended. Full: Submit returns false.
-	QueryQueueDefault = 256 << 10
+	// QueryQueueDefault holds about 3,200 queries padded to 128 bytes: what a worker submits in 10 ms, the longest that the netpoller
+	// leaves a sleeping driver unattended. Full: Submit returns false.
+	QueryQueueDefault = 512 << 10
 
 	// AnswerQueueDefault is 8192 × 32 bytes kept free for faults, and 768 KiB of answers: 2,400 of 300 bytes. Full of answers: the
 	// goroutine that brings one waits up to answerWait, reading nothing from its connection meanwhile; then the answer is dropped,

@@ -42,6 +42,7 @@ func (w *worker) tryNext(slot uint32, s *inflight.Slot) bool {
 // sendTo starts an exchange with u and reports whether it was taken.
 func (w *worker) sendTo(slot uint32, s *inflight.Slot, u *upstream) bool {
 	n := wire.BuildQuery(w.request[:], 0, s.KeyBytes(), upstreamUDPSize)
+	n = wire.PadQuery(w.request[:], n, u.endpoint.PaddingBlock)
 	if !u.datagram() {
 		if !u.lane.Submit(slot, s.Gen, time.Duration(s.Deadline), w.request[:n]) {
 			u.stats.Faults[transport.FaultFull]++

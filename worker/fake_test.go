@@ -140,7 +140,7 @@ func newBench(t *testing.T, upstreams int, edit func(*Config, *Snapshot)) *bench
 	c := &command{snapshot: snap, cacheBytes: snap.CacheBytes}
 	for i, e := range snap.Upstreams {
 		over := *e
-		over.Scheme, over.Health = transport.TCP, nil
+		over.Scheme, over.Health, over.PaddingBlock = transport.TCP, nil, 0
 		lane, err := transport.NewLane(&over, func() {}, transport.LaneLimits{})
 		if err != nil {
 			t.Fatal(err)

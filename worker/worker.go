@@ -58,7 +58,7 @@ type worker struct {
 	answer   wire.Answer
 	scratch  wire.ResponseScratch
 	question [wire.QuestionBytesMax]byte
-	request  [wire.BuiltQueryBytesMax]byte
+	request  [wire.PaddedQueryBytesMax]byte
 
 	stats       Stats
 	hits        uint64 // since the turn began

@@ -77,6 +77,11 @@ func TestProblems(t *testing.T) {
 		{"timeouts: range", good + "[timeouts]\nquery = \"1h\"\n", []string{`f.toml:3: timeouts.query: 1h is out of range (10ms to 30s)`}},
 		{"timeouts: attempt over whole", good + "[timeouts]\nupstream = \"5s\"\n", []string{`f.toml:3: timeouts.upstream: one attempt (timeouts.upstream, 5s) may not be longer than the whole query (timeouts.query, 3s)`}},
 		{"timeouts: whole under attempt", good + "[timeouts]\nquery = \"500ms\"\n", []string{`f.toml:3: timeouts.query: one attempt (timeouts.upstream, 1s) may not be longer than the whole query (timeouts.query, 500ms)`}},
+		{"connection: padding", good + "[connection]\npadding = 513\n", []string{`f.toml:3: connection.padding: 513 is out of range (0 to 512)`}},
+		{"connection: of one upstream", "[[upstream]]\nurl = \"quic://192.0.2.1\"\npadding = -1\n[[upstream]]\nurl = \"tcp://192.0.2.1\"\npadding = 128\n", []string{
+			`f.toml:3: upstream[0].padding: -1 is out of range (0 to 512)`,
+			`f.toml:6: upstream[1].padding: has no effect on tcp://192.0.2.1: whoever sees its length reads the query as well`,
+		}},
 		{"tcp: per client over total", good + "[tcp]\nmax_connections = 10\n", []string{`f.toml:3: tcp.max_connections: max_connections_per_client (256) is more than max_connections (10)`}},
 		{"udp: payload", good + "[udp]\npayload_max = 100\n", []string{`f.toml:3: udp.payload_max: 100 is out of range (512 to 4096)`}},
 		{"tls: missing CA", good + "[tls]\nca_file = \"/nonexistent/ca.pem\"\n", []string{`f.toml:3: tls.ca_file: "/nonexistent/ca.pem": cannot read: no such file or directory`}},

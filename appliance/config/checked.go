@@ -19,16 +19,17 @@ type Checked struct {
 	User      *User  // nil = stay who we are
 	Backend   string // "auto", "uring" or "mmsg"
 
-	Workers   Workers
-	Cache     Cache
-	Timeouts  Timeouts
-	TCP       TCP
-	UDP       UDP
-	TLS       TLS
-	Bootstrap Bootstrap
-	Hosts     map[string][]netip.Addr // by lower-case name without a final dot
-	Logging   Logging
-	Metrics   Metrics
+	Workers    Workers
+	Cache      Cache
+	Timeouts   Timeouts
+	Connection Connection
+	TCP        TCP
+	UDP        UDP
+	TLS        TLS
+	Bootstrap  Bootstrap
+	Hosts      map[string][]netip.Addr // by lower-case name without a final dot
+	Logging    Logging
+	Metrics    Metrics
 
 	lines lines // of the file, for problems found when two Checked are compared
 }
@@ -47,6 +48,8 @@ type Upstream struct {
 	InsecureTLS bool
 	Addresses   []netip.Addr // where Host is: pinned, from [hosts], or Host itself; empty = ask the bootstrap servers
 	Connections int          // per worker
+
+	Padding *int // here and below: nil = as in Checked.Connection
 }
 
 // Name returns whether Host is a name, not an address.
@@ -87,6 +90,24 @@ type Cache struct {
 // Timeouts are explained in proxy.toml.example.
 type Timeouts struct {
 	Query, Upstream, Dial, Idle, Dead, Drain time.Duration
+}
+
+// Connection is how connections to upstreams are used, where the upstream itself says nothing else.
+type Connection struct {
+	Padding int // bytes, of encrypted ones; 0 = none
+}
+
+// Connection returns how the connections to u are used, given what holds for all.
+func (u *Upstream) Connection(all Connection) Connection {
+	choose(&all.Padding, u.Padding)
+	return all
+}
+
+// choose puts own in place of what holds for all, if there is one.
+func choose[V any](all, own *V) {
+	if own != nil {
+		*all = *own
+	}
 }
 
 // TCP bounds what clients may hold over TCP.

@@ -57,6 +57,8 @@ var keys = []key[Checked]{
 	durationKey("timeouts.drain", 0, 5*time.Minute, 1, "5s",
 		func(c *Checked) *time.Duration { return &c.Timeouts.Drain }).reload(),
 
+	paddingKey,
+
 	durationKey("tcp.idle_timeout", time.Second, time.Hour, 1, "10s",
 		func(c *Checked) *time.Duration { return &c.TCP.IdleTimeout }),
 	integerKey("tcp.max_connections", 1, 1<<20, 4096, func(c *Checked) *int { return &c.TCP.MaxConnections }),

@@ -73,6 +73,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"timeouts.idle", `timeouts.idle = "5m"`, 5 * minute},
 		{"timeouts.dead", `timeouts.dead = "900ms"`, 900 * ms},
 		{"timeouts.drain", `timeouts.drain = "1s"`, second},
+		{"connection.padding", `connection.padding = 0`, 0},
 		{"tcp.idle_timeout", `tcp.idle_timeout = "1m"`, minute},
 		{"tcp.max_connections", `tcp.max_connections = 300`, 300},
 		{"tcp.max_connections_per_client", `tcp.max_connections_per_client = 7`, 7},
@@ -97,6 +98,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"upstream[].insecure_tls", "[[upstream]]\nurl = \"tls://192.0.2.1\"\ninsecure_tls = true", true},
 		{"upstream[].addresses", "[[upstream]]\nurl = \"tls://dns.example\"\naddresses = \"192.0.2.8\"", []netip.Addr{netip.MustParseAddr("192.0.2.8")}},
 		{"upstream[].connections", "[[upstream]]\nurl = \"tls://192.0.2.1\"\nconnections = 4", 4},
+		{"upstream[].padding", "[[upstream]]\nurl = \"tls://192.0.2.1\"\npadding = 64", new(64)},
 	}
 	plain, problems := checkText(good)
 	if plain == nil {

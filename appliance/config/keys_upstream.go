@@ -27,6 +27,7 @@ var upstreamKeys = []key[Upstream]{
 		read: readAddresses, get: func(u *Upstream) any { return &u.Addresses },
 	}.reload(),
 	integerKey("connections", 1, 16, 1, func(u *Upstream) *int { return &u.Connections }).reload(),
+	ownKey("padding", paddingKey, func(u *Upstream) **int { return &u.Padding }),
 }
 
 func readTLSName(c *checker, u *Upstream, v value) {

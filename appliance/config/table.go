@@ -93,6 +93,22 @@ func booleanKey[T any](name string, standard bool, at func(*T) *bool) key[T] {
 	}
 }
 
+// ownKey is a key of one upstream with the bounds of the key for all upstreams; left out, that one holds. at gives the place of a pointer
+// which is then nil.
+func ownKey[V any](name string, all key[Checked], at func(*Upstream) **V) key[Upstream] {
+	return key[Upstream]{
+		name: name, bounds: all.bounds, live: all.live,
+		get: func(u *Upstream) any { return at(u) },
+		read: func(c *checker, u *Upstream, v value) {
+			before := len(c.problems)
+			var scratch Checked
+			if all.read(c, &scratch, v); !c.problems[before:].Broken() {
+				*at(u) = all.get(&scratch).(*V)
+			}
+		},
+	}
+}
+
 // choice is one allowed text and what it stands for.
 type choice[V any] struct {
 	text  string

@@ -107,6 +107,9 @@ func (c *checker) fit(u *Upstream, table value, data map[string]any) {
 			idle(name, why)
 		}
 	}
+	if u.Scheme == "udp" || u.Scheme == "tcp" {
+		idle("padding", "whoever sees its length reads the query as well")
+	}
 	if u.Scheme == "udp" {
 		idle("connections", "udp has none")
 	}
