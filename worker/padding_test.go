@@ -17,8 +17,12 @@ func TestQueriesOverEncryptedHopsArePadded(t *testing.T) {
 		bytes  int // of the query; 50 without padding
 	}{
 		{transport.TCP, 0, 50},
-		{transport.TLS, 0, 50}, {transport.TLS, 128, 128}, {transport.TLS, 50, 100}, {transport.TLS, 512, 512},
-		{transport.QUIC, 128, 128}, {transport.HTTPS, 128, 128},
+		{transport.TLS, 0, 50},
+		{transport.TLS, 128, 128},
+		{transport.TLS, 50, 100},
+		{transport.TLS, 512, 512},
+		{transport.QUIC, 128, 128},
+		{transport.HTTPS, 128, 128},
 	} {
 		b := newBench(t, 1, func(_ *Config, s *Snapshot) {
 			s.Upstreams[0].Scheme, s.Upstreams[0].PaddingBlock = test.scheme, test.block
