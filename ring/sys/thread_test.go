@@ -25,9 +25,10 @@ func onThread(f func()) {
 }
 
 // mappingOf returns the line of numa_maps for the mapping that holds the first byte of b.
+// It is that of the calling thread: a mapping without a policy is shown with the thread's, and the main thread may be one that was placed.
 func mappingOf(t *testing.T, b []byte) string {
 	t.Helper()
-	text, err := os.ReadFile("/proc/self/numa_maps")
+	text, err := os.ReadFile("/proc/thread-self/numa_maps")
 	if err != nil {
 		t.Fatal(err)
 	}
