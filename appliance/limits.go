@@ -14,8 +14,8 @@ const (
 	// helpersMin are Ps beside those of the workers, for encrypted connections and the collector; see helpers.
 	helpersMin = 2
 
-	// healthPoll is how often the state of upstreams is looked at for the log. Shorter outages than this may go unlogged.
-	healthPoll = 200 * time.Millisecond
+	// healthPoll is how often changes of upstreams' states are collected for the log. States keep them meanwhile.
+	healthPoll = 100 * time.Millisecond
 
 	// liveInterval is the time from one line of live figures to the next.
 	liveInterval = time.Second

@@ -150,10 +150,13 @@ func TestWatch(t *testing.T) {
 		lines string
 	}{
 		{"untried", func() {}, ""},
-		{"down", func() { state.Down(errors.New("wrong name")) }, `level=ERROR msg="upstream down" upstream=tls://a reason="wrong name"`},
+		{"down", func() { state.Down(errors.New("wrong name")) }, `level=ERROR msg="upstream down" upstream=tls://a was=untried reason="wrong name"`},
 		{"still down", func() { state.Down(errors.New("wrong name")) }, ""},
 		{"a connection, no answer", func() { state.Up() }, ""},
-		{"up", func() { state.Succeeded(int64(transport.Now()), 0) }, `level=INFO msg="upstream up" upstream=tls://a`},
+		{
+			"up", func() { state.Allow(int64(transport.Now())); state.Succeeded(int64(transport.Now()), 0) },
+			`level=INFO msg="upstream up" upstream=tls://a was=down reason="it answered"`,
+		},
 		{"still up", func() { state.Succeeded(int64(transport.Now()), 0) }, ""},
 		{"a reload that keeps it", func() { w.follow([]*transport.Endpoint{a}) }, ""},
 		{"gone", func() { w.follow(nil); other.Down(errors.New("unseen")) }, ""},

@@ -10,27 +10,23 @@ import (
 	"secure-dns-proxy/transport/health"
 )
 
-// watch logs every change of an upstream between up and down, once.
+// watch logs every change of an upstream's state, once, and wakes its prober. States keep their changes until they are read, so none is
+// missed however short it is.
 type watch struct {
 	log *slog.Logger
 
-	mu   sync.Mutex
-	seen map[*transport.Endpoint]health.Status
+	mu        sync.Mutex
+	endpoints []*transport.Endpoint
+	fresh     []health.Transition // scratch
 }
 
-func newWatch(log *slog.Logger) *watch {
-	return &watch{log: log, seen: map[*transport.Endpoint]health.Status{}}
-}
+func newWatch(log *slog.Logger) *watch { return &watch{log: log} }
 
-// follow replaces the endpoints that are watched; those that stay keep what was last seen of them.
+// follow replaces the endpoints that are watched.
 func (w *watch) follow(endpoints []*transport.Endpoint) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	next := make(map[*transport.Endpoint]health.Status, len(endpoints))
-	for _, e := range endpoints {
-		next[e] = w.seen[e] // Untried, the zero value, for a new one
-	}
-	w.seen = next
+	w.endpoints = endpoints
 }
 
 // run looks at the endpoints until ctx ends.
@@ -50,20 +46,23 @@ func (w *watch) run(ctx context.Context) {
 func (w *watch) look() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for e, before := range w.seen {
+	for _, e := range w.endpoints {
 		state, ok := e.Health.(*health.State)
 		if !ok {
 			continue
 		}
-		now := state.Status()
-		if now == before {
-			continue
+		var dropped uint64
+		w.fresh, dropped = state.Transitions(w.fresh[:0])
+		if dropped != 0 {
+			w.log.Warn("upstream changes too often for the log", "upstream", e.Name, "changes_not_logged", dropped)
 		}
-		w.seen[e] = now
-		if now == health.Down {
-			w.log.Error("upstream down", "upstream", e.Name, "reason", state.Reason())
-		} else {
-			w.log.Info("upstream up", "upstream", e.Name)
+		for i := range w.fresh {
+			t := &w.fresh[i]
+			level := slog.LevelInfo
+			if t.To == health.Down {
+				level = slog.LevelError
+			}
+			w.log.Log(context.Background(), level, "upstream "+t.To.String(), "upstream", e.Name, "was", t.From.String(), "reason", t.Reason.Error())
 		}
 	}
 }

@@ -12,40 +12,30 @@ import (
 	"slices"
 	"syscall"
 	"time"
-
-	"secure-dns-proxy/transport/trust"
 )
 
 // Cause tells apart why no connection came about, for an operator who has to do something about it.
 type Cause uint8
 
 const (
-	CauseOther             Cause = iota
-	CauseNoAddress               // the name has not been resolved yet, or resolved to nothing
-	CauseRefused                 // nobody listens there
-	CauseUnreachable             // no route, or a firewall says no
-	CauseTimeout                 // no answer to the attempt
-	CauseClosed                  // the server hung up during the handshake
-	CauseUnknownAuthority        // certificate signed by nobody we trust
-	CauseExpired                 // certificate outside its validity; or the clock here is wrong
-	CauseWrongName               // certificate for another name
-	CauseCertificate             // certificate refused for another reason
-	CauseALPN                    // the server does not speak this protocol on this port
-	CauseTLS                     // any other trouble in the handshake
-	CausePin                     // no key of the server is pinned
-	CauseECH                     // Encrypted Client Hello is required and cannot be had, or was rejected
-	CauseClientCertificate       // the server wants a client certificate, or does not want ours
-	CauseVersion                 // no TLS version in common
-	CauseParameters              // no cipher suite or group in common
-	CauseServerName              // the server does not know the name that we send
+	CauseOther            Cause = iota
+	CauseNoAddress              // the name has not been resolved yet, or resolved to nothing
+	CauseRefused                // nobody listens there
+	CauseUnreachable            // no route, or a firewall says no
+	CauseTimeout                // no answer to the attempt
+	CauseClosed                 // the server hung up during the handshake
+	CauseUnknownAuthority       // certificate signed by nobody we trust
+	CauseExpired                // certificate outside its validity; or the clock here is wrong
+	CauseWrongName              // certificate for another name
+	CauseCertificate            // certificate refused for another reason
+	CauseALPN                   // the server does not speak this protocol on this port
+	CauseTLS                    // any other trouble in the handshake
 )
 
 var causeNames = [...]string{
 	"connection failed", "no address", "connection refused", "unreachable", "timed out", "closed during handshake",
 	"certificate signed by unknown authority", "certificate expired or not yet valid", "certificate for another name",
 	"certificate not acceptable", "application protocol not supported", "tls handshake failed",
-	"public key not pinned", "no encrypted client hello", "client certificate refused or missing", "no tls version in common",
-	"no cipher suite or group in common", "server name unknown there",
 }
 
 // String returns the cause in words.
@@ -72,16 +62,12 @@ type DialError struct {
 	Err      error
 }
 
-// Error names endpoint, address, cause, the words of whoever noticed, and what to do about it.
+// Error names endpoint, address, cause, and the words of whoever noticed.
 func (e *DialError) Error() string {
 	if !e.Address.IsValid() {
 		return fmt.Sprintf("dial %s: %v", e.Endpoint, e.Err)
 	}
-	text := fmt.Sprintf("dial %s at %s: %s: %v", e.Endpoint, e.Address, e.Cause, e.Err)
-	if advice := e.Cause.Advice(); advice != "" {
-		text += "; " + advice
-	}
-	return text
+	return fmt.Sprintf("dial %s at %s: %s: %v", e.Endpoint, e.Address, e.Cause, e.Err)
 }
 
 // Unwrap returns the error as the network or TLS reported it.
@@ -93,8 +79,6 @@ func CauseOf(err error) Cause {
 		authority x509.UnknownAuthorityError
 		invalid   x509.CertificateInvalidError
 		name      x509.HostnameError
-		pin       *trust.PinError
-		rejection *tls.ECHRejectionError
 		verify    *tls.CertificateVerificationError
 		alert     tls.AlertError
 		record    tls.RecordHeaderError
@@ -102,13 +86,12 @@ func CauseOf(err error) Cause {
 		netErr    net.Error
 	)
 	if errors.As(err, &remote) && remote.Op == "remote error" { // an alert of the server: over TCP, of a type without a name
-		return causeOfAlert(remote.Err)
+		if remote.Err.Error() == alertNoApplicationProtocol.Error() {
+			return CauseALPN
+		}
+		return CauseTLS
 	}
 	switch {
-	case errors.As(err, &pin):
-		return CausePin
-	case errors.As(err, &rejection), errors.Is(err, trust.ErrNoECH):
-		return CauseECH
 	case errors.As(err, &authority):
 		return CauseUnknownAuthority
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
@@ -117,11 +100,9 @@ func CauseOf(err error) Cause {
 		return CauseWrongName
 	case errors.As(err, &verify), errors.As(err, &invalid):
 		return CauseCertificate
-	case errors.Is(err, errNoALPN):
+	case errors.Is(err, errNoALPN), errors.As(err, &alert) && alert == alertNoApplicationProtocol:
 		return CauseALPN
-	case errors.As(err, &alert):
-		return causeOfAlert(alert)
-	case errors.As(err, &record):
+	case errors.As(err, &alert), errors.As(err, &record):
 		return CauseTLS
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return CauseRefused
@@ -134,6 +115,8 @@ func CauseOf(err error) Cause {
 	}
 	return CauseOther
 }
+
+const alertNoApplicationProtocol tls.AlertError = 120 // RFC 7301 §3.2
 
 var (
 	errNoALPN    = errors.New("server did not agree on the application protocol")
@@ -193,33 +176,25 @@ func FaultOf(err error) Fault {
 // DialStream connects to one address of e over TCP, and over TLS with the given application protocol if e has a TLS
 // configuration. A server that does not negotiate protocol fails with CauseALPN if requireALPN is set.
 func DialStream(ctx context.Context, e *Endpoint, address netip.AddrPort, protocol string, requireALPN bool) (net.Conn, error) {
-	if e.TLS == nil {
-		return dialTCP(ctx, address)
-	}
-	return Handshake(e, []string{protocol}, func(cfg *tls.Config) (net.Conn, error) {
-		raw, err := dialTCP(ctx, address)
-		if err != nil {
-			return nil, err
-		}
-		cfg.DynamicRecordSizingDisabled = true // one record, one write, for a whole batch of queries
-		conn := tls.Client(raw, cfg)
-		err = conn.HandshakeContext(ctx)
-		if err == nil && requireALPN && conn.ConnectionState().NegotiatedProtocol != protocol {
-			err = fmt.Errorf("%w %q", errNoALPN, protocol)
-		}
-		if err != nil {
-			raw.Close() // nothing was sent that could be lost; the handshake's error is the one that matters
-			return nil, err
-		}
-		return conn, nil
-	})
-}
-
-func dialTCP(ctx context.Context, address netip.AddrPort) (net.Conn, error) {
 	dialer := net.Dialer{KeepAlive: -1} // DeadAfter and IdleTimeout are stricter
-	conn, err := dialer.DialTCP(ctx, "tcp", netip.AddrPort{}, address)
+	raw, err := dialer.DialTCP(ctx, "tcp", netip.AddrPort{}, address)
 	if err != nil {
-		return nil, err // not conn, which is a nil of another type
+		return nil, err
+	}
+	if e.TLS == nil {
+		return raw, nil
+	}
+	cfg := e.TLS.Clone()
+	cfg.NextProtos = []string{protocol}
+	cfg.DynamicRecordSizingDisabled = true // one record, one write, for a whole batch of queries
+	conn := tls.Client(raw, cfg)
+	err = conn.HandshakeContext(ctx)
+	if err == nil && requireALPN && conn.ConnectionState().NegotiatedProtocol != protocol {
+		err = fmt.Errorf("%w %q", errNoALPN, protocol)
+	}
+	if err != nil {
+		raw.Close() // nothing was sent that could be lost; the handshake's error is the one that matters
+		return nil, err
 	}
 	return conn, nil
 }

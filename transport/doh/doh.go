@@ -72,11 +72,10 @@ func (p *protocol) Dial(ctx context.Context, address netip.AddrPort) (pool.Conn,
 	settings := p.settings.Clone()
 	settings.DialTLSContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		stream, err := transport.DialStream(ctx, p.end, address, "h2", true)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			c.resumed = stream.(*tls.Conn).ConnectionState().DidResume
 		}
-		c.stream = stream.(*tls.Conn)
-		return stream, nil
+		return stream, err
 	}
 	client, err := settings.NewClientConn(ctx, "https", net.JoinHostPort(p.end.Host, strconv.Itoa(int(p.end.Port))))
 	if err != nil {

@@ -1,158 +1,193 @@
-// Package health says whether an upstream is worth asking. One State per upstream is shared by all workers and by the goroutines that
-// own its connections; it is fed by what happens to live traffic and holds no clock and no socket of its own.
-//
-//	Up ──(FailuresMax failures in a row, or a failed connection without a recent answer)──> Down
-//	Down ──(any answer)──> Up
-//
-// A Down upstream rests: Allow lets one exchange through when its rest is over, and the rest doubles from RestMin to RestMax while
-// trials fail. RestMax bounds how long a repaired upstream stays unused.
 package health
 
 import (
-	"errors"
 	"math"
 	"sync"
 	"sync/atomic"
 )
 
-// Status is what is believed of an upstream.
-type Status uint32
-
-const (
-	// Untried is the state before the first exchange; it is used like Up.
-	Untried Status = iota
-	// Up means that the last thing heard was good, or that too little has failed since.
-	Up
-	// Down means that the upstream is asked only by trials, or when nothing better is left.
-	Down
-)
-
-// String returns the lower-case name used in logs and metrics.
-func (s Status) String() string {
-	switch s {
-	case Up:
-		return "up"
-	case Down:
-		return "down"
-	}
-	return "untried"
-}
-
-// errUnanswered is the reason given when exchanges failed and no connection error explains it.
-var errUnanswered = errors.New("exchanges in a row without an answer")
-
-// State is the health of one upstream. The zero value is not usable: see New. All methods are safe from any goroutine. Those that
-// workers call for each exchange (Allow, Succeeded, Failed) allocate nothing and take no lock, but for the one Failed that takes the
-// upstream down.
+// State is the health of one upstream. The zero value is not usable: see New.
 type State struct {
-	clock func() int64 // ns, monotonic; used by connection events only: workers pass their own time
+	clock  func() int64 // ns, monotonic; used by connection events only: all others bring their time, on the same base
+	config atomic.Pointer[Config]
 
-	status      atomic.Uint32
-	failures    atomic.Uint32 // in a row
-	restNS      atomic.Int64  // the current rest
-	restUntil   atomic.Int64  // ns; meaningful while Down
-	lastSuccess atomic.Int64  // ns, renewed at most once per successGrain
+	// Read for every exchange, written when something changes.
+	shown   atomic.Uint32 // Status with the operator's word
+	auto    atomic.Uint32 // Status without
+	trialAt atomic.Int64  // ns: Down and Trial: the next live trial
+	restNS  atomic.Int64  // Down: the rest before it
+	claimed atomic.Bool   // a live trial is under way
+	fromNS  atomic.Int64  // ns: slow start began
+	fullAt  atomic.Int64  // ns: and ends
 
-	mu     sync.Mutex // guards reason only
-	reason error      // of the last connection failure
+	failures    atomic.Uint32 // exchanges in a row without an answer
+	lastSuccess atomic.Int64  // ns, renewed at most once per successGrainNS
+	judgeAt     atomic.Int64  // ns: the window is not added up before
+	window      window
+
+	mu sync.Mutex // guards what follows, and all changes of state
+	machine
 }
 
-// New returns an Untried state. clock gives monotonic nanoseconds on the same base as the times that workers pass in.
+// machine is what only changes of state and probes touch.
+type machine struct {
+	reason        Reason // why the upstream was last found at fault
+	successes     int    // good trials in a row
+	suspectUntil  int64  // ns: a suspicion that is not in any count lasts so long
+	pardonedUntil int64  // ns: declines are not held against the upstream
+	probes        probes
+	history       history
+}
+
+// longAgo is before any time that a clock can give.
+const longAgo = math.MinInt64 / 2
+
+// New returns an Untried state with the Default configuration. clock gives monotonic nanoseconds on the same base as the times of events.
 func New(clock func() int64) *State {
 	s := &State{clock: clock}
-	s.lastSuccess.Store(math.MinInt64 / 2) // before any time that a clock can give
+	c := Default()
+	s.config.Store(&c)
+	s.lastSuccess.Store(longAgo)
+	s.judgeAt.Store(longAgo)
+	s.fullAt.Store(longAgo)
+	s.pardonedUntil, s.suspectUntil = longAgo, longAgo
+	s.probes.at, s.probes.last = Never, longAgo
 	return s
 }
 
-// Status returns what is believed now.
-func (s *State) Status() Status { return Status(s.status.Load()) }
+// Status returns what is believed now, the operator's word above all. No lock.
+func (s *State) Status() Status { return Status(s.shown.Load()) }
 
-// Reason returns why the upstream last went down; nil when no failure was seen yet.
+// Reason returns why the upstream was last found at fault; nil when it never was.
 func (s *State) Reason() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.reason
+	if s.reason.Cause == CauseNone {
+		return nil
+	}
+	r := s.reason
+	return &r
 }
 
-// Allow reports whether an exchange may be sent now: always while the upstream is not Down, else once per rest.
-func (s *State) Allow(now int64) bool {
-	if Status(s.status.Load()) != Down {
-		return true
-	}
-	until := s.restUntil.Load()
-	if now < until {
+// Eligible reports whether an exchange may be sent now: always while the upstream is in use, when a trial is due while it is Down or in
+// Trial, never while the operator keeps it out. It changes nothing: a chooser that looks at several upstreams claims the trial of the one
+// that it takes with Allow.
+func (s *State) Eligible(now int64) bool {
+	switch Status(s.shown.Load()) {
+	case Down, Trial:
+		return now >= s.trialAt.Load()
+	case Draining, ForcedDown:
 		return false
 	}
-	rest := min(s.restNS.Load()*2, RestMaxNS) // if this trial fails, the next one waits twice as long
-	if !s.restUntil.CompareAndSwap(until, now+rest) {
-		return false
-	}
-	s.restNS.Store(rest)
 	return true
 }
 
-// Eligible reports whether an exchange may be sent now: always while the upstream is not Down, else once its rest is over. It changes
-// nothing: a chooser that looks at several upstreams claims the trial of the one that it takes with Allow.
-func (s *State) Eligible(now int64) bool {
-	return Status(s.status.Load()) != Down || now >= s.restUntil.Load()
+// Allow is Eligible for one who sends: of all that ask when a trial is due it lets one through.
+func (s *State) Allow(now int64) bool {
+	c := s.config.Load()
+	rest := int64(c.RestMin) // after this trial, if nothing comes of it
+	switch Status(s.shown.Load()) {
+	case Trial:
+	case Down:
+		rest = int64(c.RestMax)
+		if c.Mode == Passive {
+			rest = min(s.restNS.Load()*2, rest)
+		}
+	case Draining, ForcedDown:
+		return false
+	default:
+		return true
+	}
+	until := s.trialAt.Load()
+	if now < until || !s.trialAt.CompareAndSwap(until, now+rest) {
+		return false
+	}
+	if Status(s.auto.Load()) == Down {
+		s.restNS.Store(rest)
+	}
+	s.claimed.Store(true)
+	return true
 }
 
-// Share returns how much of its usual part of the queries the upstream should get, in 1/256.
-func (s *State) Share(_ int64) uint32 { return ShareFull }
-
-// Declined records an answer that says something of the server and not of the name: SERVFAIL, NOTIMP, REFUSED. It came latencyNS after
-// the query.
-func (s *State) Declined(now, latencyNS int64) { s.Succeeded(now, latencyNS) }
+// Share returns how much of its usual part of the queries the upstream should get, in 1/256: less than ShareFull during slow start, 0 while
+// the operator keeps it out. A Down upstream has its full share: trials are rationed by Allow.
+func (s *State) Share(now int64) uint32 {
+	switch Status(s.shown.Load()) {
+	case Draining, ForcedDown:
+		return 0
+	case ForcedUp, Down, Trial:
+		return ShareFull
+	}
+	full := s.fullAt.Load()
+	if now >= full {
+		return ShareFull
+	}
+	from := s.fromNS.Load()
+	passed, all := max(now-from, 0), max(full-from, 1)
+	return uint32(shareFirst + (ShareFull-shareFirst)*min(passed, all)/all)
+}
 
 // Succeeded records an answer that came latencyNS after its query.
-func (s *State) Succeeded(now, _ int64) {
+func (s *State) Succeeded(now, latencyNS int64) {
+	c := s.config.Load()
 	if now-s.lastSuccess.Load() > successGrainNS {
 		s.lastSuccess.Store(now)
 	}
 	if s.failures.Load() != 0 {
 		s.failures.Store(0)
 	}
-	if Status(s.status.Load()) != Up {
-		s.status.Store(uint32(Up))
+	s.window.answer(now, c.grain())
+	slow := c.SlowAfter != 0 && latencyNS > int64(c.SlowAfter)
+	if slow {
+		cell, epoch := s.window.cell(now, c.grain())
+		add(&cell.slow, epoch, 1)
+	}
+	switch Status(s.auto.Load()) {
+	case Up:
+		if slow {
+			s.judge(now, false)
+		}
+	case Down, Trial:
+		s.tried(now, !slow)
+	default:
+		s.judge(now, !slow)
+	}
+}
+
+// Declined records an answer that may say something of the server and not of the name, SERVFAIL, NOTIMP or REFUSED, latencyNS after its
+// query. It ends a run of failures, but counts against the budget and is no good trial.
+func (s *State) Declined(now, _ int64) {
+	c := s.config.Load()
+	if s.failures.Load() != 0 {
+		s.failures.Store(0)
+	}
+	s.window.answer(now, c.grain())
+	cell, epoch := s.window.cell(now, c.grain())
+	add(&cell.declined, epoch, 1)
+	switch Status(s.auto.Load()) {
+	case Down, Trial:
+		s.tried(now, false)
+	default:
+		s.judge(now, false)
 	}
 }
 
 // Failed records an exchange that got no answer.
 func (s *State) Failed(now int64) {
-	if s.failures.Add(1) >= FailuresMax {
-		s.down(now)
-	}
-}
-
-// Up records a working connection. It does not end Down, which only an answer does: a server that takes connections and says nothing would
-// come and go with each of them. But it ends the rest, so that the next query is the trial.
-func (s *State) Up() {
-	if !s.status.CompareAndSwap(uint32(Untried), uint32(Up)) && s.Status() == Down {
-		s.restUntil.Store(s.clock())
-	}
-}
-
-// Down records a connection that could not be made or kept. An upstream that answered within RecentSuccessNS is not condemned for
-// one connection: its failed exchanges will show.
-func (s *State) Down(reason error) {
-	s.mu.Lock()
-	s.reason = reason
-	s.mu.Unlock()
-	now := s.clock()
-	if now-s.lastSuccess.Load() > RecentSuccessNS {
-		s.down(now)
-	}
-}
-
-// down enters Down with the shortest rest. A Down upstream stays as it is: Allow lengthens its rests.
-func (s *State) down(now int64) {
-	if Status(s.status.Swap(uint32(Down))) != Down {
-		s.mu.Lock()
-		if s.reason == nil {
-			s.reason = errUnanswered
+	c := s.config.Load()
+	run := s.failures.Add(1)
+	cell, epoch := s.window.cell(now, c.grain())
+	add(&cell.failed, epoch, 1)
+	switch Status(s.auto.Load()) {
+	case Down, Trial:
+		s.tried(now, false)
+	default:
+		if int(run) >= c.Failures-1 {
+			s.judgeAt.Store(now)
 		}
-		s.mu.Unlock()
-		s.restNS.Store(RestMinNS)
-		s.restUntil.Store(now + RestMinNS)
+		s.judge(now, false)
 	}
 }
+
+// grain is the length of a bucket of the window, ns.
+func (c *Config) grain() int64 { return int64(c.Window) / buckets }

@@ -1,0 +1,77 @@
+package health
+
+// Configure replaces the configuration, which must be valid; what was learned stays. It is how a reload changes limits, the mode of
+// probing and the operator's word without touching connections. A panic names what is wrong: the caller checked before.
+func (s *State) Configure(now int64, c Config) {
+	if err := c.Validate(); err != nil {
+		panic(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.config.Load()
+	if *old == c {
+		return
+	}
+	s.config.Store(&c)
+	if old.Window != c.Window {
+		s.window.clear() // its grains have another length
+	}
+	if Status(s.auto.Load()) == Down { // the rest in force may be longer than any is now
+		s.restNS.Store(min(s.restNS.Load(), int64(c.RestMax)))
+		s.trialAt.Store(min(s.trialAt.Load(), now+int64(c.RestMax)))
+	}
+	s.probes.reconsider(now, Status(s.auto.Load()), old, &c)
+	s.show(now, Reason{Cause: CauseOperator})
+}
+
+// Up records a working connection (transport.Reporter). It does not end Down, which only good trials do, but it ends the rest, so that the
+// next exchange or probe is the trial.
+func (s *State) Up() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock()
+	switch Status(s.auto.Load()) {
+	case Untried:
+		s.enter(now, Up, Reason{Cause: CauseConnected})
+	case Down, Trial:
+		s.trialAt.Store(now)
+		s.probes.soon(now, s.config.Load())
+	}
+}
+
+// Down records a connection that could not be made or kept (transport.Reporter). An upstream that answered within recentNS is not
+// condemned for one connection, only suspected: its failed exchanges will show.
+func (s *State) Down(reason error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock()
+	why := Reason{Cause: CauseConnection, Err: reason}
+	from := Status(s.auto.Load())
+	switch {
+	case from == Down:
+		s.reason = why
+	case now-s.lastSuccess.Load() > recentNS:
+		s.goDown(now, why)
+	case from == Trial:
+		s.reason = why
+	default:
+		s.suspectUntil = now + recentNS
+		if from != Suspect {
+			s.suspect(now, why)
+		}
+	}
+}
+
+// Figures are what is counted of one upstream's health.
+type Figures struct {
+	Entered [StatusCount]uint64      // transitions by the status that they led to
+	Probes  [ProbeResultCount]uint64 // by result
+	ProbeNS uint64                   // sum of the times of answered probes
+}
+
+// Figures returns a copy.
+func (s *State) Figures() Figures {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Figures{s.history.entered, s.probes.results, s.probes.sumNS}
+}
