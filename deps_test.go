@@ -35,7 +35,9 @@ const lattice = `
 	ring/enginetest: ring, ring/sys
 
 	# An exchange with an upstream; knows nothing of rings.
-	transport: transport/wire
+	# Certificates, pins, ECH: what a TLS server has to prove. The standard library only.
+	transport/trust:
+	transport: transport/wire, transport/trust
 	transport/pool: transport, transport/wire
 	transport/dot, transport/do53: transport, transport/wire
 	transport/doq, transport/doh: transport, transport/wire, transport/pool
@@ -54,6 +56,8 @@ const lattice = `
 	appliance/config: worker, worker/stream, transport, transport/balance
 	# Telemetry names wire's faults in a label.
 	appliance/telemetry: transport/wire
+	# The certificates that were seen, for metrics and log; pins and client certificates to be checked.
+	appliance, appliance/config, appliance/telemetry: transport/trust
 	appliance/control, appliance/telemetry: worker, transport, transport/health, transport/balance, ring/probe, appliance/config
 	appliance/embedded, appliance/privilege, appliance/image:
 	appliance/bootstrap: transport
@@ -72,7 +76,7 @@ const lattice = `
 const testLattice = `
 	# Both engines run one suite, and have one shape.
 	ring, ring/mmsg: ring, ring/mmsg, ring/enginetest
-	transport/...: transport, transport/wire, transport/health, transport/lanetest
+	transport/...: transport, transport/wire, transport/health, transport/trust, transport/lanetest
 	worker/...: ring, ring/mmsg, ring/enginetest, transport, transport/health, transport/balance
 	appliance/...: appliance, appliance/config, appliance/embedded, transport/wire
 `

@@ -12,30 +12,40 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"secure-dns-proxy/transport/trust"
 )
 
 // Cause tells apart why no connection came about, for an operator who has to do something about it.
 type Cause uint8
 
 const (
-	CauseOther            Cause = iota
-	CauseNoAddress              // the name has not been resolved yet, or resolved to nothing
-	CauseRefused                // nobody listens there
-	CauseUnreachable            // no route, or a firewall says no
-	CauseTimeout                // no answer to the attempt
-	CauseClosed                 // the server hung up during the handshake
-	CauseUnknownAuthority       // certificate signed by nobody we trust
-	CauseExpired                // certificate outside its validity; or the clock here is wrong
-	CauseWrongName              // certificate for another name
-	CauseCertificate            // certificate refused for another reason
-	CauseALPN                   // the server does not speak this protocol on this port
-	CauseTLS                    // any other trouble in the handshake
+	CauseOther             Cause = iota
+	CauseNoAddress               // the name has not been resolved yet, or resolved to nothing
+	CauseRefused                 // nobody listens there
+	CauseUnreachable             // no route, or a firewall says no
+	CauseTimeout                 // no answer to the attempt
+	CauseClosed                  // the server hung up during the handshake
+	CauseUnknownAuthority        // certificate signed by nobody we trust
+	CauseExpired                 // certificate outside its validity; or the clock here is wrong
+	CauseWrongName               // certificate for another name
+	CauseCertificate             // certificate refused for another reason
+	CauseALPN                    // the server does not speak this protocol on this port
+	CauseTLS                     // any other trouble in the handshake
+	CausePin                     // no key of the server is pinned
+	CauseECH                     // Encrypted Client Hello is required and cannot be had, or was rejected
+	CauseClientCertificate       // the server wants a client certificate, or does not want ours
+	CauseVersion                 // no TLS version in common
+	CauseParameters              // no cipher suite or group in common
+	CauseServerName              // the server does not know the name that we send
 )
 
 var causeNames = [...]string{
 	"connection failed", "no address", "connection refused", "unreachable", "timed out", "closed during handshake",
 	"certificate signed by unknown authority", "certificate expired or not yet valid", "certificate for another name",
 	"certificate not acceptable", "application protocol not supported", "tls handshake failed",
+	"public key not pinned", "no encrypted client hello", "client certificate refused or missing", "no tls version in common",
+	"no cipher suite or group in common", "server name unknown there",
 }
 
 // String returns the cause in words.
@@ -62,12 +72,16 @@ type DialError struct {
 	Err      error
 }
 
-// Error names endpoint, address, cause, and the words of whoever noticed.
+// Error names endpoint, address, cause, the words of whoever noticed, and what to do about it.
 func (e *DialError) Error() string {
 	if !e.Address.IsValid() {
 		return fmt.Sprintf("dial %s: %v", e.Endpoint, e.Err)
 	}
-	return fmt.Sprintf("dial %s at %s: %s: %v", e.Endpoint, e.Address, e.Cause, e.Err)
+	text := fmt.Sprintf("dial %s at %s: %s: %v", e.Endpoint, e.Address, e.Cause, e.Err)
+	if advice := e.Cause.Advice(); advice != "" {
+		text += "; " + advice
+	}
+	return text
 }
 
 // Unwrap returns the error as the network or TLS reported it.
@@ -79,6 +93,8 @@ func CauseOf(err error) Cause {
 		authority x509.UnknownAuthorityError
 		invalid   x509.CertificateInvalidError
 		name      x509.HostnameError
+		pin       *trust.PinError
+		rejection *tls.ECHRejectionError
 		verify    *tls.CertificateVerificationError
 		alert     tls.AlertError
 		record    tls.RecordHeaderError
@@ -86,12 +102,13 @@ func CauseOf(err error) Cause {
 		netErr    net.Error
 	)
 	if errors.As(err, &remote) && remote.Op == "remote error" { // an alert of the server: over TCP, of a type without a name
-		if remote.Err.Error() == alertNoApplicationProtocol.Error() {
-			return CauseALPN
-		}
-		return CauseTLS
+		return causeOfAlert(remote.Err)
 	}
 	switch {
+	case errors.As(err, &pin):
+		return CausePin
+	case errors.As(err, &rejection), errors.Is(err, trust.ErrNoECH):
+		return CauseECH
 	case errors.As(err, &authority):
 		return CauseUnknownAuthority
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
@@ -100,9 +117,11 @@ func CauseOf(err error) Cause {
 		return CauseWrongName
 	case errors.As(err, &verify), errors.As(err, &invalid):
 		return CauseCertificate
-	case errors.Is(err, errNoALPN), errors.As(err, &alert) && alert == alertNoApplicationProtocol:
+	case errors.Is(err, errNoALPN):
 		return CauseALPN
-	case errors.As(err, &alert), errors.As(err, &record):
+	case errors.As(err, &alert):
+		return causeOfAlert(alert)
+	case errors.As(err, &record):
 		return CauseTLS
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return CauseRefused
@@ -115,8 +134,6 @@ func CauseOf(err error) Cause {
 	}
 	return CauseOther
 }
-
-const alertNoApplicationProtocol tls.AlertError = 120 // RFC 7301 §3.2
 
 var (
 	errNoALPN    = errors.New("server did not agree on the application protocol")
@@ -176,25 +193,33 @@ func FaultOf(err error) Fault {
 // DialStream connects to one address of e over TCP, and over TLS with the given application protocol if e has a TLS
 // configuration. A server that does not negotiate protocol fails with CauseALPN if requireALPN is set.
 func DialStream(ctx context.Context, e *Endpoint, address netip.AddrPort, protocol string, requireALPN bool) (net.Conn, error) {
-	dialer := net.Dialer{KeepAlive: -1} // DeadAfter and IdleTimeout are stricter
-	raw, err := dialer.DialTCP(ctx, "tcp", netip.AddrPort{}, address)
-	if err != nil {
-		return nil, err
-	}
 	if e.TLS == nil {
-		return raw, nil
+		return dialTCP(ctx, address)
 	}
-	cfg := e.TLS.Clone()
-	cfg.NextProtos = []string{protocol}
-	cfg.DynamicRecordSizingDisabled = true // one record, one write, for a whole batch of queries
-	conn := tls.Client(raw, cfg)
-	err = conn.HandshakeContext(ctx)
-	if err == nil && requireALPN && conn.ConnectionState().NegotiatedProtocol != protocol {
-		err = fmt.Errorf("%w %q", errNoALPN, protocol)
-	}
+	return Handshake(e, []string{protocol}, func(cfg *tls.Config) (net.Conn, error) {
+		raw, err := dialTCP(ctx, address)
+		if err != nil {
+			return nil, err
+		}
+		cfg.DynamicRecordSizingDisabled = true // one record, one write, for a whole batch of queries
+		conn := tls.Client(raw, cfg)
+		err = conn.HandshakeContext(ctx)
+		if err == nil && requireALPN && conn.ConnectionState().NegotiatedProtocol != protocol {
+			err = fmt.Errorf("%w %q", errNoALPN, protocol)
+		}
+		if err != nil {
+			raw.Close() // nothing was sent that could be lost; the handshake's error is the one that matters
+			return nil, err
+		}
+		return conn, nil
+	})
+}
+
+func dialTCP(ctx context.Context, address netip.AddrPort) (net.Conn, error) {
+	dialer := net.Dialer{KeepAlive: -1} // DeadAfter and IdleTimeout are stricter
+	conn, err := dialer.DialTCP(ctx, "tcp", netip.AddrPort{}, address)
 	if err != nil {
-		raw.Close() // nothing was sent that could be lost; the handshake's error is the one that matters
-		return nil, err
+		return nil, err // not conn, which is a nil of another type
 	}
 	return conn, nil
 }

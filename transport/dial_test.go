@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"secure-dns-proxy/transport/trust"
 )
 
 func TestCauseOf(t *testing.T) {
@@ -25,7 +27,16 @@ func TestCauseOf(t *testing.T) {
 		{context.DeadlineExceeded, CauseTimeout},
 		{&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, CauseTimeout},
 		{syscall.ECONNRESET, CauseClosed},
-		{tls.AlertError(40), CauseTLS},
+		{tls.AlertError(10), CauseTLS},
+		{tls.AlertError(40), CauseParameters},
+		{tls.AlertError(70), CauseVersion},
+		{tls.AlertError(112), CauseServerName},
+		{tls.AlertError(116), CauseClientCertificate},
+		{&net.OpError{Op: "remote error", Err: tls.AlertError(116)}, CauseClientCertificate},
+		{&net.OpError{Op: "remote error", Err: tls.AlertError(10)}, CauseTLS},
+		{fmt.Errorf("%w: %w", tls.AlertError(42), &trust.PinError{}), CausePin},
+		{fmt.Errorf("%w: lookup", trust.ErrNoECH), CauseECH},
+		{&tls.ECHRejectionError{}, CauseECH},
 		{tls.AlertError(120), CauseALPN},
 		{tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, CauseTLS},
 		{fmt.Errorf("%w %q", errNoALPN, "h2"), CauseALPN},

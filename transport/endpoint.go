@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"secure-dns-proxy/transport/trust"
 )
 
 // Scheme is how queries reach an upstream. The zero value is none.
@@ -45,7 +47,9 @@ type Endpoint struct {
 	Path      string // https only: absolute path of the resource, "/dns-query"
 	Addresses *Addresses
 	// TLS is nil for udp and tcp. ServerName, RootCAs, MinVersion and ClientSessionCache are set; NextProtos is the driver's business.
+	// A driver dials with what Handshake gives it: a client certificate and Encrypted Client Hello are only there.
 	TLS         *tls.Config
+	Trust       *trust.Client // whose Config is TLS; nil: TLS is all there is
 	Conns       int           // connections per lane, at least 1
 	DialTimeout time.Duration // for one attempt to connect, all addresses and the handshake included
 	IdleTimeout time.Duration // a connection without queries for so long is closed

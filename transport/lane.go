@@ -243,6 +243,6 @@ func (l *Lane) Up() {
 // Down tells the endpoint's reporter that connections do not work. reason names the address and the cause.
 func (l *Lane) Down(reason error) {
 	if l.end.Health != nil {
-		l.end.Health.Down(reason)
+		l.end.Health.Down(Advised(reason))
 	}
 }

@@ -29,6 +29,8 @@ type Group struct {
 	fault          chan error
 	threads        sync.WaitGroup
 	farewells      sync.WaitGroup // goroutines that close retired members
+	provider       sync.WaitGroup // the goroutine of provide
+	stopProvider   chan struct{}
 
 	mu       sync.Mutex // guards everything below
 	members  []*member  // in the order of the current snapshot
@@ -68,6 +70,8 @@ func Start(cfg Config, ls *Listeners, snap *Snapshot) (*Group, error) {
 	if err := g.launch(ls); err != nil {
 		return nil, errors.Join(err, closeMembers(g.members))
 	}
+	g.stopProvider = make(chan struct{})
+	g.provider.Go(func() { g.provide(g.stopProvider) })
 	return g, nil
 }
 
@@ -97,6 +101,10 @@ func (g *Group) thread(i int, seed maphash.Seed, row []listener, ready chan<- er
 		}
 	}()
 	runtime.LockOSThread()
+	if err := g.place(i); err != nil {
+		ready <- err
+		return
+	}
 	w, err := newWorker(&g.cfg, i, g.engine, seed, g.commands[i], row)
 	if err != nil {
 		ready <- err
@@ -345,6 +353,8 @@ func (g *Group) Drain(ctx context.Context) error {
 			given = fmt.Errorf("drain: %d queries were given up", s.Waiters)
 		}
 	}
+	close(g.stopProvider)
+	g.provider.Wait()
 	g.farewells.Wait()
 	return errors.Join(given, closeMembers(g.members))
 }

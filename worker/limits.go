@@ -54,6 +54,11 @@ const (
 	// refusedSweep is the least time between two sweeps that fail the exchanges of a refusing Do53 upstream: a sweep looks at every slot.
 	refusedSweep = 20 * time.Millisecond
 
+	// providePauseMin and providePauseMax bound how long a worker's wish for memory may lie before it is looked at: shortly after the last one,
+	// and after a rest, in which a worker learns at most 50 ms of new answers. Later: the worker faults its pages in itself.
+	providePauseMin = time.Millisecond
+	providePauseMax = 50 * time.Millisecond
+
 	// ackPoll is how often a reload looks whether the workers have adopted it.
 	ackPoll = time.Millisecond
 

@@ -88,7 +88,7 @@ func (w *worker) setCache(bytes int64) {
 		}
 		w.cache = nil
 	case bytes != 0 && w.cache == nil:
-		shard, err := cache.New(cache.Config{Bytes: bytes})
+		shard, err := cache.New(cache.Config{Bytes: bytes, Ahead: w.memory})
 		if err != nil {
 			w.cfg.Log.Error("no memory for the cache, going on without", "worker", w.index, "bytes", bytes, "error", err)
 			return

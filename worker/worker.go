@@ -26,13 +26,14 @@ type worker struct {
 	cfg   *Config
 	index int
 
-	eng   Engine
-	waker *ring.Waker
-	seed  maphash.Seed
-	cache *cache.Shard // nil: no cache
-	table *inflight.Table
-	conns *stream.Table
-	dirty []stream.ConnID // connections with output or input to look at when the turn ends
+	eng    Engine
+	waker  *ring.Waker
+	seed   maphash.Seed
+	cache  *cache.Shard // nil: no cache
+	memory *cache.Ahead // provides the cache's memory before it is touched; nil in tests of turns
+	table  *inflight.Table
+	conns  *stream.Table
+	dirty  []stream.ConnID // connections with output or input to look at when the turn ends
 
 	listeners []ring.Handle // datagram sockets of clients, by tag
 	acceptors []ring.Handle
@@ -72,7 +73,7 @@ type worker struct {
 // newWorker builds everything that a worker owns and starts to receive. It must run on the thread that will run the worker: the engine
 // belongs to its thread, and memory is first touched there. On an error nothing of the worker is left.
 func newWorker(cfg *Config, index int, engine string, seed maphash.Seed, first *command, row []listener) (*worker, error) {
-	w := &worker{cfg: cfg, index: index, seed: seed, clock: transport.Now}
+	w := &worker{cfg: cfg, index: index, seed: seed, clock: transport.Now, memory: new(cache.Ahead)}
 	cpu := -1
 	if len(cfg.CPUs) != 0 {
 		cpu = cfg.CPUs[index]
@@ -98,6 +99,7 @@ func (w *worker) begin(first *command, row []listener) error {
 	w.adopt(first)
 	w.command.Store(first)
 	w.adopted.Store(first)
+	w.memory.Work() // the cache's index, while nobody waits
 	return w.attach(row)
 }
 

@@ -3,6 +3,8 @@ package sys
 import (
 	"testing"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestMap(t *testing.T) {
@@ -61,5 +63,40 @@ func TestDiscardZeroesWholePages(t *testing.T) {
 	}
 	if err := Unmap(b); err != nil {
 		t.Error(err)
+	}
+}
+
+// resident counts the pages of b that have memory.
+func resident(t *testing.T, b []byte) int {
+	t.Helper()
+	vec := make([]byte, (len(b)+4095)/4096)
+	if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), uintptr(unsafe.Pointer(&vec[0]))); errno != 0 {
+		t.Fatal(errno)
+	}
+	n := 0
+	for _, v := range vec {
+		n += int(v & 1)
+	}
+	return n
+}
+
+func TestPopulateProvidesPagesAndChangesNothing(t *testing.T) {
+	b, err := Map(64 * 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer Unmap(b)
+	b[10*4096] = 7
+	if n := resident(t, b); n != 1 {
+		t.Fatalf("%d pages resident before, want 1", n)
+	}
+	if err := Populate(b[8*4096+1 : 24*4096-1]); err != nil {
+		t.Fatal(err)
+	}
+	if n := resident(t, b); n != 16 || b[10*4096] != 7 {
+		t.Errorf("%d pages resident, byte %d; want 16 and 7", n, b[10*4096])
+	}
+	if err := Populate(nil); err != nil {
+		t.Errorf("Populate(nil) = %v", err)
 	}
 }

@@ -3,12 +3,14 @@ package doh
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/net/http2"
 
@@ -20,7 +22,7 @@ import (
 type conn struct {
 	client   *http.ClientConn
 	template *http.Request
-	resumed  bool
+	stream   *tls.Conn // below client
 	once     sync.Once
 	ended    chan struct{}
 }
@@ -33,13 +35,20 @@ func (c *conn) changed(client *http.ClientConn) {
 }
 
 // Resumed reports whether the TLS session was resumed.
-func (c *conn) Resumed() bool { return c.resumed }
+func (c *conn) Resumed() bool { return c.stream.ConnectionState().DidResume }
 
 // Ended is closed when the connection has ended.
 func (c *conn) Ended() <-chan struct{} { return c.ended }
 
-// Reason says why; net/http does not tell, so it is always taken to be in order.
-func (c *conn) Reason() (orderly bool, err error) { return true, c.client.Err() }
+// Reason says why. net/http does not tell, so it is taken to be in order, unless TLS ended with an alert, which crypto/tls keeps for every
+// later read: a server that wants a client certificate says so after the handshake (RFC 8446 §4.4.2.4).
+func (c *conn) Reason() (orderly bool, err error) {
+	c.stream.SetReadDeadline(time.Unix(1, 0)) // there is nothing to wait for
+	if _, err := c.stream.Read(make([]byte, 1)); err != nil && transport.CauseOf(err).Fault() == transport.FaultTLS {
+		return false, err
+	}
+	return true, c.client.Err()
+}
 
 // Close ends the connection and all its streams.
 func (c *conn) Close() { c.client.Close() }

@@ -72,10 +72,11 @@ func (p *protocol) Dial(ctx context.Context, address netip.AddrPort) (pool.Conn,
 	settings := p.settings.Clone()
 	settings.DialTLSContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		stream, err := transport.DialStream(ctx, p.end, address, "h2", true)
-		if err == nil {
-			c.resumed = stream.(*tls.Conn).ConnectionState().DidResume
+		if err != nil {
+			return nil, err
 		}
-		return stream, err
+		c.stream = stream.(*tls.Conn)
+		return stream, nil
 	}
 	client, err := settings.NewClientConn(ctx, "https", net.JoinHostPort(p.end.Host, strconv.Itoa(int(p.end.Port))))
 	if err != nil {

@@ -40,7 +40,7 @@ func (c *conn) Reason() (orderly bool, err error) {
 	}
 	err = context.Cause(c.quic.Context())
 	_, orderly = pool.QUICEnd(err, codeNoError)
-	return orderly, err
+	return orderly, pool.WithAlert(err)
 }
 
 // Close ends the connection and all its streams.

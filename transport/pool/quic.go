@@ -16,8 +16,10 @@ import (
 // QUIC dials the QUIC connections of one lane, all from one UDP socket, which is opened when it is first needed. Not for concurrent use, but
 // for the connections.
 type QUIC struct {
-	TLS    *tls.Config
 	Config *quic.Config // may be changed until the first Dial
+
+	end      *transport.Endpoint
+	protocol string
 
 	socket *net.UDPConn    // nil: not open
 	mux    *quic.Transport // over socket
@@ -26,8 +28,9 @@ type QUIC struct {
 // NewQUIC returns a dialer for end with the given application protocol. The server may open no streams but for those that the caller
 // allows in Config.
 func NewQUIC(end *transport.Endpoint, protocol string) *QUIC {
-	q := &QUIC{
-		TLS: end.TLS.Clone(),
+	return &QUIC{
+		end:      end,
+		protocol: protocol,
 		Config: &quic.Config{
 			HandshakeIdleTimeout:  end.DialTimeout,
 			MaxIdleTimeout:        quicIdleMax,
@@ -37,10 +40,6 @@ func NewQUIC(end *transport.Endpoint, protocol string) *QUIC {
 			TokenStore:            quic.NewLRUTokenStore(1, 4), // saves the round trip of a Retry
 		},
 	}
-	q.TLS.MinVersion = tls.VersionTLS13 // RFC 9001 §4.2
-	q.TLS.NextProtos = []string{protocol}
-	q.TLS.ClientSessionCache = transport.QUICSessions(q.TLS.ClientSessionCache)
-	return q
 }
 
 // Dial opens a connection to address.
@@ -52,18 +51,22 @@ func (q *QUIC) Dial(ctx context.Context, address netip.AddrPort) (*quic.Conn, er
 		}
 		q.socket, q.mux = socket, &quic.Transport{Conn: socket}
 	}
-	c, err := q.mux.Dial(ctx, net.UDPAddrFromAddrPort(address), q.TLS, q.Config)
+	c, err := transport.Handshake(q.end, []string{q.protocol}, func(cfg *tls.Config) (*quic.Conn, error) {
+		cfg.MinVersion = tls.VersionTLS13 // RFC 9001 §4.2
+		cfg.ClientSessionCache = transport.QUICSessions(cfg.ClientSessionCache)
+		return q.mux.Dial(ctx, net.UDPAddrFromAddrPort(address), cfg, q.Config)
+	})
 	if errors.Is(err, quic.ErrTransportClosed) {
 		q.Close() // the socket broke; the next attempt gets another
 	}
 	if err != nil {
-		return nil, withAlert(err)
+		return nil, WithAlert(err)
 	}
 	return c, nil
 }
 
-// withAlert puts the TLS alert that err carries as a QUIC error code (RFC 9001 §4.8) where errors.As finds it, as over TCP.
-func withAlert(err error) error {
+// WithAlert puts the TLS alert that err carries as a QUIC error code (RFC 9001 §4.8) where errors.As finds it, as over TCP.
+func WithAlert(err error) error {
 	var handshake *quic.TransportError
 	if errors.As(err, &handshake) && handshake.ErrorCode.IsCryptoError() {
 		return fmt.Errorf("%w: %w", tls.AlertError(uint8(handshake.ErrorCode)), err)

@@ -14,6 +14,7 @@ type chunk struct {
 	used       uint32 // bytes handed out
 	opened     uint32 // seconds, when it was taken into use
 	state      chunkState
+	touched    bool // its memory has pages, or soon will have
 	// live counts the bytes of live entries by expiry: those in class k expire less than 2^k seconds after opened; the last class has the
 	// rest.
 	live [expiryClasses]uint32
@@ -131,7 +132,9 @@ func (s *Shard) open(l *chunkList, state chunkState) bool {
 	s.unlink(&s.free, id)
 	c := &s.chunks[id]
 	c.state, c.used, c.opened, c.live = state, 0, s.now, [expiryClasses]uint32{}
+	c.touched = true
 	s.pushFront(l, id)
+	s.lookAhead()
 	return true
 }
 

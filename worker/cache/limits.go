@@ -39,6 +39,10 @@ const (
 	probationShare  = 10
 	probationChunks = 2 // at least
 
+	// aheadChunks are provided before they are opened, as far as they are new: two huge pages, which last for 20 ms at a million new answers
+	// a second. They are all that a cache with an Ahead takes before it needs it, beside the index.
+	aheadChunks = 32
+
 	// cleanFactor: a Put cleans at most this many times its own size, and one byte in so many must come free in the long run: so cleaning
 	// keeps up with filling even if everything is worth keeping. What exceeds that is dropped in the queue's order.
 	cleanFactor = 16

@@ -6,7 +6,7 @@ import (
 	"secure-dns-proxy/ring/sys"
 )
 
-// SetLimit changes the limit while keeping the entries that fit. Shrinking evicts in the usual order and gives the memory back; the
+// SetLimit changes the limit while keeping the entries that fit; the same limit again costs nothing. Shrinking evicts in the usual order and gives the memory back; the
 // index is rebuilt, which takes about 0.1 s per million entries and, until it is done, the memory of both indexes. Ghosts are forgotten.
 //
 // An error in the range or in mapping leaves everything as it was. An error in giving memory back leaves the new limit in force.
@@ -14,6 +14,13 @@ func (s *Shard) SetLimit(bytes int64) error {
 	if err := checkLimit(bytes); err != nil {
 		return err
 	}
+	if bytes == s.limit {
+		return nil
+	}
+	ahead := s.ahead
+	ahead.cancel()
+	s.ahead = nil // no new orders while memory goes
+	defer func() { s.ahead = ahead; s.startAhead() }()
 	n := chunksWithin(bytes)
 	fresh, err := openIndex(n)
 	if err != nil {
@@ -91,13 +98,16 @@ func (s *Shard) reindex(id uint32) {
 
 // Flush drops all entries, which count in no statistic, and gives the memory back.
 func (s *Shard) Flush() {
+	s.ahead.cancel()
 	s.index.wipe()
 	s.free, s.probation, s.main = emptyList(), emptyList(), emptyList()
 	s.victim = victim{id: nowhere}
 	for id := range s.chunks {
 		// Not an error if it stays resident (locked memory): it is free and within the limit.
 		_ = sys.Discard(s.chunks[id].mem)
+		s.chunks[id].touched = false
 		s.release(uint32(id))
 	}
 	s.stats.Entries = 0
+	s.startAhead()
 }

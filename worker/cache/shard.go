@@ -12,13 +12,15 @@ import (
 
 // Config is what a shard is made from.
 type Config struct {
-	Bytes int64 // limit with everything counted, BytesMin to BytesMax; can be changed by SetLimit
+	Bytes int64  // limit with everything counted, BytesMin to BytesMax; can be changed by SetLimit
+	Ahead *Ahead // provides memory before it is touched; nil: nobody does
 }
 
 // Shard is the cache of one worker. Make it with New; one thread may use it at a time.
 type Shard struct {
 	index  index
 	chunks []chunk
+	ahead  *Ahead
 
 	free, probation, main chunkList
 
@@ -63,14 +65,15 @@ type Stats struct {
 	Refused   uint64 // Puts that returned false
 }
 
-// New maps a shard. Pages are touched only as the cache fills.
+// New maps a shard. Pages of chunks are touched only as the cache fills, by an Ahead or by Put; those of the index, a twelfth of all, by an
+// Ahead as soon as its Work is called.
 func New(cfg Config) (*Shard, error) {
 	if err := checkLimit(cfg.Bytes); err != nil {
 		return nil, err
 	}
 	s := &Shard{
 		free: emptyList(), probation: emptyList(), main: emptyList(), victim: victim{id: nowhere},
-		credit: creditMax, limit: cfg.Bytes,
+		credit: creditMax, limit: cfg.Bytes, ahead: cfg.Ahead,
 	}
 	n := chunksWithin(cfg.Bytes)
 	var err error
@@ -80,6 +83,7 @@ func New(cfg Config) (*Shard, error) {
 	if err := s.addChunks(n); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	s.startAhead()
 	return s, nil
 }
 
@@ -92,6 +96,7 @@ func checkLimit(bytes int64) error {
 
 // Close gives all memory back. The shard and all views are unusable afterwards; closing again does nothing.
 func (s *Shard) Close() error {
+	s.ahead.cancel()
 	err := sys.Unmap(s.index.mem)
 	for i := range s.chunks {
 		err = errors.Join(err, sys.Unmap(s.chunks[i].mem))
