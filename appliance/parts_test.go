@@ -89,6 +89,7 @@ func TestEndpoints(t *testing.T) {
 prewarm_pools = false
 timeouts = {dial = "1s", idle = "2s", dead = "3s"}
 tls.min_version = "1.2"
+addresses = {first_family = "ipv4", attempt_delay = "700ms"}
 
 [[upstream]]
 url = "udp://192.0.2.1"
@@ -133,6 +134,9 @@ padding = 0
 		}
 		if e.DialTimeout != time.Second || e.IdleTimeout != 2*time.Second || e.DeadAfter != 3*time.Second || e.Prewarm {
 			t.Errorf("%s: got timeouts %v, %v, %v, prewarm %v", e.Name, e.DialTimeout, e.IdleTimeout, e.DeadAfter, e.Prewarm)
+		}
+		if e.AttemptDelay != 700*time.Millisecond || !e.IPv4First {
+			t.Errorf("%s: got attempt delay %v, IPv4 first %v", e.Name, e.AttemptDelay, e.IPv4First)
 		}
 	}
 }

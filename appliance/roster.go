@@ -38,10 +38,11 @@ type shared struct {
 	minVersion       uint16
 	roots            *x509.CertPool
 	connection       config.Connection
+	addresses        config.Addresses
 }
 
 func sharedOf(c *config.Checked) shared {
-	return shared{c.Timeouts.Dial, c.Timeouts.Idle, c.Timeouts.Dead, c.Prewarm, c.TLS.MinVersion, c.TLS.Roots, c.Connection}
+	return shared{c.Timeouts.Dial, c.Timeouts.Idle, c.Timeouts.Dead, c.Prewarm, c.TLS.MinVersion, c.TLS.Roots, c.Connection, c.Addresses}
 }
 
 func (s shared) same(other shared) bool {
@@ -188,6 +189,7 @@ func endpoint(name string, scheme transport.Scheme, u *config.Upstream, s shared
 	e := &transport.Endpoint{
 		Name: name, Scheme: scheme, Conns: u.Connections, Prewarm: s.prewarm,
 		DialTimeout: s.dial, IdleTimeout: s.idle, DeadAfter: s.dead,
+		AttemptDelay: s.addresses.AttemptDelay, IPv4First: s.addresses.IPv4First,
 		Health: health.New(func() int64 { return int64(transport.Now()) }),
 	}
 	c := u.Connection(s.connection)

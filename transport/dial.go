@@ -11,7 +11,6 @@ import (
 	"os"
 	"slices"
 	"syscall"
-	"time"
 
 	"secure-dns-proxy/transport/trust"
 )
@@ -139,41 +138,6 @@ var (
 	errNoALPN    = errors.New("server did not agree on the application protocol")
 	errNoAddress = errors.New("no address known")
 )
-
-// TryAddresses calls try for the addresses of e in turn until one succeeds, starting with first (an index, taken modulo their
-// number), within DialTimeout; each address gets an equal share of the time that is left, at least 250 ms. It returns the index
-// that succeeded, or one DialError for each address tried, joined. Dials are counted in c.
-func TryAddresses[C any](
-	ctx context.Context, e *Endpoint, c *Counters, first int, try func(context.Context, netip.AddrPort) (C, error),
-) (conn C, index int, err error) {
-	addresses := e.Addresses.Load()
-	if len(addresses) == 0 {
-		return conn, 0, &DialError{Endpoint: e.Name, Cause: CauseNoAddress, Err: errNoAddress}
-	}
-	end := time.Now().Add(e.DialTimeout)
-	var problems []error
-	for i := range addresses {
-		left := time.Until(end)
-		if left <= 0 || ctx.Err() != nil {
-			break
-		}
-		index = (first + i) % len(addresses)
-		share := min(left, max(left/time.Duration(len(addresses)-i), dialShareMin))
-		attempt, cancel := context.WithTimeout(ctx, share)
-		c.Dials.Add(1)
-		conn, err = try(attempt, addresses[index])
-		cancel()
-		if err == nil {
-			return conn, index, nil
-		}
-		c.DialErrors.Add(1)
-		problems = append(problems, &DialError{Endpoint: e.Name, Address: addresses[index], Cause: CauseOf(err), Err: err})
-	}
-	if len(problems) == 0 {
-		problems = append(problems, &DialError{Endpoint: e.Name, Address: addresses[0], Cause: CauseTimeout, Err: context.Cause(ctx)})
-	}
-	return conn, index, errors.Join(problems...)
-}
 
 // FaultOf returns what queries that waited for a dial fail with: FaultTLS if some address got as far as a TLS fault, else FaultDial.
 func FaultOf(err error) Fault {

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -45,66 +43,6 @@ func TestCauseOf(t *testing.T) {
 		if got := CauseOf(test.err); got != test.want {
 			t.Errorf("%v: %v, want %v", test.err, got, test.want)
 		}
-	}
-}
-
-// TestTryAddresses checks order, shares of the time, and that every failure is named.
-func TestTryAddresses(t *testing.T) {
-	e := testEndpoint()
-	a, b, c := netip.MustParseAddrPort("192.0.2.1:53"), netip.MustParseAddrPort("192.0.2.2:53"), netip.MustParseAddrPort("[2001:db8::3]:53")
-	e.Addresses.Store([]netip.AddrPort{a, b, c})
-	for _, test := range []struct {
-		name  string
-		first int
-		works netip.AddrPort
-		tried []netip.AddrPort
-	}{
-		{"first", 0, a, []netip.AddrPort{a}},
-		{"last", 0, c, []netip.AddrPort{a, b, c}},
-		{"from the one that worked", 1, b, []netip.AddrPort{b}},
-		{"around the end", 2, b, []netip.AddrPort{c, a, b}},
-		{"index of a longer list", 7, b, []netip.AddrPort{b}},
-		{"none", 0, netip.AddrPort{}, []netip.AddrPort{a, b, c}},
-	} {
-		var tried []netip.AddrPort
-		var counters Counters
-		try := func(ctx context.Context, address netip.AddrPort) (int, error) {
-			if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > e.DialTimeout {
-				t.Errorf("%s: attempt without a bound", test.name)
-			}
-			tried = append(tried, address)
-			if address == test.works {
-				return 42, nil
-			}
-			return 0, syscall.ECONNREFUSED
-		}
-		conn, index, err := TryAddresses(t.Context(), e, &counters, test.first, try)
-		if fmt.Sprint(tried) != fmt.Sprint(test.tried) {
-			t.Errorf("%s: tried %v, want %v", test.name, tried, test.tried)
-		}
-		if int(counters.Dials.Load()) != len(tried) {
-			t.Errorf("%s: %d dials counted, want %d", test.name, counters.Dials.Load(), len(tried))
-		}
-		if test.works.IsValid() {
-			if err != nil || conn != 42 || e.Addresses.Load()[index] != test.works {
-				t.Errorf("%s: %d, index %d, %v", test.name, conn, index, err)
-			}
-			continue
-		}
-		for _, address := range test.tried {
-			if err == nil || !strings.Contains(err.Error(), address.String()) || !strings.Contains(err.Error(), e.Name) {
-				t.Errorf("%s: error %v does not name %s at %v", test.name, err, e.Name, address)
-			}
-		}
-		if !errors.Is(err, syscall.ECONNREFUSED) || FaultOf(err) != FaultDial {
-			t.Errorf("%s: error %v, fault %v", test.name, err, FaultOf(err))
-		}
-	}
-	e.Addresses.Store(nil)
-	var dial *DialError
-	_, _, err := TryAddresses(t.Context(), e, new(Counters), 0, func(context.Context, netip.AddrPort) (int, error) { return 0, nil })
-	if !errors.As(err, &dial) || dial.Cause != CauseNoAddress {
-		t.Errorf("without addresses: %v", err)
 	}
 }
 

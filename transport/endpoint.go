@@ -4,10 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/netip"
-	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"secure-dns-proxy/transport/trust"
@@ -37,8 +34,8 @@ func (s Scheme) String() string {
 // Encrypted reports whether the scheme runs over TLS.
 func (s Scheme) Encrypted() bool { return s == TLS || s == QUIC || s == HTTPS }
 
-// Endpoint is one configured upstream. It is immutable once a lane has it, but for the list inside Addresses, and is shared by
-// the lanes of all workers.
+// Endpoint is one configured upstream. It is immutable once a lane has it, but for what is inside Addresses, and is shared by the lanes
+// of all workers.
 type Endpoint struct {
 	Name      string // the URL as the operator wrote it: the label in logs and metrics
 	Scheme    Scheme
@@ -52,9 +49,12 @@ type Endpoint struct {
 	Trust       *trust.Client // whose Config is TLS; nil: TLS is all there is
 	Conns       int           // connections per lane, at least 1
 	DialTimeout time.Duration // for one attempt to connect, all addresses and the handshake included
-	IdleTimeout time.Duration // a connection without queries for so long is closed
-	DeadAfter   time.Duration // queries outstanding and nothing read for so long: the connection is dead
-	Prewarm     bool          // connect at start and keep one connection up
+	// AttemptDelay is how long an address is given before the next one is tried beside it (RFC 8305 §5); 0 means AttemptDelayDefault.
+	AttemptDelay time.Duration
+	IPv4First    bool          // of addresses that nothing is known of yet, IPv4 before IPv6 (RFC 8305 §4 says IPv6 first)
+	IdleTimeout  time.Duration // a connection without queries for so long is closed
+	DeadAfter    time.Duration // queries outstanding and nothing read for so long: the connection is dead
+	Prewarm      bool          // connect at start and keep one connection up
 	// PaddingBlock is what the length of queries is padded to a multiple of, in bytes (RFC 8467 §4.1); 0: not padded, and always over tcp.
 	PaddingBlock int
 	Health       Reporter // nil: nobody wants to know
@@ -91,34 +91,11 @@ func (e *Endpoint) Validate() error {
 	if e.PaddingBlock < 0 || e.PaddingBlock > QueryBytesMax || e.PaddingBlock > 0 && !e.Scheme.Encrypted() {
 		complain("padding to %d bytes over %s: want 0 to %d, and 0 without encryption", e.PaddingBlock, e.Scheme, QueryBytesMax)
 	}
+	if e.AttemptDelay != 0 && (e.AttemptDelay < attemptDelayMin || e.AttemptDelay > AttemptDelayMax) {
+		complain("attempt delay %v, want %v to %v", e.AttemptDelay, attemptDelayMin, AttemptDelayMax)
+	}
 	if e.DialTimeout <= 0 || e.IdleTimeout <= 0 || e.DeadAfter <= 0 {
 		complain("dial timeout %v, idle timeout %v and dead-after %v must be positive", e.DialTimeout, e.IdleTimeout, e.DeadAfter)
 	}
 	return errors.Join(problems...)
-}
-
-// Addresses is the list of addresses of an endpoint, replaced as a whole by whoever resolves its name. The zero value is empty.
-type Addresses struct {
-	list atomic.Pointer[[]netip.AddrPort]
-}
-
-// NewAddresses returns a list that holds a copy of addresses.
-func NewAddresses(addresses ...netip.AddrPort) *Addresses {
-	a := new(Addresses)
-	a.Store(addresses)
-	return a
-}
-
-// Load returns the current list, in order of preference. It is shared: do not modify it.
-func (a *Addresses) Load() []netip.AddrPort {
-	if list := a.list.Load(); list != nil {
-		return *list
-	}
-	return nil
-}
-
-// Store replaces the list with a copy of addresses. Open connections stay; the next dial uses the new list.
-func (a *Addresses) Store(addresses []netip.AddrPort) {
-	list := slices.Clone(addresses)
-	a.list.Store(&list)
 }

@@ -40,6 +40,14 @@ const (
 	// ProvenAfter is how long a connection must live, if it answered nothing, for its end not to count as a failure.
 	ProvenAfter = time.Second
 
-	// dialShareMin is the least time one address of several gets before the next is tried.
-	dialShareMin = 250 * time.Millisecond
+	// Delay between attempts to connect to the addresses of one endpoint: RFC 8305 §5 recommends 250 ms, at least 100 ms, and forbids less
+	// than 10 ms. It shrinks, down to that, where DialTimeout would otherwise end before the last address was tried.
+	AttemptDelayDefault = 250 * time.Millisecond
+	AttemptDelayMax     = 2 * time.Second
+	attemptDelayMin     = 10 * time.Millisecond
+
+	// An address that failed goes to the back of the order: for 1 s at first, twice as long after each further failure, up to a minute. Its
+	// return is then found by a dial or a socket, not earlier than the minute and at the cost of one attempt.
+	addressRestFirst = time.Second
+	addressRestMax   = time.Minute
 )

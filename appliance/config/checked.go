@@ -26,6 +26,7 @@ type Checked struct {
 	TCP        TCP
 	UDP        UDP
 	TLS        TLS
+	Addresses  Addresses
 	Bootstrap  Bootstrap
 	Hosts      map[string][]netip.Addr // by lower-case name without a final dot
 	Logging    Logging
@@ -129,6 +130,12 @@ type TLS struct {
 	CAFile     string
 	Roots      *x509.CertPool // nil = the roots of the system
 	MinVersion uint16         // tls.VersionTLS12 or tls.VersionTLS13
+}
+
+// Addresses says how a connection is made to an upstream that has several.
+type Addresses struct {
+	IPv4First    bool // of those that nothing is known of yet
+	AttemptDelay time.Duration
 }
 
 // Bootstrap says how names in upstream URLs are resolved.

@@ -78,6 +78,11 @@ var keys = []key[Checked]{
 	choiceKey("tls.min_version", "1.2", []choice[uint16]{{"1.2", tls.VersionTLS12}, {"1.3", tls.VersionTLS13}},
 		func(c *Checked) *uint16 { return &c.TLS.MinVersion }).reload(),
 
+	choiceKey("addresses.first_family", "ipv6", []choice[bool]{{"ipv6", false}, {"ipv4", true}},
+		func(c *Checked) *bool { return &c.Addresses.IPv4First }).reload(),
+	durationKey("addresses.attempt_delay", 100*time.Millisecond, 2*time.Second, 1, "250ms",
+		func(c *Checked) *time.Duration { return &c.Addresses.AttemptDelay }).reload(),
+
 	key[Checked]{
 		name: "bootstrap.servers", standard: "[]", bounds: "0 to 8 of IP or IP:port",
 		read: readServers, get: func(c *Checked) any { return &c.Bootstrap.Servers },

@@ -82,6 +82,8 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"udp.receive_buffer", `udp.receive_buffer = 65536`, 65536},
 		{"tls.ca_file", `tls.ca_file = "` + caFile + `"`, pool},
 		{"tls.min_version", `tls.min_version = "1.3"`, uint16(tls.VersionTLS13)},
+		{"addresses.first_family", `addresses.first_family = "ipv4"`, true},
+		{"addresses.attempt_delay", `addresses.attempt_delay = "1s"`, second},
 		{"bootstrap.servers", `bootstrap.servers = ["192.0.2.9", "[2001:db8::9]:5353"]`, []netip.AddrPort{netip.MustParseAddrPort("192.0.2.9:53"), netip.MustParseAddrPort("[2001:db8::9]:5353")}},
 		{"bootstrap.timeout", `bootstrap.timeout = "1s"`, second},
 		{"bootstrap.refresh_threshold", `bootstrap.refresh_threshold = "1s"`, second},

@@ -45,18 +45,14 @@ func (d *driver) dial() {
 		return
 	}
 	d.dialing, d.wanted = true, false
-	first := d.address
 	d.group.Go(func() {
-		try := func(ctx context.Context, address netip.AddrPort) (net.Conn, error) {
-			return transport.DialStream(ctx, d.end, address, "dot", false) // RFC 7858 knows no ALPN: servers may ignore it
-		}
-		stream, index, err := transport.TryAddresses(d.ctx, d.end, d.lane.Counters(), first, try)
-		r := dialed{stream: stream, index: index, err: err}
-		if err == nil {
-			peer := stream.RemoteAddr().(*net.TCPAddr).AddrPort()
-			r.address = netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())
-		}
-		d.dialed <- r
+		stream, address, err := transport.TryAddresses(d.ctx, d.end, d.lane.Counters(), transport.Dialer[net.Conn]{
+			Try: func(ctx context.Context, address netip.AddrPort) (net.Conn, error) {
+				return transport.DialStream(ctx, d.end, address, "dot", false) // RFC 7858 knows no ALPN: servers may ignore it
+			},
+			Discard: func(stream net.Conn) { stream.Close() }, // nothing was asked on it
+		})
+		d.dialed <- dialed{stream, address, err}
 		d.lane.Notify()
 	})
 }
@@ -64,7 +60,7 @@ func (d *driver) dial() {
 // settle takes in the result of a dial. The queries that waited for one that failed fail with its fault.
 func (d *driver) settle(r dialed, now time.Duration) {
 	if r.err == nil {
-		d.address, d.wanted = r.index, false
+		d.wanted = false
 		d.conns = append(d.conns, open(d.lane, r.stream, r.address, &d.group))
 		if !d.suspected {
 			d.lane.Up()
@@ -104,6 +100,9 @@ func (d *driver) bury(c *conn, lost error, now time.Duration) {
 	c.mu.Unlock()
 	c.close()
 	d.backoff.Ended(proven, now)
+	if !closedByPeer || !proven {
+		d.end.AddressFailed(c.address, now)
+	}
 	if !closedByPeer {
 		d.suspected = true
 		d.lane.Down(fmt.Errorf("%s at %s: connection lost with %d queries outstanding: %w", d.end.Name, c.address, outstanding, lost))

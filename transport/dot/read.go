@@ -76,6 +76,7 @@ func (c *conn) deliver(buf []byte, now time.Duration) (used int, fault error) {
 		c.mu.Unlock()
 		c.reply(buf, hits[:n])
 		if first {
+			c.lane.Endpoint().AddressWorked(c.address)
 			c.lane.Up()
 		}
 		if n < len(hits) || fault != nil {

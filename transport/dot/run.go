@@ -29,7 +29,6 @@ type driver struct {
 
 	dialing   bool
 	dialed    chan dialed // of the dial under way
-	address   int         // index of the address that worked last
 	backoff   transport.Backoff
 	wanted    bool // a query came while none could be taken: dial as soon as the back-off allows
 	suspected bool // the last connection ended badly: only an answer counts as Up, not a handshake
@@ -45,7 +44,6 @@ type retry struct {
 type dialed struct {
 	stream  net.Conn
 	address netip.AddrPort
-	index   int
 	err     error
 }
 

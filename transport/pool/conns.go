@@ -118,6 +118,7 @@ func (d *driver) release(c *conn, outcome Outcome, good bool) (dead bool) {
 		c.Close()
 	}
 	if first {
+		d.end.AddressWorked(c.address)
 		d.lane.Up()
 	}
 	return dead
@@ -150,18 +151,12 @@ func (d *driver) dial() {
 	}
 	a := &attempt{done: make(chan struct{})}
 	d.dialing, d.wanted = a, false
-	first := d.address
-	d.group.Go(func() { d.connect(a, first) })
+	d.group.Go(func() { d.connect(a) })
 }
 
 // connect is the goroutine of one dial, and of the connection it leads to: it stays until that has ended.
-func (d *driver) connect(a *attempt, first int) {
-	var address netip.AddrPort
-	try := func(ctx context.Context, to netip.AddrPort) (Conn, error) {
-		address = to
-		return d.protocol.Dial(ctx, to)
-	}
-	made, index, err := transport.TryAddresses(d.ctx, d.end, d.lane.Counters(), first, try)
+func (d *driver) connect(a *attempt) {
+	made, address, err := transport.TryAddresses(d.ctx, d.end, d.lane.Counters(), transport.Dialer[Conn]{Try: d.protocol.Dial, Discard: Conn.Close})
 	now := transport.Now()
 	d.mu.Lock()
 	d.dialing = nil
@@ -180,7 +175,7 @@ func (d *driver) connect(a *attempt, first int) {
 	c := &conn{Conn: made, address: address, opened: now, lastUse: now}
 	stopped, up := d.ctx.Err() != nil, !d.suspected
 	if !stopped {
-		d.address, d.wanted = index, false
+		d.wanted = false
 		d.conns = append(d.conns, c)
 	}
 	d.mu.Unlock()
@@ -213,6 +208,7 @@ func (d *driver) bury(c *conn) {
 	d.mu.Unlock()
 	c.Close()
 	if down {
+		d.end.AddressFailed(c.address, transport.Now())
 		d.lane.Down(fmt.Errorf("%s at %s: connection lost with %d queries outstanding: %w", d.end.Name, c.address, outstanding, reason))
 	}
 	d.lane.Notify()
@@ -246,6 +242,7 @@ func (d *driver) sweep(now time.Duration) (next time.Duration) {
 	}
 	for _, c := range dead {
 		d.lane.Counters().Dead.Add(1)
+		d.end.AddressFailed(c.address, now)
 		d.lane.Down(fmt.Errorf("%s at %s: connection lost: %w for %v", d.end.Name, c.address, errDead, d.end.DeadAfter))
 	}
 	return next

@@ -7,7 +7,8 @@ import (
 	"secure-dns-proxy/transport"
 )
 
-// Protocol makes connections. One goroutine at a time calls Dial; Close comes last, after all connections are closed.
+// Protocol makes connections. Dial is called by several goroutines at a time, one for each address; Close comes last, after all connections
+// are closed.
 type Protocol interface {
 	// Dial connects to address and completes the handshake before ctx ends.
 	Dial(ctx context.Context, address netip.AddrPort) (Conn, error)

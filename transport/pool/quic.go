@@ -7,20 +7,22 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 
 	"github.com/quic-go/quic-go"
 
 	"secure-dns-proxy/transport"
 )
 
-// QUIC dials the QUIC connections of one lane, all from one UDP socket, which is opened when it is first needed. Not for concurrent use, but
-// for the connections.
+// QUIC dials the QUIC connections of one lane, all from one UDP socket, which is opened when it is first needed. Dial is safe from any
+// goroutine: the addresses of an endpoint are dialed side by side.
 type QUIC struct {
 	Config *quic.Config // may be changed until the first Dial
 
 	end      *transport.Endpoint
 	protocol string
 
+	mu     sync.Mutex      // guards the rest
 	socket *net.UDPConn    // nil: not open
 	mux    *quic.Transport // over socket
 }
@@ -44,6 +46,28 @@ func NewQUIC(end *transport.Endpoint, protocol string) *QUIC {
 
 // Dial opens a connection to address.
 func (q *QUIC) Dial(ctx context.Context, address netip.AddrPort) (*quic.Conn, error) {
+	mux, err := q.open()
+	if err != nil {
+		return nil, err
+	}
+	c, err := transport.Handshake(q.end, []string{q.protocol}, func(cfg *tls.Config) (*quic.Conn, error) {
+		cfg.MinVersion = tls.VersionTLS13 // RFC 9001 §4.2
+		cfg.ClientSessionCache = transport.QUICSessions(cfg.ClientSessionCache)
+		return mux.Dial(ctx, net.UDPAddrFromAddrPort(address), cfg, q.Config)
+	})
+	if errors.Is(err, quic.ErrTransportClosed) {
+		q.close(mux) // the socket broke; the next attempt gets another
+	}
+	if err != nil {
+		return nil, WithAlert(err)
+	}
+	return c, nil
+}
+
+// open returns the transport, over a new socket if there is none.
+func (q *QUIC) open() (*quic.Transport, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.mux == nil {
 		socket, err := net.ListenUDP("udp", nil) // all addresses of both families: one socket serves every upstream address
 		if err != nil {
@@ -51,18 +75,7 @@ func (q *QUIC) Dial(ctx context.Context, address netip.AddrPort) (*quic.Conn, er
 		}
 		q.socket, q.mux = socket, &quic.Transport{Conn: socket}
 	}
-	c, err := transport.Handshake(q.end, []string{q.protocol}, func(cfg *tls.Config) (*quic.Conn, error) {
-		cfg.MinVersion = tls.VersionTLS13 // RFC 9001 §4.2
-		cfg.ClientSessionCache = transport.QUICSessions(cfg.ClientSessionCache)
-		return q.mux.Dial(ctx, net.UDPAddrFromAddrPort(address), cfg, q.Config)
-	})
-	if errors.Is(err, quic.ErrTransportClosed) {
-		q.Close() // the socket broke; the next attempt gets another
-	}
-	if err != nil {
-		return nil, WithAlert(err)
-	}
-	return c, nil
+	return q.mux, nil
 }
 
 // WithAlert puts the TLS alert that err carries as a QUIC error code (RFC 9001 §4.8) where errors.As finds it, as over TCP.
@@ -74,9 +87,14 @@ func WithAlert(err error) error {
 	return err
 }
 
-// Close closes the socket.
-func (q *QUIC) Close() {
-	if q.mux == nil {
+// Close closes the socket. No Dial is under way.
+func (q *QUIC) Close() { q.close(q.mux) }
+
+// close closes the socket under mux, unless another attempt has closed it, and perhaps opened a new one, before.
+func (q *QUIC) close(mux *quic.Transport) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.mux == nil || q.mux != mux {
 		return
 	}
 	// Errors have no consequence: both are gone either way.

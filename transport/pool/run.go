@@ -24,7 +24,6 @@ type driver struct {
 	mu        sync.Mutex
 	conns     []*conn  // that take queries, at most end.Conns
 	dialing   *attempt // nil: none
-	address   int      // index of the address that worked last
 	backoff   transport.Backoff
 	wanted    bool // a query came while none could be taken: dial as soon as the back-off allows
 	suspected bool // the last connection ended badly: only an answer counts as Up, not a handshake
