@@ -102,6 +102,7 @@ var bans = []ban{
 	{"ring/..., worker/..., transport/...", "github.com/miekg/dns", "whole messages are for tests and for appliance/embedded; the data plane works in place: transport/wire", true},
 	{"ring/..., worker/..., transport/...", "github.com/VictoriaMetrics/metrics", "the data plane counts in plain fields; appliance exports them", false},
 	{"ring/..., worker/..., transport/...", "github.com/BurntSushi/toml", "configuration text ends at appliance/config", false},
+	{"ring/..., worker/..., transport/...", "github.com/tailscale/hujson", "configuration text ends at appliance/config", false},
 	{"ring/..., worker/...", "github.com/quic-go/quic-go/...", "QUIC ends at transport/doq", true},
 	{"ring/..., transport/wire", "crypto/tls", "TLS ends at transport", true},
 }

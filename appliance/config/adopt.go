@@ -12,7 +12,7 @@ func (next *Checked) Adopt(current *Checked) (*Checked, Problems) {
 			continue
 		}
 		held = append(held, Problem{
-			File: next.File, Line: next.lines[k.name], Key: k.name, Warning: true,
+			File: next.File, Line: next.lines[k.name], Key: spelled(next.origins, k.name), Warning: true,
 			Text: "changing this takes a restart; the running value is kept",
 		})
 		reflect.ValueOf(k.get(&merged)).Elem().Set(reflect.ValueOf(k.get(current)).Elem())

@@ -8,19 +8,23 @@ import (
 )
 
 // Check gives a File its meaning. It reads CA files and the user database, and opens nothing else. The result is nil when a
-// problem is an error.
+// problem is an error. A file in the form of the original secure-dns-proxy is first translated (migration.go).
 func Check(f *File) (*Checked, Problems) { return checkOn(f, thisMachine()) }
 
 func checkOn(f *File, m machine) (*Checked, Problems) {
-	c := &checker{file: f, machine: m}
-	out := &Checked{File: f.Name, lines: f.lines}
+	f, moved := f.modern(m)
+	if moved.Broken() {
+		return nil, moved.written()
+	}
+	c := &checker{file: f, machine: m, problems: moved}
+	out := &Checked{File: f.Name, lines: f.lines, origins: f.origins}
 	for _, k := range keys {
 		k.preset(c, out)
 	}
 	c.table(out, "", f.tree)
 	c.relations(out)
 	if c.problems.Broken() {
-		out = nil
+		return nil, c.problems.written().sorted()
 	}
 	return out, c.problems.sorted()
 }
@@ -38,8 +42,16 @@ func (c *checker) warn(v value, format string, args ...any) { c.report(v, true, 
 
 func (c *checker) report(v value, warning bool, format string, args ...any) {
 	c.problems = append(c.problems, Problem{
-		File: c.file.Name, Line: v.line, Key: v.path, Text: fmt.Sprintf(format, args...), Warning: warning,
+		File: c.file.Name, Line: v.line, Key: spelled(c.file.origins, v.path), Text: fmt.Sprintf(format, args...), Warning: warning,
 	})
+}
+
+// spelled is the key as the file has it, where that was in the original's form.
+func spelled(origins map[string]string, path string) string {
+	if origin, renamed := origins[path]; renamed {
+		return origin
+	}
+	return path
 }
 
 // table reads one TOML table of the file; name is its path, empty for the whole file.

@@ -32,7 +32,9 @@ type Checked struct {
 	Logging    Logging
 	Metrics    Metrics
 
-	lines lines // of the file, for problems found when two Checked are compared
+	// Of the file, for problems found when two Checked are compared.
+	lines   lines
+	origins map[string]string
 }
 
 // Upstream is one server that queries go to. Two with the same URL cannot be in one Checked.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -8,18 +9,25 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// File is a configuration as written: valid TOML, not yet known to mean anything.
+// File is a configuration as written: valid TOML or JSON, not yet known to mean anything.
 type File struct {
 	Name string // for messages
 
 	tree  map[string]any
 	lines lines
+
+	// Of a file that was in the original's form: the key there from which each key of tree was made, where the names differ.
+	origins map[string]string
 }
 
-// Parse reads TOML text of at most FileBytesMax. A syntax error gives one problem and no File.
+// Parse reads TOML text, or JSON with comments, of at most FileBytesMax. A syntax error gives one problem and no File.
 func Parse(name string, text []byte) (*File, Problems) {
 	if len(text) > FileBytesMax {
 		return nil, Problems{{File: name, Text: fmt.Sprintf("%d bytes: larger than %d, is this the right file?", len(text), FileBytesMax)}}
+	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	if isJSON(text) {
+		return parseJSON(name, text)
 	}
 	f := &File{Name: name, tree: map[string]any{}}
 	if _, err := toml.Decode(string(text), &f.tree); err != nil {
@@ -33,13 +41,18 @@ func Parse(name string, text []byte) (*File, Problems) {
 	return f, nil
 }
 
-// Load reads, parses and checks the file at path. A nil Checked means that the problems hold an error.
-func Load(path string) (*Checked, Problems) {
+// Read reads and parses the file at path.
+func Read(path string) (*File, Problems) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, Problems{{File: path, Text: fileFault(err)}}
 	}
-	f, problems := Parse(path, text)
+	return Parse(path, text)
+}
+
+// Load reads, parses and checks the file at path. A nil Checked means that the problems hold an error.
+func Load(path string) (*Checked, Problems) {
+	f, problems := Read(path)
 	if f == nil {
 		return nil, problems
 	}
@@ -97,7 +110,7 @@ func (v value) list() ([]value, bool) {
 	return out, true
 }
 
-// kind names the TOML type of v as an operator would.
+// kind names the type of v as an operator would.
 func (v value) kind() string {
 	switch v.data.(type) {
 	case string:

@@ -32,11 +32,11 @@ var keys = []key[Checked]{
 		name: "workers.cpus", standard: "[]", bounds: "CPU numbers, each once",
 		read: readCPUs, get: func(c *Checked) any { return &c.Workers.CPUs },
 	},
-	integerKey("workers.in_flight", 16, 1<<18, 1<<14, func(c *Checked) *int { return &c.Workers.InFlight }),
-	integerKey("workers.waiters", 16, 1<<20, 1<<15, func(c *Checked) *int { return &c.Workers.Waiters }),
+	integerKey("workers.in_flight", inFlightMin, 1<<18, inFlightStandard, func(c *Checked) *int { return &c.Workers.InFlight }),
+	integerKey("workers.waiters", 16, 1<<20, waitersStandard, func(c *Checked) *int { return &c.Workers.Waiters }),
 
 	booleanKey("cache.enabled", true, func(c *Checked) *bool { return &c.Cache.Enabled }).reload(),
-	sizeKey("cache.bytes", cacheShareMin, 1<<40, "64MiB", func(c *Checked) *int64 { return &c.Cache.Bytes }).reload(),
+	sizeKey("cache.bytes", cacheShareMin, 1<<40, sizeText(cacheBytesStandard), func(c *Checked) *int64 { return &c.Cache.Bytes }).reload(),
 	durationKey("cache.min_ttl", 0, time.Hour, time.Second, "0s",
 		func(c *Checked) *time.Duration { return &c.Cache.MinTTL }).reload(),
 	durationKey("cache.max_ttl", time.Second, secondsMax, time.Second, "24h",
@@ -46,7 +46,7 @@ var keys = []key[Checked]{
 
 	durationKey("timeouts.query", waitMin, waitMax, 1, "3s",
 		func(c *Checked) *time.Duration { return &c.Timeouts.Query }).reload(),
-	durationKey("timeouts.upstream", waitMin, waitMax, 1, "1s",
+	durationKey("timeouts.upstream", waitMin, waitMax, 1, durationText(attemptStandard),
 		func(c *Checked) *time.Duration { return &c.Timeouts.Upstream }).reload(),
 	durationKey("timeouts.dial", waitMin, waitMax, 1, "2s",
 		func(c *Checked) *time.Duration { return &c.Timeouts.Dial }).reload(),

@@ -26,7 +26,7 @@ var upstreamKeys = []key[Upstream]{
 		name: "addresses", standard: "[]", bounds: "0 to 16 IP addresses",
 		read: readAddresses, get: func(u *Upstream) any { return &u.Addresses },
 	}.reload(),
-	integerKey("connections", 1, 16, 1, func(u *Upstream) *int { return &u.Connections }).reload(),
+	integerKey("connections", 1, connectionsMax, 1, func(u *Upstream) *int { return &u.Connections }).reload(),
 	ownKey("padding", paddingKey, func(u *Upstream) **int { return &u.Padding }),
 }
 

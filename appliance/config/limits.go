@@ -6,6 +6,9 @@ import "time"
 const (
 	FileBytesMax = 1 << 20 // a configuration is written by hand; more is a wrong file
 
+	// BracketsMax bounds how deep JSON can be nested, so that its parser's recursion ends: 10,000 levels are a few MiB of stack.
+	BracketsMax = 10_000
+
 	ListenersMax = 64 // sockets per worker: one UDP and one TCP for each
 
 	UpstreamsMax = 64 // a query remembers the upstreams it tried as bits of one uint64
@@ -21,6 +24,25 @@ const (
 	connsShareMax = 60_000
 	CPUIndexMax   = 1023 // the kernel's cpu_set_t in its usual size
 )
+
+// What the translation from the original's form must know of the key tables, whose rows use these.
+const (
+	connectionsMax = 16
+
+	inFlightMin      = 16
+	inFlightStandard = 1 << 14
+	waitersStandard  = 1 << 15
+
+	cacheBytesStandard = 64 << 20
+	attemptStandard    = time.Second
+
+	// originalEntryBytes is what an entry of the original's cache, which counted entries, is taken to need: an answer of 512 bytes
+	// and as much for its place.
+	originalEntryBytes = 1 << 10
+)
+
+// commentWidth is that of this source, and of proxy.toml.example.
+const commentWidth = 120
 
 // Ranges that several rows of the key table share.
 const (

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -54,6 +55,11 @@ func (ps Problems) Error() string {
 		}
 	}
 	return strings.Join(lines, "\n")
+}
+
+// written leaves out the warnings about defaults: they can wait until the errors are gone.
+func (ps Problems) written() Problems {
+	return slices.DeleteFunc(ps, func(p Problem) bool { return p.Warning && p.Line == 0 })
 }
 
 func (ps Problems) sorted() Problems {

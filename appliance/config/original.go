@@ -1,0 +1,189 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// The steps of a migration, in the order of the original's example file; upstreams have a file of their own.
+
+func (m *migration) listen() {
+	bind, port := m.values["bind_address"], m.values["port"]
+	n, ok := m.integer(port, 0, 65535)
+	if !ok {
+		return
+	}
+	addr := netip.IPv6Unspecified() // takes IPv4 as well, which is what the original did with an empty address
+	if m.textOf("bind_address") != "" {
+		if addr, ok = m.addr(bind); !ok {
+			return
+		}
+	}
+	from := bind
+	if !bind.written() {
+		from = port
+	}
+	m.set("listen", []any{netip.AddrPortFrom(addr, uint16(n)).String()}, from)
+	m.place("listen[0]", from)
+}
+
+// choice is how one of the upstreams is chosen.
+func (m *migration) choice() {
+	policy := m.values["upstream_policy"]
+	if !slices.Contains([]string{"round_robin", "sequential", "race"}, m.textOf("upstream_policy")) {
+		m.fault(policy, `%q is not one of "round_robin", "sequential" or "race" (the original took it for "round_robin")`, policy.data)
+		return
+	}
+	m.keep("upstream_policy")
+	plain, _ := m.values["upstreams.dns"].list()
+	if m.textOf("upstream_policy") == "sequential" && len(plain) > 0 && m.encrypted() {
+		m.differ(policy, "upstream_policy", `"sequential" asks the plain upstreams.dns first, as in the original, where the order was dns, doh, dot, doq; put them last in the new form`)
+	}
+	fanout := m.values["upstream_race_fanout"]
+	switch n := m.integerOf("upstream_race_fanout"); {
+	case m.textOf("upstream_policy") != "race" && fanout.written():
+		m.warn(fanout, `has no effect unless upstream_policy = "race", as in the original`)
+	case m.textOf("upstream_policy") == "race":
+		all, _ := m.out.tree["upstream"].([]map[string]any)
+		if n < 0 || n > int64(len(all)) {
+			n = 0
+		}
+		m.set("upstream_race_fanout", n, fanout)
+	}
+}
+
+// encrypted returns whether a list other than upstreams.dns holds something.
+func (m *migration) encrypted() bool {
+	return slices.ContainsFunc(originalLists[1:], func(list struct{ name, scheme string }) bool {
+		items, _ := m.values[list.name].list()
+		return len(items) > 0
+	})
+}
+
+// names says where upstreams are whose URL has a name.
+func (m *migration) names() {
+	m.keep("hosts")
+	m.keep("bootstrap.servers")
+	if d, ok := m.durationOf("timeouts.read"); ok {
+		m.setDuration("bootstrap.timeout", d, m.values["timeouts.read"])
+	}
+}
+
+// refresh is when names are looked up again.
+func (m *migration) refresh() {
+	if v := m.values["upstream_refresh.enabled"]; !m.booleanOf(v.path) {
+		m.warn(v, "has no effect: names are always looked up again before their addresses expire")
+	}
+	if v := m.values["upstream_refresh.jitter_percent"]; v.written() {
+		m.warn(v, "has no effect: names are looked up again without jitter")
+	}
+	for _, k := range []struct{ from, to string }{
+		{"upstream_refresh.refresh_threshold", "bootstrap.refresh_threshold"},
+		{"upstream_refresh.min_ttl", "bootstrap.min_ttl"},
+		{"upstream_refresh.failure_retry", "bootstrap.failure_retry"},
+	} {
+		if d, ok := m.positive(k.from, 30*time.Second); ok {
+			m.setDuration(k.to, d, m.values[k.from])
+		}
+	}
+}
+
+func (m *migration) cache() {
+	m.keep("cache.enabled")
+	if !m.booleanOf("cache.enabled") {
+		return
+	}
+	capacity := m.values["cache.capacity"]
+	bytes := max(cacheBytesStandard, cacheShareMin*int64(m.machine.workers()), m.integerOf("cache.capacity")*originalEntryBytes)
+	m.set("cache.bytes", sizeText(bytes), capacity)
+	m.differ(capacity, "cache.bytes", "is kept as memory now, not as a number of entries: %s hold more than these", sizeText(bytes))
+	m.ttls()
+}
+
+// ttls is how long answers are kept.
+func (m *migration) ttls() {
+	fixed := m.values["cache.default_ttl"]
+	d, ok := m.durationOf("cache.default_ttl")
+	switch {
+	case !ok:
+	case m.booleanOf("cache.respect_record_ttl") && fixed.written():
+		m.warn(fixed, "has no effect while cache.respect_record_ttl is true, as in the original")
+	case !m.booleanOf("cache.respect_record_ttl"):
+		d = d.Truncate(time.Second)
+		m.setDuration("cache.min_ttl", d, fixed)
+		m.setDuration("cache.max_ttl", d, fixed)
+		m.differ(m.values["cache.respect_record_ttl"], "cache.min_ttl", "all TTLs are brought to cache.default_ttl (%s), those of negative answers and those that clients see too; a TTL of 0 stays 0", durationText(d))
+	}
+	negative := m.values["cache.negative_ttl"]
+	if _, ok := m.durationOf("cache.negative_ttl"); ok {
+		m.differ(negative, "cache.max_negative_ttl", "was for negative answers without SOA, which are no longer kept (RFC 2308 §5); those with SOA are kept as it says")
+	}
+}
+
+func (m *migration) timeouts() {
+	whole := m.values["timeouts.upstream"]
+	if d, ok := m.durationOf("timeouts.upstream"); ok {
+		m.setDuration("timeouts.query", d, whole)
+		attempt := min(d, attemptStandard)
+		m.setDuration("timeouts.upstream", attempt, whole)
+		m.differ(whole, "timeouts.upstream", "is for all of a query, as it was there; one upstream now has %s of it, then another is asked", durationText(attempt))
+	}
+	dial := m.values["timeouts.dial"]
+	if d, ok := m.durationOf("timeouts.dial"); ok {
+		m.setDuration("timeouts.dial", d, dial)
+		m.handshake(d)
+	}
+}
+
+// handshake had a time of its own in the original, for https:// only.
+func (m *migration) handshake(dial time.Duration) {
+	v := m.values["pools.http_transport.tls_handshake_timeout"]
+	if _, ok := m.durationOf(v.path); !ok {
+		return
+	}
+	if items, _ := m.values["upstreams.doh"].list(); len(items) == 0 {
+		m.unused("https", v)
+		return
+	}
+	m.differ(v, "timeouts.dial", "has no counterpart: timeouts.dial (%s) is for TCP and TLS together", durationText(dial))
+}
+
+// limits is how many queries may be with upstreams at a time.
+func (m *migration) limits() {
+	v := m.values["rate_limit.max_in_flight"]
+	n := m.integerOf("rate_limit.max_in_flight")
+	if n <= 0 {
+		m.warn(v, "%d stood for no limit, and there is always one now: workers.in_flight, %d for each worker", n, inFlightStandard)
+		return
+	}
+	each := max(m.share(n), inFlightMin)
+	m.set("workers.in_flight", each, v)
+	m.differ(v, "workers.in_flight", "is divided among the workers (%d here): %d each; beyond that a query gets SERVFAIL at once (the original let it wait without limit)", m.machine.workers(), each)
+	if each > waitersStandard {
+		m.set("workers.waiters", each, v)
+	}
+}
+
+// checks was how upstreams are probed.
+func (m *migration) checks() {
+	for _, name := range []string{"health_checks.enabled", "health_checks.interval", "health_checks.query"} {
+		if v := m.values[name]; v.written() {
+			m.warn(v, "has no effect: what queries meet decides whether an upstream is up, not probes")
+		}
+	}
+	m.durationOf("health_checks.interval")
+}
+
+// operation is the rest: what is seen of the program from outside.
+func (m *migration) operation() {
+	m.keep("prewarm_pools")
+	m.keep("logging.level")
+	metrics := m.values["metrics.enabled"]
+	if !m.booleanOf("metrics.enabled") {
+		m.set("metrics.listen", "", metrics)
+		return
+	}
+	m.set("metrics.listen", "127.0.0.1:9153", metrics)
+	m.differ(metrics, "metrics.listen", "makes the figures available now: http://127.0.0.1:9153/metrics")
+}
