@@ -18,6 +18,8 @@ import (
 type Config struct {
 	Workers         int    // threads, 1 to WorkersMax
 	CPUs            []int  // one per worker; empty: not pinned
+	Steering        string // SteeringAuto, SteeringCPU or SteeringHash
+	Receivers       []int  // CPUs on which the kernel receives from the network; empty: not known. Only for SteeringAuto
 	Backend         string // BackendAuto, BackendUring or BackendMmsg
 	Slots           int    // exchanges under way per worker, at least SlotsMin
 	Waiters         int    // clients waiting for them per worker, at least Slots
@@ -35,6 +37,9 @@ func (c *Config) validate() error {
 	}
 	if len(c.CPUs) != 0 && len(c.CPUs) != c.Workers {
 		errs = append(errs, fmt.Errorf("%d CPUs for %d workers: want one each, or none", len(c.CPUs), c.Workers))
+	}
+	if err := c.validateSteering(); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Slots < SlotsMin {
 		errs = append(errs, fmt.Errorf("in-flight slots %d: want at least %d", c.Slots, SlotsMin))

@@ -24,6 +24,8 @@ import (
 type Group struct {
 	cfg            Config
 	engine, reason string
+	steering       string // SteeringCPU or SteeringHash
+	steeringReason string
 	workers        []*worker
 	wakers         []atomic.Pointer[ring.Waker] // lanes exist before the workers that they wake
 	fault          chan error
@@ -59,6 +61,11 @@ func Start(cfg Config, ls *Listeners, snap *Snapshot) (*Group, error) {
 	var err error
 	if g.engine, g.reason, err = chooseEngine(cfg.Backend); err != nil {
 		return nil, err
+	}
+	if g.steering, g.steeringReason = cfg.chooseSteering(); g.steering == SteeringCPU {
+		if err := ls.steer(cfg.CPUs); err != nil {
+			return nil, err
+		}
 	}
 	g.workers = make([]*worker, cfg.Workers)
 	g.wakers = make([]atomic.Pointer[ring.Waker], cfg.Workers)
