@@ -17,6 +17,18 @@ const (
 	// healthPoll is how often changes of upstreams' states are collected for the log. States keep them meanwhile.
 	healthPoll = 100 * time.Millisecond
 
+	// trendInterval is over how long the ratios among the metrics (enters per query, skew) are taken.
+	trendInterval = 10 * time.Second
+
+	// skewQueriesMin is the load from which skew matters, in queries per trendInterval: a worker is far from busy below it.
+	skewQueriesMin = 10_000
+
+	// skewLasting is how long one worker must have had too much before it is logged: three intervals after the first.
+	skewLasting = 3 * trendInterval
+
+	// skewLogPause is the least time between two such lines.
+	skewLogPause = time.Hour
+
 	// liveInterval is the time from one line of live figures to the next.
 	liveInterval = time.Second
 

@@ -28,6 +28,7 @@ type service struct {
 	group     *worker.Group
 	metrics   *telemetry.Server // nil: off
 	reloads   telemetry.Reloads
+	trend     telemetry.Trend
 	watch     *watch
 
 	ending sync.Once
@@ -53,8 +54,9 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 		}
 	}
 	s.background.Go(func() { s.watch.run(ctx) })
+	s.background.Go(func() { s.observe(ctx) })
 	if s.metrics != nil {
-		s.metrics.Serve(telemetry.NewMetrics(s.group, build, &s.reloads), log)
+		s.metrics.Serve(telemetry.NewMetrics(s.group, build, &s.reloads, &s.trend), log)
 	}
 	s.announce(build)
 	return s, nil
@@ -126,8 +128,9 @@ func (s *service) announce(build telemetry.Build) {
 	for _, e := range endpointsOf(s.roster.entries) {
 		upstreams = append(upstreams, e.Name)
 	}
+	steering, why := s.group.Steering()
 	fields := []any{
-		"version", build.Version, "pid", os.Getpid(), "engine", engine, "workers", s.checked.Workers.Count,
+		"version", build.Version, "pid", os.Getpid(), "engine", engine, "workers", s.checked.Workers.Count, "steering", steering,
 		"listen", s.listeners.Addrs(), "upstreams", upstreams, "policy", s.checked.Policy, "config", s.checked.File,
 	}
 	if s.metrics != nil {
@@ -137,6 +140,7 @@ func (s *service) announce(build telemetry.Build) {
 	if reason != "" {
 		s.log.Warn("io_uring is not used", "engine", engine, "reason", reason)
 	}
+	s.log.Debug("steering", "by", steering, "reason", why)
 	s.tell(s.notify.ready("serving with engine " + engine))
 }
 

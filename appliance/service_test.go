@@ -329,3 +329,21 @@ func TestNothingLeftBehind(t *testing.T) {
 	}
 	await(t, "goroutines and descriptors as before", func() bool { return runtime.NumGoroutine() <= goroutines && descriptors() <= fds })
 }
+
+// TestSteeringIsTheConfigured: each value of workers.steering, as the sockets were set up, on the page of metrics. What that does to queries
+// is tested in package worker.
+func TestSteeringIsTheConfigured(t *testing.T) {
+	if runtime.NumCPU() < 2 {
+		t.Skip("needs two CPUs")
+	}
+	pinned := strings.Replace(head, "workers.count = 1", "workers.cpus = [1, 0]", 1) + "upstream = \"embedded:\"\n"
+	for steering, want := range map[string]string{"auto": "0", "hash": "0", "cpu": "1"} { // auto: on loopback, so by hash
+		p := start(t, pinned+"workers.steering = \""+steering+"\"\n")
+		if got := p.metric(t, `sdp_steering{by="cpu"}`); got != want {
+			t.Errorf("%s: sdp_steering{by=\"cpu\"} is %s, want %s", steering, got, want)
+		}
+		if reply := p.ask(t, "udp", "www.demo.example."); reply.Rcode != dns.RcodeSuccess {
+			t.Errorf("%s: %s", steering, reply)
+		}
+	}
+}

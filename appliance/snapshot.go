@@ -16,6 +16,8 @@ func workerConfig(c *config.Checked, log *slog.Logger) worker.Config {
 	return worker.Config{
 		Workers:         c.Workers.Count,
 		CPUs:            c.Workers.CPUs,
+		Steering:        c.Workers.Steering,
+		Receivers:       receivers(c.Listen),
 		Backend:         c.Backend,
 		Slots:           c.Workers.InFlight,
 		Waiters:         c.Workers.Waiters,

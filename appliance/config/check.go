@@ -122,6 +122,9 @@ func (c *checker) relations(out *Checked) {
 		c.fault(c.written("workers.cpus"), "lists %d CPUs for %d workers: give one CPU to each, or leave workers.count out",
 			n, out.Workers.Count)
 	}
+	if out.Workers.Steering == "cpu" && len(out.Workers.CPUs) == 0 {
+		c.fault(c.written("workers.steering"), "\"cpu\" needs workers.cpus: a worker without a CPU of its own cannot be found by it")
+	}
 	if out.Workers.Waiters < out.Workers.InFlight {
 		c.fault(c.anyOf("workers.waiters", "workers.in_flight"), "workers.waiters (%d) is less than workers.in_flight (%d): every query in flight has a client that waits",
 			out.Workers.Waiters, out.Workers.InFlight)

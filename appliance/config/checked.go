@@ -75,8 +75,9 @@ type User struct {
 
 // Workers sizes the data plane. InFlight and Waiters are per worker.
 type Workers struct {
-	Count    int   // at least 1
-	CPUs     []int // empty = not pinned, else Count of them
+	Count    int    // at least 1
+	CPUs     []int  // empty = not pinned, else Count of them
+	Steering string // "auto", "cpu" or "hash"
 	InFlight int
 	Waiters  int
 }

@@ -32,6 +32,7 @@ var keys = []key[Checked]{
 		name: "workers.cpus", standard: "[]", bounds: "CPU numbers, each once",
 		read: readCPUs, get: func(c *Checked) any { return &c.Workers.CPUs },
 	},
+	choiceKey("workers.steering", "auto", texts("auto", "cpu", "hash"), func(c *Checked) *string { return &c.Workers.Steering }),
 	integerKey("workers.in_flight", inFlightMin, 1<<18, inFlightStandard, func(c *Checked) *int { return &c.Workers.InFlight }),
 	integerKey("workers.waiters", 16, 1<<20, waitersStandard, func(c *Checked) *int { return &c.Workers.Waiters }),
 

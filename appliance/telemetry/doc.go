@@ -11,6 +11,8 @@
 //	sdp_cache_entries, sdp_cache_bytes         sdp_cache_{inserts,evictions,expired,refused}_total
 //	sdp_engine{engine}                         sdp_engine_fallback{reason}
 //	                                           sdp_engine_{turns,enters,datagrams_received,datagrams_sent,rearms,buffers_exhausted}_total
+//	sdp_engine_enters_per_query                sdp_worker_queries_total{worker,transport}, sdp_worker_skew
+//	sdp_steering{by}
 //	sdp_reloads_total{result}                  sdp_build_info{version,revision,go}
 //
 // and for each upstream, label upstream = its URL as configured:

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"sync/atomic"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -18,6 +19,8 @@ type Source interface {
 	Stats() worker.Stats
 	Upstreams() []worker.UpstreamReport
 	Engine() (name, reason string)
+	Steering() (mode, reason string)
+	Workers() []worker.WorkerReport
 }
 
 // Build says which program this is.
@@ -32,8 +35,8 @@ const (
 	upstreamBucketStep = 8
 )
 
-// NewMetrics returns the page's set; its WritePrometheus gives one scrape.
-func NewMetrics(source Source, build Build, reloads *Reloads) *metrics.Set {
+// NewMetrics returns the page's set; its WritePrometheus gives one scrape. trend is looked at by somebody else, at an interval.
+func NewMetrics(source Source, build Build, reloads *Reloads, trend *Trend) *metrics.Set {
 	set := metrics.NewSet()
 	set.RegisterMetricsWriter(func(w io.Writer) {
 		p := new(page)
@@ -43,6 +46,7 @@ func NewMetrics(source Source, build Build, reloads *Reloads) *metrics.Set {
 		p.tcp(&stats)
 		p.cache(&stats)
 		p.engine(&stats)
+		p.workers(source.Workers(), trend.Last())
 		p.upstreams(source.Upstreams())
 		p.writeTo(w)
 	})
@@ -60,6 +64,11 @@ func (p *page) identity(source Source, build Build, reloads *Reloads) {
 	}
 	p.begin("sdp_engine_fallback", "gauge", "1 if io_uring was wanted and is not used, for the reason in the label; else 0.")
 	p.gauge(one(reason != ""), "reason", reason)
+	steering, _ := source.Steering()
+	p.begin("sdp_steering", "gauge", "1 for what decides which worker gets a datagram, 0 for the other.")
+	for _, mode := range []string{worker.SteeringCPU, worker.SteeringHash} {
+		p.gauge(one(mode == steering), "by", mode)
+	}
 	p.begin("sdp_reloads_total", "counter", "Reloads by result; a refused one changed nothing.")
 	p.counter(reloads.Applied.Load(), "result", "applied")
 	p.counter(reloads.Refused.Load(), "result", "refused")
@@ -131,6 +140,18 @@ func (p *page) engine(s *worker.Stats) {
 	p.count("sdp_engine_datagrams_sent_total", "Datagrams sent, to clients and upstreams.", s.DatagramsSent)
 	p.count("sdp_engine_rearms_total", "Receives that had to be started again.", s.Rearms)
 	p.count("sdp_engine_buffers_exhausted_total", "Receives that found no free buffer; the datagrams wait in the socket.", s.BuffersExhausted)
+}
+
+func (p *page) workers(reports []worker.WorkerReport, f Figures) {
+	p.begin("sdp_worker_queries_total", "counter", "Queries of clients by the worker that took them.")
+	for i, r := range reports {
+		p.counter(r.QueriesUDP, "worker", strconv.Itoa(i), "transport", "udp")
+		p.counter(r.QueriesTCP, "worker", strconv.Itoa(i), "transport", "tcp")
+	}
+	p.ratio("sdp_worker_skew", "Queries of the busiest worker over the mean of all, in the last 10 s: 1 is even, 0 without queries.", f.Skew)
+	p.ratio("sdp_engine_enters_per_query",
+		"System calls of the workers' engines per query, in the last 10 s: near 1 at little load, far below at full; 0 without queries.",
+		f.EntersPerQuery)
 }
 
 // upstreams writes all series of a family together, as the format asks for.

@@ -26,15 +26,19 @@ type figures struct {
 	stats          worker.Stats
 	upstreams      []worker.UpstreamReport
 	engine, reason string
+	workers        []worker.WorkerReport
 }
 
 func (f *figures) Stats() worker.Stats                { return f.stats }
 func (f *figures) Upstreams() []worker.UpstreamReport { return f.upstreams }
 func (f *figures) Engine() (engine, reason string)    { return f.engine, f.reason }
+func (f *figures) Steering() (mode, reason string)    { return worker.SteeringCPU, "" }
+func (f *figures) Workers() []worker.WorkerReport     { return slices.Clone(f.workers) }
+
 func scrape(t *testing.T, f *figures) map[string]string {
 	t.Helper()
 	var out bytes.Buffer
-	NewMetrics(f, Build{Version: "v1", Revision: "abc", Go: "go1"}, new(Reloads)).WritePrometheus(&out)
+	NewMetrics(f, Build{Version: "v1", Revision: "abc", Go: "go1"}, new(Reloads), new(Trend)).WritePrometheus(&out)
 	all := map[string]string{}
 	for line := range strings.Lines(out.String()) {
 		if line = strings.TrimSpace(line); strings.HasPrefix(line, "#") {
@@ -62,6 +66,7 @@ func sample() *figures {
 	s.Latency.Count[0], s.Latency.Count[worker.LatencyBuckets-1] = 5, 2
 	s.Latency.SumNS = 1_500_000_000
 	s.CacheBytes, s.InFlight = 4096, 6
+	f.workers = []worker.WorkerReport{{CPU: 2, QueriesUDP: 80}, {CPU: 3, QueriesUDP: 10, QueriesTCP: 10}}
 	state := health.New(func() int64 { return 0 })
 	state.Down(errors.New("refused"))
 	r := worker.UpstreamReport{
@@ -81,6 +86,12 @@ func TestPage(t *testing.T) {
 		`sdp_engine{engine="mmsg"}`:                                                  "1",
 		`sdp_engine{engine="uring"}`:                                                 "0",
 		`sdp_engine_fallback{reason="sysctl says \"no\""}`:                           "1",
+		`sdp_steering{by="cpu"}`:                                                     "1",
+		`sdp_steering{by="hash"}`:                                                    "0",
+		`sdp_worker_queries_total{worker="0",transport="udp"}`:                       "80",
+		`sdp_worker_queries_total{worker="1",transport="tcp"}`:                       "10",
+		`sdp_worker_skew`:                                                            "0",
+		`sdp_engine_enters_per_query`:                                                "0",
 		`sdp_reloads_total{result="refused"}`:                                        "0",
 		`sdp_queries_total{transport="udp"}`:                                         "90",
 		`sdp_queries_total{transport="tcp"}`:                                         "10",
@@ -166,7 +177,7 @@ func TestBucketsGrow(t *testing.T) {
 // TestFamiliesAreDocumented: the package doc lists every family of ours, and every family has its HELP and TYPE once, before its series.
 func TestFamiliesAreDocumented(t *testing.T) {
 	var out bytes.Buffer
-	NewMetrics(sample(), Build{}, new(Reloads)).WritePrometheus(&out)
+	NewMetrics(sample(), Build{}, new(Reloads), new(Trend)).WritePrometheus(&out)
 	doc, err := os.ReadFile("doc.go")
 	if err != nil {
 		t.Fatal(err)
@@ -213,7 +224,7 @@ func TestServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Serve(NewMetrics(sample(), Build{}, new(Reloads)), slog.New(slog.DiscardHandler))
+	s.Serve(NewMetrics(sample(), Build{}, new(Reloads), new(Trend)), slog.New(slog.DiscardHandler))
 	for path, want := range map[string]int{"/metrics": http.StatusOK, "/": http.StatusOK, "/other": http.StatusNotFound} {
 		reply, err := http.Get("http://" + s.Addr().String() + path)
 		if err != nil {

@@ -45,6 +45,12 @@ func (p *page) level(name, help string, value uint64) {
 	p.gauge(value)
 }
 
+// ratio is a family of one gauge that is no whole number.
+func (p *page) ratio(name, help string, value float64) {
+	p.begin(name, "gauge", help)
+	metrics.WriteGaugeFloat64(&p.out, name, value)
+}
+
 // histogram writes the series of one histogram, with a bucket for every step-th bound of the worker's.
 func (p *page) histogram(h *worker.Histogram, step int, labels ...string) {
 	var total uint64
