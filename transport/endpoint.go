@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"secure-dns-proxy/transport/trust"
@@ -34,6 +33,15 @@ func (s Scheme) String() string {
 // Encrypted reports whether the scheme runs over TLS.
 func (s Scheme) Encrypted() bool { return s == TLS || s == QUIC || s == HTTPS }
 
+// HTTP3 says whether an https endpoint is asked over HTTP/3 (RFC 9114).
+type HTTP3 uint8
+
+const (
+	HTTP3Off   HTTP3 = iota
+	HTTP3Probe       // where it works, HTTP/2 where it does not
+	HTTP3Only
+)
+
 // Endpoint is one configured upstream. It is immutable once a lane has it, but for what is inside Addresses, and is shared by the lanes
 // of all workers.
 type Endpoint struct {
@@ -41,7 +49,9 @@ type Endpoint struct {
 	Scheme    Scheme
 	Host      string // host name or IP address, an IPv6 address without brackets
 	Port      uint16
-	Path      string // https only: absolute path of the resource, "/dns-query"
+	Path      string // https only: absolute path of the resource, "/dns-query", or a template of it; see ParseResource
+	Get       bool   // https only: ask by GET, not POST
+	HTTP3     HTTP3  // https only
 	Addresses *Addresses
 	// TLS is nil for udp and tcp. ServerName, RootCAs, MinVersion and ClientSessionCache are set; NextProtos is the driver's business.
 	// A driver dials with what Handshake gives it: a client certificate and Encrypted Client Hello are only there.
@@ -58,6 +68,9 @@ type Endpoint struct {
 	// PaddingBlock is what the length of queries is padded to a multiple of, in bytes (RFC 8467 §4.1); 0: not padded, and always over tcp.
 	PaddingBlock int
 	Health       Reporter // nil: nobody wants to know
+	// Notice is told of changes that are worth a line in a log and do not make the upstream better or worse, with the reason or nil; each
+	// lane tells its own. Any goroutine. nil: nobody wants to know.
+	Notice func(event string, reason error)
 }
 
 // Reporter learns what happens to connections as a whole, never to single queries. Both methods are called from any goroutine
@@ -82,8 +95,10 @@ func (e *Endpoint) Validate() error {
 	if e.Scheme.Encrypted() != (e.TLS != nil) {
 		complain("scheme %s with TLS configuration %t", e.Scheme, e.TLS != nil)
 	}
-	if e.Scheme == HTTPS && !strings.HasPrefix(e.Path, "/") {
-		complain("path %q is not absolute", e.Path)
+	if e.Scheme == HTTPS {
+		if _, err := ParseResource(e.Path); err != nil {
+			complain("%w", err)
+		}
 	}
 	if e.Conns < 1 || e.Conns > ConnsMax {
 		complain("%d connections, want 1 to %d", e.Conns, ConnsMax)

@@ -246,3 +246,10 @@ func (l *Lane) Down(reason error) {
 		l.end.Health.Down(Advised(reason))
 	}
 }
+
+// Notice tells of a change that is worth a line in a log.
+func (l *Lane) Notice(event string, reason error) {
+	if l.end.Notice != nil {
+		l.end.Notice(event, reason)
+	}
+}

@@ -15,6 +15,10 @@ type Counters struct {
 	Unmatched     atomic.Uint64 // answers without an outstanding query: wrong id, too late, twice
 	Mismatched    atomic.Uint64 // answers to another question than was asked
 	Cancelled     atomic.Uint64 // queries given up because nobody waited for them any more
+
+	HTTPStatus    [HTTPClasses]atomic.Uint64 // https: responses by the first digit of their status; [0]: no such class
+	OpenHTTP3     atomic.Int64               // https: of Open, and those not taken into use yet, the connections over HTTP/3
+	HTTP3Failures atomic.Uint64              // https: times that HTTP/3 was given up for a while
 }
 
 // workerCounters is the worker's plain counters as last shown by Flush.
@@ -33,6 +37,9 @@ func (c *workerCounters) store(submitted, received, refused uint64) {
 	}
 }
 
+// HTTPClasses is the number of classes of HTTP status codes, 1 to 5, and one for all else.
+const HTTPClasses = 6
+
 // Stats is a copy of a lane's counters. They are read one after the other, not at one instant.
 type Stats struct {
 	Submitted, Refused uint64             // Submit returned true, false
@@ -46,6 +53,10 @@ type Stats struct {
 	BytesSent, BytesReceived         uint64
 	Retried, Unmatched, Mismatched   uint64
 	Cancelled                        uint64
+
+	HTTPStatus    [HTTPClasses]uint64
+	OpenHTTP3     int64
+	HTTP3Failures uint64
 }
 
 // Counters returns the counters that the driver keeps.
@@ -61,6 +72,10 @@ func (l *Lane) Stats() Stats {
 		Retried: c.Retried.Load(), Unmatched: c.Unmatched.Load(), Mismatched: c.Mismatched.Load(),
 		Cancelled: c.Cancelled.Load(),
 	}
+	for class := range c.HTTPStatus {
+		s.HTTPStatus[class] = c.HTTPStatus[class].Load()
+	}
+	s.OpenHTTP3, s.HTTP3Failures = c.OpenHTTP3.Load(), c.HTTP3Failures.Load()
 	if received := l.shown.received.Load(); received < s.Submitted {
 		s.Outstanding = s.Submitted - received
 	}

@@ -40,10 +40,10 @@ type Checked struct {
 // Upstream is one server that queries go to. Two with the same URL cannot be in one Checked.
 type Upstream struct {
 	URL    string // as written: the label in logs and metrics
-	Scheme string // "udp", "tcp", "tls", "quic", "https" or "embedded"
+	Scheme string // "udp", "tcp", "tls", "quic", "https", "h3" or "embedded"
 	Host   string // lower-case name without a final dot, or an IP address without brackets; empty for embedded
 	Port   uint16
-	Path   string // https only, starts with "/"
+	Path   string // https and h3 only: starts with "/", may be a URI template
 
 	TLSName     string         // name to verify and to send as SNI; empty = Host
 	CAFile      string         // with its effect in Roots
@@ -52,7 +52,9 @@ type Upstream struct {
 	Addresses   []netip.Addr // where Host is: pinned, from [hosts], or Host itself; empty = ask the bootstrap servers
 	Connections int          // per worker
 
-	Padding *int // here and below: nil = as in Checked.Connection
+	Padding *int   // here and below: nil = as in Checked.Connection
+	Method  string // https and h3: "get", "post", or "auto" for GET if Path is a template, else POST
+	HTTP3   string // https: "off", "probe" or "only"
 }
 
 // Name returns whether Host is a name, not an address.
@@ -63,8 +65,11 @@ func (u *Upstream) Name() bool {
 
 // Encrypted returns whether TLS protects the queries.
 func (u *Upstream) Encrypted() bool {
-	return u.Scheme == "tls" || u.Scheme == "quic" || u.Scheme == "https"
+	return u.Scheme == "tls" || u.Scheme == "quic" || u.HTTP()
 }
+
+// HTTP returns whether queries go over HTTP, of any version.
+func (u *Upstream) HTTP() bool { return u.Scheme == "https" || u.Scheme == "h3" }
 
 // User is whom root becomes once all sockets are bound.
 type User struct {

@@ -53,7 +53,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		want      any
 	}{
 		{"listen", `listen = ["0.0.0.0:5300", "[2001:db8::1]:53"]`, []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:5300"), netip.MustParseAddrPort("[2001:db8::1]:53")}},
-		{"upstream", good, []Upstream{{URL: "udp://192.0.2.1", Scheme: "udp", Host: "192.0.2.1", Port: 53, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Connections: 1}}},
+		{"upstream", good, []Upstream{{URL: "udp://192.0.2.1", Scheme: "udp", Host: "192.0.2.1", Port: 53, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Connections: 1, Method: "auto", HTTP3: "off"}}},
 		{"upstream_policy", `upstream_policy = "sequential"`, "sequential"},
 		{"prewarm_pools", `prewarm_pools = false`, false},
 		{"user", `user = "root"`, root},
@@ -100,6 +100,8 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"upstream[].ca_file", "[[upstream]]\nurl = \"tls://192.0.2.1\"\nca_file = \"" + caFile + "\"", pool},
 		{"upstream[].insecure_tls", "[[upstream]]\nurl = \"tls://192.0.2.1\"\ninsecure_tls = true", true},
 		{"upstream[].addresses", "[[upstream]]\nurl = \"tls://dns.example\"\naddresses = \"192.0.2.8\"", []netip.Addr{netip.MustParseAddr("192.0.2.8")}},
+		{"upstream[].method", "[[upstream]]\nurl = \"https://192.0.2.1\"\nmethod = \"get\"", "get"},
+		{"upstream[].http3", "[[upstream]]\nurl = \"https://192.0.2.1\"\nhttp3 = \"probe\"", "probe"},
 		{"upstream[].connections", "[[upstream]]\nurl = \"tls://192.0.2.1\"\nconnections = 4", 4},
 		{"upstream[].padding", "[[upstream]]\nurl = \"tls://192.0.2.1\"\npadding = 64", new(64)},
 	}

@@ -10,7 +10,7 @@ import (
 // upstreamKeys is every key of one [[upstream]] table.
 var upstreamKeys = []key[Upstream]{
 	key[Upstream]{
-		name: "url", bounds: "udp://, tcp://, tls://, quic:// or https:// and a host, or embedded:",
+		name: "url", bounds: "udp://, tcp://, tls://, quic://, https:// or h3:// and a host, or embedded:",
 		read: readURL, get: func(u *Upstream) any { return &u.URL },
 	}.reload(),
 	key[Upstream]{
@@ -28,6 +28,8 @@ var upstreamKeys = []key[Upstream]{
 	}.reload(),
 	integerKey("connections", 1, connectionsMax, 1, func(u *Upstream) *int { return &u.Connections }).reload(),
 	ownKey("padding", paddingKey, func(u *Upstream) **int { return &u.Padding }),
+	choiceKey("method", "auto", texts("auto", "get", "post"), func(u *Upstream) *string { return &u.Method }).reload(),
+	choiceKey("http3", "off", texts("off", "probe", "only"), func(u *Upstream) *string { return &u.HTTP3 }).reload(),
 }
 
 func readTLSName(c *checker, u *Upstream, v value) {

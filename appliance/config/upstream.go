@@ -8,12 +8,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"secure-dns-proxy/transport"
 )
 
-// schemes and the port that each has by default (RFC 7858 §3.1, RFC 9250 §4.1.1, RFC 8484).
-var schemes = map[string]uint16{"udp": 53, "tcp": 53, "tls": 853, "quic": 853, "https": 443}
+// schemes and the port that each has by default (RFC 7858 §3.1, RFC 9250 §4.1.1, RFC 8484, RFC 9114).
+var schemes = map[string]uint16{"udp": 53, "tcp": 53, "tls": 853, "quic": 853, "https": 443, "h3": 443}
 
-const schemesText = "udp://, tcp://, tls://, quic:// or https://"
+const schemesText = "udp://, tcp://, tls://, quic://, https:// or h3://"
 
 // readUpstreams takes one URL, a list of URLs, or an array of tables.
 func readUpstreams(c *checker, t *Checked, v value) {
@@ -110,6 +112,14 @@ func (c *checker) fit(u *Upstream, table value, data map[string]any) {
 	if u.Scheme == "udp" || u.Scheme == "tcp" {
 		idle("padding", "whoever sees its length reads the query as well")
 	}
+	if !u.HTTP() {
+		for _, name := range []string{"method", "http3"} {
+			idle(name, "it does not use HTTP")
+		}
+	}
+	if u.Scheme == "h3" {
+		idle("http3", "h3:// is always HTTP/3")
+	}
 	if u.Scheme == "udp" {
 		idle("connections", "udp has none")
 	}
@@ -154,16 +164,22 @@ func readURL(c *checker, u *Upstream, v value) {
 
 // parseURL fills Host, Port and Path, or says what is wrong.
 func (u *Upstream) parseURL(text, scheme string) string {
-	p, err := url.Parse(text)
+	// What follows the host may be a URI template, which is no URL.
+	_, rest, _ := strings.Cut(text, "://")
+	authority, path := rest, ""
+	if i := strings.IndexAny(rest, "/?#{}"); i >= 0 {
+		authority, path = rest[:i], rest[i:]
+	}
+	p, err := url.Parse(scheme + "://" + authority)
 	switch {
 	case err != nil:
-		return "not a URL: " + strings.TrimPrefix(err.Error(), fmt.Sprintf("parse %q: ", text))
+		_, why, _ := strings.Cut(err.Error(), "\": ")
+		return "not a URL: " + why
 	case p.User != nil:
 		return "a user name is not allowed"
-	case p.RawQuery != "" || p.ForceQuery || p.Fragment != "" || strings.ContainsAny(p.Path, "{}"):
-		return "only a path may follow the host (queries are sent with POST, RFC 8484 §4.1)"
-	case scheme != "https" && p.Path != "":
-		return fmt.Sprintf("%s:// takes no path", scheme)
+	}
+	if why := u.parsePath(path, scheme); why != "" {
+		return why
 	}
 	u.Host = strings.TrimSuffix(strings.ToLower(p.Hostname()), ".")
 	a, err := netip.ParseAddr(u.Host)
@@ -187,12 +203,26 @@ func (u *Upstream) parseURL(text, scheme string) string {
 		}
 		u.Port = uint16(n)
 	}
-	if scheme == "https" {
-		u.Path = p.EscapedPath()
-		if u.Path == "" {
-			u.Path = "/dns-query"
+	return ""
+}
+
+// parsePath fills Path, which for HTTP may be a URI template, or says what is wrong.
+func (u *Upstream) parsePath(path, scheme string) string {
+	switch {
+	case scheme != "https" && scheme != "h3":
+		if path != "" {
+			return fmt.Sprintf("%s:// takes no path", scheme)
 		}
+		return ""
+	case path == "":
+		path = "/dns-query"
+	case path[0] != '/':
+		return "a path comes after the host: write for example /dns-query{?dns}"
 	}
+	if _, err := transport.ParseResource(path); err != nil {
+		return err.Error()
+	}
+	u.Path = path
 	return ""
 }
 

@@ -2,90 +2,79 @@ package doh
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
-	"strconv"
-	"strings"
+
+	"github.com/quic-go/quic-go/http3"
 
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/pool"
 )
 
-const mediaType = "application/dns-message" // RFC 8484 §6
-
 // protocol makes connections.
 type protocol struct {
-	end      *transport.Endpoint
-	template *http.Request // what all requests have in common; shared and never modified
-	settings *http.Transport
+	*origin
+	http2 *http.Transport
+	http3 *http3.Transport // used for its settings only
+	quic  *pool.QUIC       // nil: HTTP/2 only
+	probe *probe           // nil: one version only
 }
 
 // Run drives a lane to an https endpoint until ctx ends. On return every goroutine and descriptor it had is gone and every query it
 // took has a reply.
 func Run(ctx context.Context, lane *transport.Lane) {
-	pool.Run(ctx, lane, newProtocol(lane.Endpoint()))
+	pool.Run(ctx, lane, newProtocol(lane))
 }
 
-func newProtocol(end *transport.Endpoint) *protocol {
-	p := &protocol{end: end, template: template(end)}
-	p.settings = &http.Transport{
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: headerBytesMax,
-		Protocols:              new(http.Protocols),
-		HTTP2: &http.HTTP2Config{
-			// Notices a connection that died while nobody used it; one with queries outstanding is pool's to notice.
-			SendPingTimeout:  end.IdleTimeout / 2,
-			PingTimeout:      end.DeadAfter,
-			WriteByteTimeout: end.DeadAfter,
-		},
+func newProtocol(lane *transport.Lane) *protocol {
+	o, err := newOrigin(lane)
+	if err != nil {
+		panic(fmt.Sprintf("doh: an endpoint that Validate let pass: %v", err))
 	}
-	p.settings.Protocols.SetHTTP2(true)
+	p := &protocol{origin: o, http2: http2Settings(o.end)}
+	if o.end.HTTP3 != transport.HTTP3Off {
+		p.http3 = &http3.Transport{DisableCompression: true, MaxResponseHeaderBytes: headerBytesMax}
+		p.quic = newQUIC(o.end)
+	}
+	if o.end.HTTP3 == transport.HTTP3Probe {
+		p.probe = newProbe(o, p.dial3)
+	}
 	return p
 }
 
-// template returns the request without its body.
-func template(end *transport.Endpoint) *http.Request {
-	host := end.Host
-	if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() {
-		host = "[" + host + "]"
+// Dial connects to address, over the version that is configured or found to work.
+func (p *protocol) Dial(ctx context.Context, address netip.AddrPort) (pool.Conn, error) {
+	switch {
+	case p.end.HTTP3 == transport.HTTP3Only:
+		return made(p.dial3(ctx, address))
+	case p.probe == nil:
+		return made(p.dial2(ctx, address))
 	}
-	if end.Port != 443 {
-		host += ":" + strconv.Itoa(int(end.Port))
+	if c := p.probe.take(); c != nil {
+		return c, nil
 	}
-	path, query, _ := strings.Cut(end.Path, "?")
-	return &http.Request{
-		Method: http.MethodPost,
-		URL:    &url.URL{Scheme: "https", Host: host, Path: path, RawQuery: query},
-		Host:   host,
-		Header: http.Header{"Content-Type": {mediaType}, "Accept": {mediaType}, "User-Agent": {""}}, // "" keeps net/http from sending one
-		Proto:  "HTTP/2.0", ProtoMajor: 2,
+	port, ok := p.probe.target()
+	if !ok || !p.probe.won() {
+		return made(p.dial2(ctx, address))
 	}
+	return p.race(ctx, address, netip.AddrPortFrom(address.Addr(), port))
 }
 
-// Dial connects to address and makes an HTTP/2 connection of it.
-func (p *protocol) Dial(ctx context.Context, address netip.AddrPort) (pool.Conn, error) {
-	c := &conn{template: p.template, ended: make(chan struct{})}
-	settings := p.settings.Clone()
-	settings.DialTLSContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		stream, err := transport.DialStream(ctx, p.end, address, "h2", true)
-		if err != nil {
-			return nil, err
-		}
-		c.stream = stream.(*tls.Conn)
-		return stream, nil
-	}
-	client, err := settings.NewClientConn(ctx, "https", net.JoinHostPort(p.end.Host, strconv.Itoa(int(p.end.Port))))
+// made keeps a nil pointer from becoming a connection.
+func made[C pool.Conn](c C, err error) (pool.Conn, error) {
 	if err != nil {
-		return nil, fmt.Errorf("http/2: %w", err)
+		return nil, err
 	}
-	c.client = client
-	client.SetStateHook(c.changed)
 	return c, nil
 }
 
-// Close has nothing to do: each connection is its own.
-func (p *protocol) Close() {}
+// Close ends what the probe has under way, and closes the UDP socket; each HTTP/2 connection is its own.
+func (p *protocol) Close() {
+	if p.probe != nil {
+		p.probe.close()
+	}
+	if p.quic != nil {
+		p.quic.Close()
+	}
+}

@@ -214,12 +214,24 @@ func extend(answer []byte, size int) []byte {
 	return append(answer, make([]byte, n)...)
 }
 
+// lane returns a lane to e that nobody serves.
+func lane(t *testing.T, e *transport.Endpoint) *transport.Lane {
+	t.Helper()
+	l, err := transport.NewLane(e, func() {}, transport.LaneLimits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close(context.Background()) })
+	return l
+}
+
 // TestBuffersComeBack gives up on exchanges at every stage and writes to their buffers right after: nobody may still read them. The
 // race detector is the judge.
 func TestBuffersComeBack(t *testing.T) {
 	lanetest.NoLeaks(t)
 	_, e, _ := start(t, nil, honest)
-	p := newProtocol(e)
+	p := newProtocol(lane(t, e))
+	defer p.Close()
 	c, err := p.Dial(t.Context(), e.Addresses.Load()[0])
 	if err != nil {
 		t.Fatal(err)
