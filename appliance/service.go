@@ -71,6 +71,11 @@ func (s *service) bind(roam bool) error {
 	if s.listeners, err = worker.Listen(s.checked.Listen, s.checked.Workers.Count, s.checked.UDP.ReceiveBuffer); err != nil {
 		return bindHelp(err)
 	}
+	if limit := s.checked.Workers.BusyPoll; limit > 0 {
+		if err := s.listeners.BusyPoll(limit); err != nil {
+			return fmt.Errorf("workers.busy_poll (takes root or CAP_NET_ADMIN, and a kernel with busy polling): %w", err)
+		}
+	}
 	if !s.checked.Metrics.Listen.IsValid() {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -329,6 +330,50 @@ func TestNothingLeftBehind(t *testing.T) {
 	}
 	await(t, "goroutines and descriptors as before", func() bool { return runtime.NumGoroutine() <= goroutines && descriptors() <= fds })
 }
+
+// TestBusyPollReachesEverySocket: the UDP and the TCP socket of both workers have the option, and the engines were opened with it, or the
+// start had failed.
+func TestBusyPollReachesEverySocket(t *testing.T) {
+	sockets := func() (n int) {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			fd, err := strconv.Atoi(e.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if micros, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, soBusyPoll); err == nil && micros == 70 {
+				n++
+			}
+		}
+		return n
+	}
+	two := strings.Replace(head, "workers.count = 1", "workers.count = 2", 1) + "upstream = \"embedded:\"\n"
+	for _, backend := range []string{"mmsg", "uring"} {
+		text := strings.Replace(two, "mmsg", backend, 1)
+		off := start(t, text)
+		if n := sockets(); n != 0 {
+			t.Errorf("%s: %d sockets poll without workers.busy_poll", backend, n)
+		}
+		if err := off.drain(); err != nil {
+			t.Error(err)
+		}
+		on := start(t, text+"workers.busy_poll = \"70us\"\n")
+		if n := sockets(); n != 4 {
+			t.Errorf("%s: %d sockets poll, want 4", backend, n)
+		}
+		if reply := on.ask(t, "udp", "www.demo.example."); reply.Rcode != dns.RcodeSuccess {
+			t.Errorf("%s: %s", backend, reply)
+		}
+		if err := on.drain(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+const soBusyPoll = 46 // SO_BUSY_POLL, which package syscall lacks
 
 // TestSteeringIsTheConfigured: each value of workers.steering, as the sockets were set up, on the page of metrics. What that does to queries
 // is tested in package worker.

@@ -18,6 +18,7 @@ func workerConfig(c *config.Checked, log *slog.Logger) worker.Config {
 		CPUs:            c.Workers.CPUs,
 		Steering:        c.Workers.Steering,
 		Receivers:       receivers(c.Listen),
+		BusyPoll:        c.Workers.BusyPoll,
 		Backend:         c.Backend,
 		Slots:           c.Workers.InFlight,
 		Waiters:         c.Workers.Waiters,

@@ -70,6 +70,8 @@ const (
 	ErrorsInRowMax = 8
 	// RawWaitMax is the longest wait made without telling the Go scheduler: it keeps the P, so it must be short.
 	RawWaitMax = time.Millisecond
+	// BusyPollMax bounds how long a wait may poll network cards: it is part of the wait, and a longer one would only burn the core.
+	BusyPollMax = time.Millisecond
 	// DrainTurnsMax bounds Shutdown: turns of 10 ms each to see the last completion of every operation.
 	DrainTurnsMax = 200
 )

@@ -87,6 +87,11 @@ func Open(cfg Config) (*Ring, error) {
 }
 
 func (r *Ring) open(cfg Config) error {
+	if cfg.BusyPoll > 0 {
+		if _, err := r.u.BusyPoll(cfg.BusyPoll); err != nil {
+			return fmt.Errorf("busy polling (Linux 6.9): %w", err)
+		}
+	}
 	r.sockets = slots.New[socket](cfg.Sockets + 1) // one more for the waker
 	r.todo = make([]Handle, 0, EventsDefault)
 	r.work = make([]Handle, 0, EventsDefault)

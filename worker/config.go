@@ -16,14 +16,15 @@ import (
 
 // Config is what stays fixed for the life of the process.
 type Config struct {
-	Workers         int    // threads, 1 to WorkersMax
-	CPUs            []int  // one per worker; empty: not pinned
-	Steering        string // SteeringAuto, SteeringCPU or SteeringHash
-	Receivers       []int  // CPUs on which the kernel receives from the network; empty: not known. Only for SteeringAuto
-	Backend         string // BackendAuto, BackendUring or BackendMmsg
-	Slots           int    // exchanges under way per worker, at least SlotsMin
-	Waiters         int    // clients waiting for them per worker, at least Slots
-	UDPSizeMax      uint16 // largest reply over UDP in bytes, 512 to 4096; also announced as our EDNS size
+	Workers         int           // threads, 1 to WorkersMax
+	CPUs            []int         // one per worker; empty: not pinned
+	Steering        string        // SteeringAuto, SteeringCPU or SteeringHash
+	Receivers       []int         // CPUs on which the kernel receives from the network; empty: not known. Only for SteeringAuto
+	Backend         string        // BackendAuto, BackendUring or BackendMmsg
+	BusyPoll        time.Duration // the engines' waits poll network cards for so long before they sleep, 0 to ring.BusyPollMax; see Listeners.BusyPoll
+	Slots           int           // exchanges under way per worker, at least SlotsMin
+	Waiters         int           // clients waiting for them per worker, at least Slots
+	UDPSizeMax      uint16        // largest reply over UDP in bytes, 512 to 4096; also announced as our EDNS size
 	TCP             stream.Config
 	RecvBufferBytes int // asked for upstream sockets; 0 leaves the kernel's default
 	Log             *slog.Logger

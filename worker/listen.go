@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"secure-dns-proxy/ring/sys"
 )
@@ -75,6 +76,21 @@ func (l *Listeners) v4Beside(addr netip.AddrPort) bool {
 		}
 	}
 	return false
+}
+
+// BusyPoll lets reads of every socket poll its network card for up to limit, whole microseconds. It takes CAP_NET_ADMIN, so it comes before
+// privileges are dropped; Config.BusyPoll is the engines' part of the same.
+func (l *Listeners) BusyPoll(limit time.Duration) error {
+	for _, row := range l.workers {
+		for i := range row {
+			for _, fd := range []int{row[i].udp, row[i].tcp} {
+				if err := sys.BusyPoll(fd, limit); err != nil {
+					return fmt.Errorf("%v: %w", l.addrs[i], err)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // Addrs returns the bound addresses with their real ports, in the order given.

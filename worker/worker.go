@@ -80,7 +80,7 @@ func newWorker(cfg *Config, index int, engine string, seed maphash.Seed, first *
 	}
 	sockets := cfg.TCP.Conns + 2*len(row) + do53.SocketsMax
 	var err error
-	if w.eng, err = openEngine(engine, ring.Config{CPU: cpu, Sockets: sockets}); err != nil {
+	if w.eng, err = openEngine(engine, ring.Config{CPU: cpu, Sockets: sockets, BusyPoll: cfg.BusyPoll}); err != nil {
 		return nil, fmt.Errorf("engine %s: %w", engine, err)
 	}
 	if err = w.begin(first, row); err != nil {

@@ -67,6 +67,8 @@ func TestProblems(t *testing.T) {
 		{"workers: CPU offline", good + "[workers]\ncpus = [2]\n", []string{`f.toml:3: workers.cpus[0]: CPU 2 is not online on this machine (online: 0-1,3)`}},
 		{"workers: steering without CPUs", good + "[workers]\nsteering = \"cpu\"\n", []string{`f.toml:3: workers.steering: "cpu" needs workers.cpus: a worker without a CPU of its own cannot be found by it`}},
 		{"workers: steering unknown", good + "[workers]\nsteering = \"left\"\n", []string{`f.toml:3: workers.steering: "left" is not one of "auto", "cpu" or "hash"`}},
+		{"workers: busy_poll too long", good + "[workers]\nbusy_poll = \"2ms\"\n", []string{`f.toml:3: workers.busy_poll: 2ms is out of range (0s to 1ms)`}},
+		{"workers: busy_poll too fine", good + "[workers]\nbusy_poll = \"1500ns\"\n", []string{`f.toml:3: workers.busy_poll: 1500ns is not a whole number of microseconds`}},
 		{"workers: waiters", good + "[workers]\nwaiters = 64\n", []string{`f.toml:3: workers.waiters: workers.waiters (64) is less than workers.in_flight (16384): every query in flight has a client that waits`}},
 		{"cache: too small", good + "[cache]\nbytes = 1000\n", []string{`f.toml:3: cache.bytes: 1000 is out of range (2MiB to 1TiB)`}},
 		{"cache: share too small", good + "[cache]\nbytes = \"6MiB\"\n[workers]\ncount = 4\n", []string{`f.toml:3: cache.bytes: 6MiB for 4 workers: each takes 2MiB to 32GiB`}},

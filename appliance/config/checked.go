@@ -80,9 +80,10 @@ type User struct {
 
 // Workers sizes the data plane. InFlight and Waiters are per worker.
 type Workers struct {
-	Count    int    // at least 1
-	CPUs     []int  // empty = not pinned, else Count of them
-	Steering string // "auto", "cpu" or "hash"
+	Count    int           // at least 1
+	CPUs     []int         // empty = not pinned, else Count of them
+	Steering string        // "auto", "cpu" or "hash"
+	BusyPoll time.Duration // whole microseconds; 0 = off
 	InFlight int
 	Waiters  int
 }

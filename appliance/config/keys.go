@@ -33,6 +33,8 @@ var keys = []key[Checked]{
 		read: readCPUs, get: func(c *Checked) any { return &c.Workers.CPUs },
 	},
 	choiceKey("workers.steering", "auto", texts("auto", "cpu", "hash"), func(c *Checked) *string { return &c.Workers.Steering }),
+	durationKey("workers.busy_poll", 0, time.Millisecond, time.Microsecond, "0s",
+		func(c *Checked) *time.Duration { return &c.Workers.BusyPoll }),
 	integerKey("workers.in_flight", inFlightMin, 1<<18, inFlightStandard, func(c *Checked) *int { return &c.Workers.InFlight }),
 	integerKey("workers.waiters", 16, 1<<20, waitersStandard, func(c *Checked) *int { return &c.Workers.Waiters }),
 

@@ -61,6 +61,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"workers.count", `workers.count = 3`, 3},
 		{"workers.cpus", `workers.cpus = [3, 0]`, []int{3, 0}},
 		{"workers.steering", `workers.steering = "hash"`, "hash"},
+		{"workers.busy_poll", `workers.busy_poll = "50us"`, 50 * time.Microsecond},
 		{"workers.in_flight", `workers.in_flight = 100`, 100},
 		{"workers.waiters", `workers.waiters = 20000`, 20000},
 		{"cache.enabled", `cache.enabled = false`, false},

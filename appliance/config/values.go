@@ -53,7 +53,7 @@ func (c *checker) duration(v value, low, high, grain time.Duration) (time.Durati
 	case d < low || d > high:
 		c.fault(v, "%s is out of range (%s to %s)", s, durationText(low), durationText(high))
 	case d%grain != 0:
-		c.fault(v, "%s is not a whole number of seconds", s)
+		c.fault(v, "%s is not a whole number of %s", s, map[time.Duration]string{time.Second: "seconds", time.Microsecond: "microseconds"}[grain])
 	default:
 		return d, true
 	}

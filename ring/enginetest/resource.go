@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"secure-dns-proxy/ring"
@@ -128,6 +129,8 @@ func testConfig(t *testing.T, open Opener) {
 		{SQEntries: 7},
 		{SQEntries: 512, CQEntries: 256},
 		{Events: ring.EventsMax + 1},
+		{BusyPoll: ring.BusyPollMax + time.Microsecond},
+		{BusyPoll: 1500},
 	} {
 		cfg.CPU = -1
 		if e, err := open(cfg); err == nil {

@@ -81,6 +81,11 @@ func (e *Engine) open(cfg ring.Config) (err error) {
 	if e.poll, err = sys.OpenEpoll(cfg.Events); err != nil {
 		return err
 	}
+	if cfg.BusyPoll > 0 {
+		if err = e.poll.BusyPoll(cfg.BusyPoll); err != nil {
+			return fmt.Errorf("busy polling (Linux 6.9): %w", err)
+		}
+	}
 	if e.timer, err = sys.Timer(); err != nil {
 		return err
 	}

@@ -43,6 +43,8 @@ func (r *Report) look() (err error) {
 			r.Without = append(r.Without, o.name)
 		}
 	}
+	_, err = u.BusyPoll(0)
+	r.BusyPoll = err == nil
 	supported, err := u.Opcodes()
 	if err != nil {
 		return err

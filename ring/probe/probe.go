@@ -27,6 +27,7 @@ type Report struct {
 	Seccomp  int // of /proc/self/status: 0 off, 1 strict, 2 filter; -1 unknown
 
 	Features uint32   // feature word of io_uring_setup; 0 if it did not come so far
+	BusyPoll bool     // waits can poll network cards (6.9)
 	Without  []string // optional setup flags that the kernel did not take: it works, only slower
 }
 
@@ -47,6 +48,9 @@ func (r Report) String() string {
 	}
 	if r.Features != 0 {
 		fmt.Fprintf(&b, ", features %#x", r.Features)
+	}
+	if r.BusyPoll {
+		b.WriteString(", can busy poll")
 	}
 	if len(r.Without) > 0 {
 		fmt.Fprintf(&b, ", without %s", strings.Join(r.Without, " and "))

@@ -42,6 +42,9 @@ func TestProbeOnThisKernel(t *testing.T) {
 	if r.Usable && r.Features == 0 {
 		t.Error("usable, but no features noted")
 	}
+	if can := strings.Contains(r.String(), "busy poll"); can != r.BusyPoll || !r.Kernel.before(Version{6, 9}) && r.Usable && !can {
+		t.Errorf("kernel %v, busy polling %v: %v", r.Kernel, r.BusyPoll, r)
+	}
 	if after := descriptors(t); after != before {
 		t.Errorf("%d descriptors after, %d before", after, before)
 	}

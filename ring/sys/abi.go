@@ -88,6 +88,7 @@ const (
 	registerPbufRing        = uint32(22)
 	unregisterPbufRing      = uint32(23)
 	registerPbufStatus      = uint32(26) // 6.8
+	registerNAPI            = uint32(27) // 6.9
 	registerFilesFlagSparse = uint32(1)
 )
 
@@ -139,6 +140,14 @@ type (
 	}
 )
 
+// napi is struct io_uring_napi. What came with 6.13 (opcode, op_param) keeps its meaning when it is zero.
+type napi struct {
+	busyPollMicros uint32
+	preferBusyPoll uint8
+	_              [3]uint8
+	_              uint64
+}
+
 // probeHead and probeOp are struct io_uring_probe and struct io_uring_probe_op.
 type (
 	probeHead struct {
@@ -184,6 +193,7 @@ var (
 	_ [12]byte  = [unsafe.Offsetof(bufEntry{}.id)]byte{}
 	_ [40]byte  = [unsafe.Sizeof(bufRegister{})]byte{}
 	_ [40]byte  = [unsafe.Sizeof(bufStatus{})]byte{}
+	_ [16]byte  = [unsafe.Sizeof(napi{})]byte{}
 	_ [16]byte  = [unsafe.Sizeof(probeHead{})]byte{}
 	_ [8]byte   = [unsafe.Sizeof(probeOp{})]byte{}
 	_ [16]byte  = [unsafe.Sizeof(RecvmsgOut{})]byte{}

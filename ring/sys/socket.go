@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -70,6 +71,12 @@ func ConnectUDP(remote netip.AddrPort, o SocketOptions) (fd int, err error) {
 		return -1, fmt.Errorf("connect udp %v: %w", remote, err)
 	}
 	return fd, nil
+}
+
+// BusyPoll lets reads of a socket that find nothing poll its network card's receive queue for so long, in whole microseconds (SO_BUSY_POLL);
+// streams accepted by a listener inherit it. More than net.core.busy_read takes CAP_NET_ADMIN: EPERM.
+func BusyPoll(fd int, limit time.Duration) error {
+	return set(fd, unix.SOL_SOCKET, unix.SO_BUSY_POLL, "SO_BUSY_POLL", int(limit/time.Microsecond))
 }
 
 // LocalAddr returns the address a socket is bound to, unmapped and without zone.

@@ -260,6 +260,19 @@ func (u *Uring) register(op uint32, argument unsafe.Pointer, n uint32) (int, sys
 	return int(r), errno
 }
 
+// BusyPoll lets every wait of this ring poll the receive queues of its sockets' network cards for so long before it sleeps, in whole
+// microseconds; 0 never. It returns what was set before. EINVAL before Linux 6.9, and from a kernel without busy polling.
+func (u *Uring) BusyPoll(limit time.Duration) (before time.Duration, err error) {
+	n := napi{busyPollMicros: uint32(limit / time.Microsecond)}
+	if limit > 0 {
+		n.preferBusyPoll = 1
+	}
+	if _, errno := u.register(registerNAPI, unsafe.Pointer(&n), 1); errno != 0 {
+		return 0, fmt.Errorf("io_uring_register NAPI: %w", errno)
+	}
+	return time.Duration(n.busyPollMicros) * time.Microsecond, nil
+}
+
 // RegisterFiles makes an empty table of n fixed files.
 func (u *Uring) RegisterFiles(n uint32) error {
 	r := rsrcRegister{count: n, flags: registerFilesFlagSparse}
