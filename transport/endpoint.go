@@ -67,7 +67,8 @@ type Endpoint struct {
 	Prewarm      bool          // connect at start and keep one connection up
 	// PaddingBlock is what the length of queries is padded to a multiple of, in bytes (RFC 8467 §4.1); 0: not padded, and always over tcp.
 	PaddingBlock int
-	Health       Reporter // nil: nobody wants to know
+	QUIC         QUICSettings // of quic endpoints, and of https ones over HTTP/3
+	Health       Reporter     // nil: nobody wants to know
 	// Notice is told of changes that are worth a line in a log and do not make the upstream better or worse, with the reason or nil; each
 	// lane tells its own. Any goroutine. nil: nobody wants to know.
 	Notice func(event string, reason error)
@@ -111,6 +112,9 @@ func (e *Endpoint) Validate() error {
 	}
 	if e.DialTimeout <= 0 || e.IdleTimeout <= 0 || e.DeadAfter <= 0 {
 		complain("dial timeout %v, idle timeout %v and dead-after %v must be positive", e.DialTimeout, e.IdleTimeout, e.DeadAfter)
+	}
+	if err := e.QUIC.validate(); err != nil {
+		complain("%w", err)
 	}
 	return errors.Join(problems...)
 }

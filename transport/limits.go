@@ -50,4 +50,16 @@ const (
 	// return is then found by a dial or a socket, not earlier than the minute and at the cost of one attempt.
 	addressRestFirst = time.Second
 	addressRestMax   = time.Minute
+
+	// QUIC. A flow that is silent for 30 s is forgotten by many a middlebox, and two keep-alives may be lost before a connection is. Most
+	// servers allow 100 streams; a limit of ours above the server's does no harm.
+	QUICKeepAliveDefault = 15 * time.Second
+	QUICMaxIdleDefault   = 30 * time.Second
+	QUICStreamsDefault   = 256
+	QUICStreamsMax       = 1024
+
+	// QUICStreamWindowMin is the longest message with its length. A connection's window holds that for each of its streams, by default.
+	QUICStreamWindowMin     = 2 + MessageBytesMax
+	QUICStreamWindowDefault = 128 << 10
+	QUICWindowMax           = 256 << 20
 )

@@ -8,9 +8,12 @@ type Counters struct {
 	DialErrors    atomic.Uint64 // of them, those that failed
 	Open          atomic.Int64  // connections open now
 	Resumed       atomic.Uint64 // connections whose TLS session was resumed
+	EarlyAccepted atomic.Uint64 // connections whose server took queries in 0-RTT
+	EarlyRejected atomic.Uint64 // connections whose server did not, so that they were sent again
 	Dead          atomic.Uint64 // connections closed here because nothing was read for DeadAfter
 	BytesSent     atomic.Uint64 // payload of the connections: framed queries, before TLS
 	BytesReceived atomic.Uint64
+	Replaced      atomic.Uint64 // connections that another one took over from because they stalled or wore out
 	Retried       atomic.Uint64 // queries sent again because the server closed the connection (RFC 7766 §6.2.4)
 	Unmatched     atomic.Uint64 // answers without an outstanding query: wrong id, too late, twice
 	Mismatched    atomic.Uint64 // answers to another question than was asked
@@ -53,6 +56,8 @@ type Stats struct {
 	BytesSent, BytesReceived         uint64
 	Retried, Unmatched, Mismatched   uint64
 	Cancelled                        uint64
+	EarlyAccepted, EarlyRejected     uint64
+	Replaced                         uint64
 
 	HTTPStatus    [HTTPClasses]uint64
 	OpenHTTP3     int64
@@ -70,7 +75,8 @@ func (l *Lane) Stats() Stats {
 		Dials: c.Dials.Load(), DialErrors: c.DialErrors.Load(), Open: c.Open.Load(), Resumed: c.Resumed.Load(), Dead: c.Dead.Load(),
 		BytesSent: c.BytesSent.Load(), BytesReceived: c.BytesReceived.Load(),
 		Retried: c.Retried.Load(), Unmatched: c.Unmatched.Load(), Mismatched: c.Mismatched.Load(),
-		Cancelled: c.Cancelled.Load(),
+		Cancelled:     c.Cancelled.Load(),
+		EarlyAccepted: c.EarlyAccepted.Load(), EarlyRejected: c.EarlyRejected.Load(), Replaced: c.Replaced.Load(),
 	}
 	for class := range c.HTTPStatus {
 		s.HTTPStatus[class] = c.HTTPStatus[class].Load()

@@ -17,6 +17,7 @@ import (
 
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/lanetest"
+	"secure-dns-proxy/transport/pool"
 )
 
 const plenty = 15 * time.Second // a query's deadline where it is not the point
@@ -242,7 +243,7 @@ func TestBuffersComeBack(t *testing.T) {
 	buf := make([]byte, 512)
 	for i := range 500 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*time.Microsecond)
-		c.Exchange(ctx, framed, buf[:0])
+		c.(pool.Exchanger).Exchange(ctx, framed, buf[:0])
 		for _, b := range [][]byte{framed, buf} {
 			for j := range b {
 				b[j] ^= 0xff

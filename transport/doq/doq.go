@@ -4,32 +4,53 @@ import (
 	"context"
 	"net/netip"
 
+	"github.com/quic-go/quic-go"
+
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/pool"
 )
 
-// Error codes of RFC 9250 §4.3, for streams and connections.
-const (
-	codeNoError          = 0x0
-	codeProtocolError    = 0x2
-	codeRequestCancelled = 0x3
-	codeExcessiveLoad    = 0x4
-)
-
 // protocol makes connections.
-type protocol struct{ *pool.QUIC }
+type protocol struct {
+	*pool.QUIC
+	lane     *transport.Lane
+	settings transport.QUICSettings
+}
 
 // Run drives a lane to a quic endpoint until ctx ends. On return every goroutine and descriptor it had is gone and every query it
 // took has a reply.
 func Run(ctx context.Context, lane *transport.Lane) {
-	pool.Run(ctx, lane, protocol{pool.NewQUIC(lane.Endpoint(), "doq")}) // RFC 9250 §4.2: the client opens all streams
+	end := lane.Endpoint()
+	// RFC 9250 §4.1.1: the protocol is "doq". §4.2: the client opens all streams.
+	pool.Run(ctx, lane, protocol{pool.NewQUIC(end, "doq"), lane, end.QUIC.WithDefaults()})
 }
 
 // Dial opens a connection to address.
 func (p protocol) Dial(ctx context.Context, address netip.AddrPort) (pool.Conn, error) {
-	c, err := p.QUIC.Dial(ctx, address)
+	dial := p.QUIC.Dial
+	if p.settings.EarlyData {
+		dial = p.QUIC.DialEarly
+	}
+	q, err := dial(ctx, address)
 	if err != nil {
 		return nil, err
 	}
-	return &conn{quic: c}, nil
+	return p.start(q), nil
+}
+
+// start makes a conn of q.
+func (p protocol) start(q *quic.Conn) *conn {
+	c := &conn{
+		quic: q, lane: p.lane, streams: p.settings.Streams,
+		ready: make(chan struct{}), ended: make(chan struct{}), signal: make(chan struct{}, 1),
+	}
+	select {
+	case <-q.HandshakeComplete():
+		close(c.ready)
+	default:
+		c.group.Go(c.confirm)
+	}
+	c.group.Go(c.read)
+	go c.run()
+	return c
 }

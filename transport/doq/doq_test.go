@@ -17,7 +17,7 @@ import (
 const plenty = 15 * time.Second // a query's deadline where it is not the point
 
 // start returns a server and an endpoint that trusts it.
-func start(t *testing.T, limits *quic.Config, handle func(x *exchange)) (*server, *transport.Endpoint, *lanetest.Health) {
+func start(t *testing.T, limits *quic.Config, handle func(x *served)) (*server, *transport.Endpoint, *lanetest.Health) {
 	t.Helper()
 	authority := lanetest.NewAuthority(t)
 	s := serve(t, "127.0.0.1:0", authority.Server(lanetest.ServerName, time.Hour, "doq"), limits, handle)
@@ -46,7 +46,7 @@ func TestAnswers(t *testing.T) {
 // holds up one stream only.
 func TestStreamLimit(t *testing.T) {
 	lanetest.NoLeaks(t)
-	_, e, _ := start(t, &quic.Config{MaxIncomingStreams: 8}, func(x *exchange) {
+	_, e, _ := start(t, &quic.Config{MaxIncomingStreams: 8}, func(x *served) {
 		if x.number%100 == 50 {
 			<-x.stream.Context().Done() // until the client gives up
 			return
@@ -66,8 +66,8 @@ func TestStreamLimit(t *testing.T) {
 
 // TestBreaches has servers break RFC 9250 in various ways.
 func TestBreaches(t *testing.T) {
-	flip := func(at int, bit byte) func(x *exchange) {
-		return func(x *exchange) {
+	flip := func(at int, bit byte) func(x *served) {
+		return func(x *served) {
 			msg := lanetest.Answer(x.query)
 			msg[at] ^= bit
 			x.answer(msg)
@@ -75,28 +75,28 @@ func TestBreaches(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name   string
-		handle func(x *exchange)
+		handle func(x *served)
 		want   transport.Fault
 		code   quic.ApplicationErrorCode // the connection is closed with it; 0: it stays
 	}{
 		{"id not 0", flip(1, 1), transport.FaultProtocol, codeProtocolError},
-		{"two messages", func(x *exchange) { m := lanetest.Answer(x.query); x.answer(m, m) }, transport.FaultProtocol, codeProtocolError},
-		{"no message", func(x *exchange) { x.answer() }, transport.FaultProtocol, codeProtocolError},
-		{"zero-length message", func(x *exchange) { x.answer(nil) }, transport.FaultProtocol, codeProtocolError},
-		{"shorter than announced", func(x *exchange) {
+		{"two messages", func(x *served) { m := lanetest.Answer(x.query); x.answer(m, m) }, transport.FaultProtocol, codeProtocolError},
+		{"no message", func(x *served) { x.answer() }, transport.FaultProtocol, codeProtocolError},
+		{"zero-length message", func(x *served) { x.answer(nil) }, transport.FaultProtocol, codeProtocolError},
+		{"shorter than announced", func(x *served) {
 			_, _ = x.stream.Write([]byte{0, 100, 0, 0})
 			_ = x.stream.Close()
 		}, transport.FaultProtocol, codeProtocolError},
 		{"wrong name", flip(13, 1), transport.FaultProtocol, 0},
-		{"reset", func(x *exchange) { x.stream.CancelWrite(1) }, transport.FaultProtocol, 0},
-		{"too much load", func(x *exchange) { x.stream.CancelWrite(codeExcessiveLoad) }, transport.FaultFull, 0},
-		{"closed with an error", func(x *exchange) { _ = x.conn.CloseWithError(1, "") }, transport.FaultClosed, 0},
+		{"reset", func(x *served) { x.stream.CancelWrite(1) }, transport.FaultProtocol, 0},
+		{"too much load", func(x *served) { x.stream.CancelWrite(codeExcessiveLoad) }, transport.FaultFull, 0},
+		{"closed with an error", func(x *served) { _ = x.conn.CloseWithError(1, "") }, transport.FaultClosed, 0},
 		{"other case", flip(13, 0x20), transport.FaultNone, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			lanetest.NoLeaks(t)
 			code := make(chan quic.ApplicationErrorCode, 1)
-			_, e, health := start(t, nil, func(x *exchange) {
+			_, e, health := start(t, nil, func(x *served) {
 				test.handle(x)
 				if test.code != 0 {
 					<-x.conn.Context().Done()
@@ -124,7 +124,7 @@ func TestBreaches(t *testing.T) {
 // TestServerCloses has the server close its connection, in order, with every third query; each is sent again.
 func TestServerCloses(t *testing.T) {
 	lanetest.NoLeaks(t)
-	s, e, health := start(t, nil, func(x *exchange) {
+	s, e, health := start(t, nil, func(x *served) {
 		if x.number == 2 {
 			_ = x.conn.CloseWithError(codeNoError, "")
 			return
@@ -151,7 +151,7 @@ func TestSilence(t *testing.T) {
 	for _, deadline := range []time.Duration{100 * time.Millisecond, plenty} {
 		t.Run(deadline.String(), func(t *testing.T) {
 			lanetest.NoLeaks(t)
-			_, e, health := start(t, nil, func(x *exchange) { <-x.stream.Context().Done() })
+			_, e, health := start(t, nil, func(x *served) { <-x.stream.Context().Done() })
 			e.DeadAfter = 300 * time.Millisecond
 			w := lanetest.Open(t, e, Run, transport.LaneLimits{})
 			for i := 0; w.Lane.Stats().Dead == 0; i++ {
@@ -169,7 +169,7 @@ func TestCrashAndRestart(t *testing.T) {
 	authority := lanetest.NewAuthority(t)
 	cfg := authority.Server(lanetest.ServerName, time.Hour, "doq")
 	var mute atomic.Bool
-	handle := func(x *exchange) {
+	handle := func(x *served) {
 		if mute.Load() {
 			<-x.stream.Context().Done()
 			return
@@ -243,7 +243,7 @@ func TestNoServer(t *testing.T) {
 
 func TestIdleCloseAndShutdown(t *testing.T) {
 	lanetest.NoLeaks(t)
-	_, e, health := start(t, nil, func(x *exchange) {
+	_, e, health := start(t, nil, func(x *served) {
 		if x.query[13] == 'm' { // mute
 			<-x.stream.Context().Done()
 			return
@@ -274,7 +274,7 @@ func TestIdleCloseAndShutdown(t *testing.T) {
 func TestCancel(t *testing.T) {
 	lanetest.NoLeaks(t)
 	asked, reset := make(chan struct{}), make(chan struct{})
-	_, e, _ := start(t, nil, func(x *exchange) {
+	_, e, _ := start(t, nil, func(x *served) {
 		if x.number == 0 {
 			close(asked)
 			<-x.stream.Context().Done()

@@ -27,8 +27,8 @@ type server struct {
 	once     sync.Once
 }
 
-// exchange is one stream of a client, with its query read to the end.
-type exchange struct {
+// served is one stream of a client, with its query read to the end.
+type served struct {
 	conn   *quic.Conn
 	stream *quic.Stream
 	query  []byte
@@ -36,7 +36,7 @@ type exchange struct {
 }
 
 // answer sends each message with its length, and ends the stream.
-func (x *exchange) answer(messages ...[]byte) {
+func (x *served) answer(messages ...[]byte) {
 	for _, msg := range messages {
 		_, _ = x.stream.Write(binary.BigEndian.AppendUint16(nil, uint16(len(msg))))
 		_, _ = x.stream.Write(msg)
@@ -44,7 +44,7 @@ func (x *exchange) answer(messages ...[]byte) {
 	_ = x.stream.Close()
 }
 
-func serve(t testing.TB, address string, cfg *tls.Config, limits *quic.Config, handle func(x *exchange)) *server {
+func serve(t testing.TB, address string, cfg *tls.Config, limits *quic.Config, handle func(x *served)) *server {
 	t.Helper()
 	udp, err := net.ResolveUDPAddr("udp", address)
 	if err != nil {
@@ -75,7 +75,7 @@ func serve(t testing.TB, address string, cfg *tls.Config, limits *quic.Config, h
 }
 
 // converse serves the streams of one connection.
-func (s *server) converse(conn *quic.Conn, handle func(x *exchange)) {
+func (s *server) converse(conn *quic.Conn, handle func(x *served)) {
 	for number := 0; ; number++ {
 		stream, err := conn.AcceptStream(context.Background())
 		if err != nil {
@@ -93,7 +93,7 @@ func (s *server) converse(conn *quic.Conn, handle func(x *exchange)) {
 			if b[2] != 0 || b[3] != 0 {
 				s.t.Errorf("stream %d: message id %x, want 0", number, b[2:4])
 			}
-			handle(&exchange{conn: conn, stream: stream, query: b[2:], number: number})
+			handle(&served{conn: conn, stream: stream, query: b[2:], number: number})
 		})
 	}
 }
@@ -107,4 +107,4 @@ func (s *server) stop() {
 	})
 }
 
-func honest(x *exchange) { x.answer(lanetest.Answer(x.query)) }
+func honest(x *served) { x.answer(lanetest.Answer(x.query)) }

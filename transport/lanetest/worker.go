@@ -120,6 +120,18 @@ func (w *Worker) Receive(n int) []Result {
 	return results
 }
 
+// Await waits until the lane has something to receive.
+func (w *Worker) Await() {
+	w.t.Helper()
+	for end := time.After(Patience); !w.Lane.Pending(); {
+		select {
+		case <-w.wake:
+		case <-end:
+			w.t.Fatalf("no reply came; stats %+v", w.Lane.Stats())
+		}
+	}
+}
+
 // Ask submits one query and waits for its reply.
 func (w *Worker) Ask(name string, timeout time.Duration) Result {
 	w.t.Helper()

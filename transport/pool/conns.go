@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -14,82 +13,69 @@ import (
 // conn is a connection and what the driver knows about it, guarded by the driver's lock.
 type conn struct {
 	Conn
+	starter     Starter
 	address     netip.AddrPort
 	opened      time.Duration // since Base
 	lastUse     time.Duration
 	silentSince time.Duration // the first query since then got no answer, nor did later ones; 0: no such query
 	outstanding int
 	answered    bool
+	ready       bool // the server has proved who it is
+	stalled     bool // no sign of life: another connection is to take over
 	retired     bool // takes no more queries, and is no longer in driver.conns
 	dead        bool // retired because it was silent for DeadAfter
 	judged      bool // its end is known to the back-off
 }
 
-// attempt is a dial under way.
-type attempt struct {
-	done  chan struct{}   // closed when decided
-	fault transport.Fault // then: FaultNone, or why there is no connection
-}
-
 var errDead = errors.New("no answer") // DeadAfter
 
-// acquire returns a connection with one more query on it, to be given to release, or why there is none. It waits for a dial only if
-// the one before succeeded; while the upstream is failing the worker had better go elsewhere at once.
-func (d *driver) acquire(ctx context.Context) (*conn, transport.Fault) {
-	for d.ctx.Err() == nil {
-		now := transport.Now()
-		d.mu.Lock()
-		if c := d.leastBusy(); c != nil {
-			if c.outstanding >= growOutstanding && len(d.conns) < d.end.Conns && d.backoff.Ready(now) {
-				d.dial()
-			}
-			c.outstanding++
-			c.lastUse = now
-			if c.silentSince == 0 {
-				c.silentSince = now
-			}
-			d.mu.Unlock()
-			return c, transport.FaultNone
-		}
-		if d.dialing == nil && d.backoff.Ready(now) {
+// place starts c on a connection, or keeps it for the dial under way, or fails it. It is kept only if the dial before succeeded: while
+// the upstream is failing the worker had better go elsewhere at once.
+func (d *driver) place(c *Call) {
+	now := transport.Now()
+	d.mu.Lock()
+	if best := d.leastBusy(); best != nil {
+		if best.outstanding >= growOutstanding && len(d.conns) < d.end.Conns && d.backoff.Ready(now) {
 			d.dial()
 		}
-		a := d.dialing
-		if a == nil && d.ctx.Err() != nil {
-			d.mu.Unlock()
-			break // dial does nothing any more
+		best.outstanding++
+		best.lastUse = now
+		if best.silentSince == 0 {
+			best.silentSince = now
 		}
-		if a == nil || d.backoff.Failing() {
-			d.wanted = true
-			d.mu.Unlock()
-			return nil, transport.FaultDial
-		}
+		c.conn = best
 		d.mu.Unlock()
-		select {
-		case <-a.done:
-			if a.fault != transport.FaultNone && d.ctx.Err() == nil {
-				return nil, a.fault
-			}
-		case <-ctx.Done():
-			if d.ctx.Err() == nil {
-				return nil, transport.FaultTimeout
-			}
-		}
+		best.starter.Start(c)
+		return
 	}
-	return nil, transport.FaultShutdown
+	fault := transport.FaultShutdown
+	if d.ctx.Err() == nil {
+		if d.backoff.Ready(now) {
+			d.dial()
+		}
+		if d.dialing && !d.backoff.Failing() {
+			d.waiting = append(d.waiting, c) // shutdown comes after ctx has ended, and takes the lock
+			d.mu.Unlock()
+			return
+		}
+		d.wanted = true
+		fault = transport.FaultDial
+	}
+	d.mu.Unlock()
+	d.fail(c, fault)
 }
 
-// leastBusy returns the connection with the fewest queries, or nil. mu is held.
+// leastBusy returns the connection with the fewest queries, a stalled one only if there is no other; nil if there is none. mu is held.
 func (d *driver) leastBusy() (best *conn) {
 	for _, c := range d.conns {
-		if best == nil || c.outstanding < best.outstanding {
+		if best == nil || best.stalled && !c.stalled || best.stalled == c.stalled && c.outstanding < best.outstanding {
 			best = c
 		}
 	}
 	return best
 }
 
-// release ends what acquire began, with the outcome and whether it was a good answer, and reports whether the connection was found
+// release ends what place began, with the outcome and whether it was a good answer, and reports whether the connection was found
 // dead meanwhile.
 func (d *driver) release(c *conn, outcome Outcome, good bool) (dead bool) {
 	now := transport.Now()
@@ -138,63 +124,14 @@ func (d *driver) retire(c *conn, now time.Duration) {
 
 // judge keeps the back-off, once a retired connection owes nothing more: its last answers may be looked at after it has ended. mu is held.
 func (d *driver) judge(c *conn, now time.Duration) {
-	if !c.judged {
-		c.judged = true
+	switch {
+	case c.judged:
+	case !c.ready:
+		d.backoff.Fail(now) // as a dial that failed
+	default:
 		d.backoff.Ended(c.answered || !c.dead && now-c.opened >= transport.ProvenAfter, now)
 	}
-}
-
-// dial starts an attempt to connect, unless one is under way: one handshake at a time for each lane. mu is held.
-func (d *driver) dial() {
-	if d.dialing != nil || d.ctx.Err() != nil {
-		return
-	}
-	a := &attempt{done: make(chan struct{})}
-	d.dialing, d.wanted = a, false
-	d.group.Go(func() { d.connect(a) })
-}
-
-// connect is the goroutine of one dial, and of the connection it leads to: it stays until that has ended.
-func (d *driver) connect(a *attempt) {
-	made, address, err := transport.TryAddresses(d.ctx, d.end, d.lane.Counters(), transport.Dialer[Conn]{Try: d.protocol.Dial, Discard: Conn.Close})
-	now := transport.Now()
-	d.mu.Lock()
-	d.dialing = nil
-	if err != nil {
-		a.fault = transport.FaultOf(err)
-		d.backoff.Fail(now)
-		down := len(d.conns) == 0 && d.ctx.Err() == nil
-		d.mu.Unlock()
-		close(a.done)
-		if down {
-			d.lane.Down(err)
-		}
-		d.lane.Notify()
-		return
-	}
-	c := &conn{Conn: made, address: address, opened: now, lastUse: now}
-	stopped, up := d.ctx.Err() != nil, !d.suspected
-	if !stopped {
-		d.wanted = false
-		d.conns = append(d.conns, c)
-	}
-	d.mu.Unlock()
-	close(a.done)
-	counters := d.lane.Counters()
-	if made.Resumed() {
-		counters.Resumed.Add(1)
-	}
-	if up {
-		d.lane.Up()
-	}
-	counters.Open.Add(1)
-	if stopped {
-		made.Close()
-	}
-	d.lane.Notify()
-	<-made.Ended()
-	counters.Open.Add(-1)
-	d.bury(c)
+	c.judged = true
 }
 
 // bury notes that c has ended, whoever ended it.
@@ -202,6 +139,7 @@ func (d *driver) bury(c *conn) {
 	orderly, reason := c.Reason()
 	d.mu.Lock()
 	d.retire(c, transport.Now())
+	d.all = slices.DeleteFunc(d.all, func(x *conn) bool { return x == c })
 	down := !orderly && d.ctx.Err() == nil
 	d.suspected = d.suspected || down
 	outstanding := c.outstanding
@@ -212,61 +150,4 @@ func (d *driver) bury(c *conn) {
 		d.lane.Down(fmt.Errorf("%s at %s: connection lost with %d queries outstanding: %w", d.end.Name, c.address, outstanding, reason))
 	}
 	d.lane.Notify()
-}
-
-// sweep ends connections that are dead or idle, dials for those who do not ask, and returns when to look again: 0 = never.
-func (d *driver) sweep(now time.Duration) (next time.Duration) {
-	d.mu.Lock()
-	var dead, idle []*conn
-	for _, c := range d.conns {
-		switch {
-		case c.silentSince != 0 && now-c.silentSince > d.end.DeadAfter:
-			dead = append(dead, c)
-		case c.silentSince == 0 && c.outstanding == 0 && now-c.lastUse > d.end.IdleTimeout && !(d.end.Prewarm && len(d.conns) == 1):
-			idle = append(idle, c)
-		}
-	}
-	ended := slices.Concat(idle, dead)
-	for _, c := range ended {
-		c.dead = c.silentSince != 0
-		d.suspected = d.suspected || c.dead
-		d.retire(c, now)
-	}
-	if len(d.conns) == 0 && (d.end.Prewarm || d.wanted) && d.backoff.Ready(now) {
-		d.dial()
-	}
-	next = d.nextEvent(now)
-	d.mu.Unlock()
-	for _, c := range ended {
-		c.Close()
-	}
-	for _, c := range dead {
-		d.lane.Counters().Dead.Add(1)
-		d.end.AddressFailed(c.address, now)
-		d.lane.Down(fmt.Errorf("%s at %s: connection lost: %w for %v", d.end.Name, c.address, errDead, d.end.DeadAfter))
-	}
-	return next
-}
-
-// nextEvent returns when the driver must look again though nobody called it: 0 = never. mu is held.
-func (d *driver) nextEvent(now time.Duration) (next time.Duration) {
-	earlier := func(t time.Duration) {
-		if next == 0 || t < next {
-			next = t
-		}
-	}
-	if len(d.conns) == 0 && d.dialing == nil && (d.end.Prewarm || d.wanted) {
-		earlier(max(d.backoff.Until(), now+time.Millisecond))
-	}
-	if d.running.Load() > 0 {
-		earlier(now + d.tick) // any of them may be about to acquire a connection, or to be turned away
-	}
-	for _, c := range d.conns {
-		if c.silentSince != 0 {
-			earlier(now + d.tick)
-		} else if !d.end.Prewarm || len(d.conns) > 1 {
-			earlier(c.lastUse + d.end.IdleTimeout + time.Millisecond)
-		}
-	}
-	return next
 }

@@ -81,13 +81,27 @@ func queryOPT(msg []byte) int {
 // Keepalive returns the idle timeout that the response in msg announces (RFC 7828 §3.1), in units of 100 ms, and whether it announces one.
 // It takes any bytes, looks at no more than it needs to get to the OPT, and does not allocate. An option without a timeout says nothing.
 func Keepalive(msg []byte) (timeout uint16, announced bool) {
+	if value, ok := keepaliveOption(responseOptions(msg)); ok && len(value) == 2 {
+		return binary.BigEndian.Uint16(value), true
+	}
+	return 0, false
+}
+
+// HasKeepalive reports whether the response in msg holds a keepalive option, with a timeout or without. Otherwise it is like Keepalive.
+func HasKeepalive(msg []byte) bool {
+	_, ok := keepaliveOption(responseOptions(msg))
+	return ok
+}
+
+// responseOptions returns the RDATA of the OPT of msg, which may be any bytes; nil if none is found.
+func responseOptions(msg []byte) []byte {
 	if len(msg) < HeaderBytes || binary.BigEndian.Uint16(msg[10:]) == 0 {
-		return 0, false
+		return nil
 	}
 	off := HeaderBytes
 	for range binary.BigEndian.Uint16(msg[4:]) {
 		if off = skipName(msg, off); off < 0 || off+4 > len(msg) {
-			return 0, false
+			return nil
 		}
 		off += 4
 	}
@@ -95,32 +109,32 @@ func Keepalive(msg []byte) (timeout uint16, announced bool) {
 	for i := range before + int(binary.BigEndian.Uint16(msg[10:])) {
 		end := skipName(msg, off)
 		if end < 0 || end+10 > len(msg) {
-			return 0, false
+			return nil
 		}
 		data := end + 10
 		next := data + int(binary.BigEndian.Uint16(msg[end+8:]))
 		if next > len(msg) {
-			return 0, false
+			return nil
 		}
 		if i >= before && binary.BigEndian.Uint16(msg[end:]) == TypeOPT {
-			return keepaliveOption(msg[data:next])
+			return msg[data:next]
 		}
 		off = next
 	}
-	return 0, false
+	return nil
 }
 
-// keepaliveOption looks for a keepalive option with a timeout in the RDATA of an OPT.
-func keepaliveOption(options []byte) (timeout uint16, announced bool) {
+// keepaliveOption returns the value of the first keepalive option in the RDATA of an OPT.
+func keepaliveOption(options []byte) (value []byte, found bool) {
 	for len(options) >= optionHeaderBytes {
 		size := int(binary.BigEndian.Uint16(options[2:]))
 		if optionHeaderBytes+size > len(options) {
-			return 0, false
+			return nil, false
 		}
-		if value := options[optionHeaderBytes:]; size == 2 && binary.BigEndian.Uint16(options) == optionKeepalive {
-			return binary.BigEndian.Uint16(value), true
+		if binary.BigEndian.Uint16(options) == optionKeepalive {
+			return options[optionHeaderBytes:][:size], true
 		}
 		options = options[optionHeaderBytes+size:]
 	}
-	return 0, false
+	return nil, false
 }
