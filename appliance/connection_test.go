@@ -150,3 +150,38 @@ func TestPaddingKey(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnIdleTimeout: an upstream's own idle time, not that of all, closes its connection.
+func TestOwnIdleTimeout(t *testing.T) {
+	s := startStream(t, "tcp", -1)
+	p := start(t, fmt.Sprintf("%sprewarm_pools = false\ntimeouts.idle = \"1h\"\n[[upstream]]\nurl = %q\nidle_timeout = \"1s\"\n", head, s.url))
+	if reply := p.ask(t, "udp", "q.example."); reply.Rcode != dns.RcodeSuccess {
+		t.Fatal(reply)
+	}
+	await(t, "the idle connection is closed", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.ended > 0
+	})
+}
+
+// TestOwnDialTimeout: an upstream's own dial time, not that of all, ends a handshake that does not come forward.
+func TestOwnDialTimeout(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	start(t, fmt.Sprintf("%stimeouts.dial = \"30s\"\n[[upstream]]\nurl = \"tls://%s\"\ndial_timeout = \"100ms\"\n", head, listener.Addr()))
+	conn, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetReadDeadline(time.Now().Add(eventually)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, conn); err != nil { // to its end: the other side closed it
+		t.Errorf("the connection is still open: %v", err)
+	}
+}

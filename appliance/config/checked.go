@@ -52,6 +52,8 @@ type Upstream struct {
 	Addresses   []netip.Addr // where Host is: pinned, from [hosts], or Host itself; empty = ask the bootstrap servers
 	Connections int          // per worker
 
+	DialTimeout, IdleTimeout *time.Duration // nil = as in Checked.Timeouts
+
 	Padding *int   // here and below: nil = as in Checked.Connection
 	Method  string // https and h3: "get", "post", or "auto" for GET if Path is a template, else POST
 	HTTP3   string // https: "off", "probe" or "only"
@@ -106,6 +108,12 @@ type Timeouts struct {
 type Connection struct {
 	Padding int // bytes, of encrypted ones; 0 = none
 }
+
+// Dial returns how long a connection to u may take to open, and Idle how long one stays open unused, given what holds for all.
+func (u *Upstream) Dial(all time.Duration) time.Duration { choose(&all, u.DialTimeout); return all }
+
+// Idle: see Dial.
+func (u *Upstream) Idle(all time.Duration) time.Duration { choose(&all, u.IdleTimeout); return all }
 
 // Connection returns how the connections to u are used, given what holds for all.
 func (u *Upstream) Connection(all Connection) Connection {

@@ -104,6 +104,8 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"upstream[].method", "[[upstream]]\nurl = \"https://192.0.2.1\"\nmethod = \"get\"", "get"},
 		{"upstream[].http3", "[[upstream]]\nurl = \"https://192.0.2.1\"\nhttp3 = \"probe\"", "probe"},
 		{"upstream[].connections", "[[upstream]]\nurl = \"tls://192.0.2.1\"\nconnections = 4", 4},
+		{"upstream[].dial_timeout", "[[upstream]]\nurl = \"tls://192.0.2.1\"\ndial_timeout = \"7s\"", new(7 * second)},
+		{"upstream[].idle_timeout", "[[upstream]]\nurl = \"tls://192.0.2.1\"\nidle_timeout = \"7s\"", new(7 * second)},
 		{"upstream[].padding", "[[upstream]]\nurl = \"tls://192.0.2.1\"\npadding = 64", new(64)},
 	}
 	plain, problems := checkText(good)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"time"
 )
 
 // upstreamKeys is every key of one [[upstream]] table.
@@ -27,6 +28,8 @@ var upstreamKeys = []key[Upstream]{
 		read: readAddresses, get: func(u *Upstream) any { return &u.Addresses },
 	}.reload(),
 	integerKey("connections", 1, connectionsMax, 1, func(u *Upstream) *int { return &u.Connections }).reload(),
+	ownKey("dial_timeout", dialKey, func(u *Upstream) **time.Duration { return &u.DialTimeout }),
+	ownKey("idle_timeout", idleKey, func(u *Upstream) **time.Duration { return &u.IdleTimeout }),
 	ownKey("padding", paddingKey, func(u *Upstream) **int { return &u.Padding }),
 	choiceKey("method", "auto", texts("auto", "get", "post"), func(u *Upstream) *string { return &u.Method }).reload(),
 	choiceKey("http3", "off", texts("off", "probe", "only"), func(u *Upstream) *string { return &u.HTTP3 }).reload(),

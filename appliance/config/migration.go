@@ -89,6 +89,12 @@ func (m *migration) valueOf(k originalKey) value {
 		m.fault(written, "must be %s, not %s", k.kind, written.kind())
 		return v
 	}
+	if text, isText := data.(string); isText && k.kind == aDuration {
+		if _, err := time.ParseDuration(text); err != nil {
+			m.fault(written, `%q is not a duration: write "3s", "250ms", "5m" or "1h"`, text)
+			return v
+		}
+	}
 	return written
 }
 
@@ -132,27 +138,23 @@ func (m *migration) textOf(name string) string   { s, _ := m.values[name].data.(
 func (m *migration) integerOf(name string) int64 { n, _ := m.values[name].data.(int64); return n }
 func (m *migration) booleanOf(name string) bool  { b, _ := m.values[name].data.(bool); return b }
 
-// durationOf returns false for a text that is none, which is a fault.
-func (m *migration) durationOf(name string) (time.Duration, bool) {
-	v := m.values[name]
-	if n, ok := v.data.(int64); ok {
-		return time.Duration(n), true
-	}
+// durationOf reads what valueOf has found to be a duration.
+func (m *migration) durationOf(name string) time.Duration {
 	d, err := time.ParseDuration(m.textOf(name))
 	if err != nil {
-		m.fault(v, `%q is not a duration: write "3s", "250ms", "5m" or "1h"`, v.data)
+		return time.Duration(m.integerOf(name)) // nanoseconds
 	}
-	return d, err == nil
+	return d
 }
 
 // positive is durationOf with a stand-in for what the original took zero and less for.
-func (m *migration) positive(name string, standin time.Duration) (time.Duration, bool) {
-	d, ok := m.durationOf(name)
-	if ok && d <= 0 {
+func (m *migration) positive(name string, standin time.Duration) time.Duration {
+	d := m.durationOf(name)
+	if d <= 0 {
 		m.warn(m.values[name], "stands for %s, as it did in the original", durationText(standin))
-		d = standin
+		return standin
 	}
-	return d, ok
+	return d
 }
 
 // set writes a key of ours that is made from a key of the original.

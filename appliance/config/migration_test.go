@@ -72,10 +72,10 @@ func TestEveryKeyOfTheOriginal(t *testing.T) {
 		{"pools.quic.size", of("quic").Connections, 3},
 		{"pools.http_transport.max_idle_conns", of("https").Connections, 5},
 		{"pools.http_transport.max_idle_conns_per_host", of("https").Connections, 5},
-		{"pools.tls.idle_timeout", warned("pools.tls.idle_timeout") && checked.Timeouts.Idle == time.Minute, true},
-		{"pools.quic.idle_timeout", checked.Timeouts.Idle, time.Minute},
-		{"pools.http_transport.idle_conn_timeout", checked.Timeouts.Idle, time.Minute},
-		{"pools.http_transport.tls_handshake_timeout", warned("pools.http_transport.tls_handshake_timeout"), true},
+		{"pools.tls.idle_timeout", *of("tls").IdleTimeout, time.Minute},
+		{"pools.quic.idle_timeout", *of("quic").IdleTimeout, 70 * time.Second},
+		{"pools.http_transport.idle_conn_timeout", *of("https").IdleTimeout, 80 * time.Second},
+		{"pools.http_transport.tls_handshake_timeout", *of("https").DialTimeout, 5500 * time.Millisecond}, // TCP and TLS
 		{"timeouts.upstream", checked.Timeouts.Query, 4 * time.Second},
 		{"timeouts.dial", checked.Timeouts.Dial, 1500 * time.Millisecond},
 		{"timeouts.read", checked.Bootstrap.Timeout, 2500 * time.Millisecond},
@@ -128,7 +128,7 @@ func TestOriginalDefaults(t *testing.T) {
 		{"bootstrap", checked.Bootstrap.Servers, []netip.AddrPort{netip.MustParseAddrPort("1.1.1.1:53"), netip.MustParseAddrPort("1.0.0.1:53")}},
 		{"bootstrap timeout", checked.Bootstrap.Timeout, 3 * time.Second},
 		{"connections", checked.Upstreams[0].Connections, 8}, // 16 for two workers
-		{"idle", checked.Timeouts.Idle, 90 * time.Second},
+		{"idle", *checked.Upstreams[0].IdleTimeout, 90 * time.Second},
 		{"query", checked.Timeouts.Query, 5 * time.Second},
 		{"dial", checked.Timeouts.Dial, 2 * time.Second},
 		{"in flight", checked.Workers.InFlight, 512},
@@ -242,6 +242,7 @@ func TestOriginalProblems(t *testing.T) {
 			`f.toml:4: workers.count: is a key of the new form, but upstreams on line 1 is of the original secure-dns-proxy: turn the file into the new form first, with --migrate`,
 		}},
 		{"log level", plain + "[logging]\nlevel = \"loud\"\n", []string{`f.toml:4: logging.level: "loud" is not one of "debug", "info", "warn" or "error"`}},
+		{"dial of https", "[upstreams]\ndoh = [\"https://192.0.2.1\"]\n[pools.http_transport]\ntls_handshake_timeout = \"40s\"\n", []string{`f.toml:4: pools.http_transport.tls_handshake_timeout: 42s is out of range (10ms to 30s)`}},
 		{"JSON", "{\n\"port\": 53,\n\"upstreams\": {\"dns\": [\n\"192.0.2.1\",\n7\n]}}", []string{`f.toml:5: upstreams.dns[1]: must be a string, not an integer`}},
 	}
 	for _, tt := range tests {

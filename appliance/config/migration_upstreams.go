@@ -46,6 +46,7 @@ func (m *migration) upstreams() {
 	m.verification(all)
 	m.connections(all)
 	m.idle(all)
+	m.handshake(all)
 	tables := make([]map[string]any, len(all))
 	for i, u := range all {
 		tables[i] = u.table
@@ -181,24 +182,14 @@ func (m *migration) connections(all []moved) {
 
 // ceiling gives every upstream of a scheme its number of connections.
 func (m *migration) ceiling(all []moved, scheme string, size int64, from value) {
-	if count(all, scheme) == 0 {
-		m.unused(scheme, from)
-		return
-	}
-	if size < 1 {
+	if count(all, scheme) > 0 && size < 1 {
 		m.warn(from, "stands for 1, as it did in the original")
-		size = 1
 	}
-	each := m.share(size)
-	if each > connectionsMax {
+	each := m.share(max(size, 1))
+	if count(all, scheme) > 0 && each > connectionsMax {
 		m.warn(from, "%d connections per upstream are more than the workers (%d here) can have, %d each, which is used; queries share a connection now", size, m.machine.workers(), connectionsMax)
-		each = connectionsMax
 	}
-	for i, u := range all {
-		if u.Scheme == scheme {
-			m.setUpstream(all, i, "connections", each, from)
-		}
-	}
+	m.setAll(all, scheme, "connections", min(each, connectionsMax), from)
 }
 
 // unused warns of a written setting for a transport that no upstream uses; it had no effect in the original either.
@@ -208,35 +199,33 @@ func (m *migration) unused(scheme string, from value) {
 	}
 }
 
-// idle is the time after which an unused connection is closed. The original had one for each transport.
+// idle is the time after which an unused connection is closed. The original had one for each transport, and so have the upstreams here.
 func (m *migration) idle(all []moved) {
-	var shortest time.Duration
-	var from value
-	differ := false
 	for _, pool := range []struct{ scheme, key string }{
 		{"tls", "pools.tls.idle_timeout"},
 		{"quic", "pools.quic.idle_timeout"},
 		{"https", "pools.http_transport.idle_conn_timeout"},
 	} {
 		v := m.values[pool.key]
-		if count(all, pool.scheme) == 0 {
-			m.unused(pool.scheme, v)
-			continue
-		}
-		d, ok := m.positive(pool.key, time.Minute)
-		if !ok {
-			continue
-		}
-		differ = differ || from.path != "" && d != shortest
-		if from.path == "" || d < shortest {
-			shortest, from = d, v
-		}
+		m.setAll(all, pool.scheme, "idle_timeout", durationText(m.positive(pool.key, time.Minute)), v)
 	}
-	if from.path == "" {
+}
+
+// handshake had a time of its own in the original, after that of dialling, for https:// only.
+func (m *migration) handshake(all []moved) {
+	v := m.values["pools.http_transport.tls_handshake_timeout"]
+	m.setAll(all, "https", "dial_timeout", durationText(m.durationOf("timeouts.dial")+m.durationOf(v.path)), v)
+}
+
+// setAll sets a key of every upstream of a scheme.
+func (m *migration) setAll(all []moved, scheme, name string, data any, from value) {
+	if count(all, scheme) == 0 {
+		m.unused(scheme, from)
 		return
 	}
-	m.setDuration("timeouts.idle", shortest, from)
-	if differ {
-		m.differ(from, "timeouts.idle", "there is one idle time for all transports now: the shortest, %s", durationText(shortest))
+	for i, u := range all {
+		if u.Scheme == scheme {
+			m.setUpstream(all, i, name, data, from)
+		}
 	}
 }

@@ -65,9 +65,7 @@ func (m *migration) encrypted() bool {
 func (m *migration) names() {
 	m.keep("hosts")
 	m.keep("bootstrap.servers")
-	if d, ok := m.durationOf("timeouts.read"); ok {
-		m.setDuration("bootstrap.timeout", d, m.values["timeouts.read"])
-	}
+	m.setDuration("bootstrap.timeout", m.durationOf("timeouts.read"), m.values["timeouts.read"])
 }
 
 // refresh is when names are looked up again.
@@ -83,9 +81,7 @@ func (m *migration) refresh() {
 		{"upstream_refresh.min_ttl", "bootstrap.min_ttl"},
 		{"upstream_refresh.failure_retry", "bootstrap.failure_retry"},
 	} {
-		if d, ok := m.positive(k.from, 30*time.Second); ok {
-			m.setDuration(k.to, d, m.values[k.from])
-		}
+		m.setDuration(k.to, m.positive(k.from, 30*time.Second), m.values[k.from])
 	}
 }
 
@@ -104,49 +100,26 @@ func (m *migration) cache() {
 // ttls is how long answers are kept.
 func (m *migration) ttls() {
 	fixed := m.values["cache.default_ttl"]
-	d, ok := m.durationOf("cache.default_ttl")
-	switch {
-	case !ok:
-	case m.booleanOf("cache.respect_record_ttl") && fixed.written():
+	switch respect := m.booleanOf("cache.respect_record_ttl"); {
+	case respect && fixed.written():
 		m.warn(fixed, "has no effect while cache.respect_record_ttl is true, as in the original")
-	case !m.booleanOf("cache.respect_record_ttl"):
-		d = d.Truncate(time.Second)
+	case !respect:
+		d := m.durationOf("cache.default_ttl").Truncate(time.Second)
 		m.setDuration("cache.min_ttl", d, fixed)
 		m.setDuration("cache.max_ttl", d, fixed)
 		m.differ(m.values["cache.respect_record_ttl"], "cache.min_ttl", "all TTLs are brought to cache.default_ttl (%s), those of negative answers and those that clients see too; a TTL of 0 stays 0", durationText(d))
 	}
-	negative := m.values["cache.negative_ttl"]
-	if _, ok := m.durationOf("cache.negative_ttl"); ok {
-		m.differ(negative, "cache.max_negative_ttl", "was for negative answers without SOA, which are no longer kept (RFC 2308 §5); those with SOA are kept as it says")
-	}
+	m.differ(m.values["cache.negative_ttl"], "cache.max_negative_ttl", "was for negative answers without SOA, which are no longer kept (RFC 2308 §5); those with SOA are kept as it says")
 }
 
 func (m *migration) timeouts() {
 	whole := m.values["timeouts.upstream"]
-	if d, ok := m.durationOf("timeouts.upstream"); ok {
-		m.setDuration("timeouts.query", d, whole)
-		attempt := min(d, attemptStandard)
-		m.setDuration("timeouts.upstream", attempt, whole)
-		m.differ(whole, "timeouts.upstream", "is for all of a query, as it was there; one upstream now has %s of it, then another is asked", durationText(attempt))
-	}
-	dial := m.values["timeouts.dial"]
-	if d, ok := m.durationOf("timeouts.dial"); ok {
-		m.setDuration("timeouts.dial", d, dial)
-		m.handshake(d)
-	}
-}
-
-// handshake had a time of its own in the original, for https:// only.
-func (m *migration) handshake(dial time.Duration) {
-	v := m.values["pools.http_transport.tls_handshake_timeout"]
-	if _, ok := m.durationOf(v.path); !ok {
-		return
-	}
-	if items, _ := m.values["upstreams.doh"].list(); len(items) == 0 {
-		m.unused("https", v)
-		return
-	}
-	m.differ(v, "timeouts.dial", "has no counterpart: timeouts.dial (%s) is for TCP and TLS together", durationText(dial))
+	d := m.durationOf("timeouts.upstream")
+	m.setDuration("timeouts.query", d, whole)
+	attempt := min(d, attemptStandard)
+	m.setDuration("timeouts.upstream", attempt, whole)
+	m.differ(whole, "timeouts.upstream", "is for all of a query, as it was there; one upstream now has %s of it, then another is asked", durationText(attempt))
+	m.setDuration("timeouts.dial", m.durationOf("timeouts.dial"), m.values["timeouts.dial"])
 }
 
 // limits is how many queries may be with upstreams at a time.
@@ -172,7 +145,6 @@ func (m *migration) checks() {
 			m.warn(v, "has no effect: what queries meet decides whether an upstream is up, not probes")
 		}
 	}
-	m.durationOf("health_checks.interval")
 }
 
 // operation is the rest: what is seen of the program from outside.

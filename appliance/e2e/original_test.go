@@ -1,0 +1,104 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"secure-dns-proxy/appliance/e2e/rig"
+)
+
+// originalText is a file in the form of the original secure-dns-proxy, as TOML and as JSON with comments, with the upstreams of one list.
+func originalText(p peers, port uint16, list, url string) (toml, json string) {
+	toml = fmt.Sprintf(`# for the original
+bind_address = "127.0.0.1"
+port = %d
+
+[upstreams]
+%s = [%q]
+
+[hosts]
+%q = ["127.0.0.1"]
+
+[timeouts]
+upstream = "8s"
+
+[metrics]
+enabled = false
+`, port, list, url, rig.ServerName)
+	json = fmt.Sprintf(`{ // for the original
+  "bind_address": "127.0.0.1", "port": %d,
+  "upstreams": {%q: [%q]}, /* one */
+  "hosts": {%q: "127.0.0.1"},
+  "timeouts": {"upstream": 8000000000},
+  "metrics": {"enabled": false},
+}`, port, list, url, rig.ServerName)
+	return toml, json
+}
+
+// migrate runs --migrate and returns the new file.
+func migrate(t *testing.T, file string) string {
+	t.Helper()
+	var out, problems bytes.Buffer
+	command := exec.Command(proxyBinary, "--migrate", file)
+	command.Stdout, command.Stderr = &out, &problems
+	if err := command.Run(); err != nil {
+		t.Fatalf("--migrate %s: %v\n%s", file, err, problems.String())
+	}
+	return rig.WriteFile(t, "new.toml", out.String())
+}
+
+// A file of the original gives the answers of its upstream, as it is and migrated, in TOML and JSON, over each kind of upstream.
+func TestFilesOfTheOriginal(t *testing.T) {
+	p := startPeers(t)
+	name := rig.ServerName
+	for _, kind := range []struct{ list, url string }{
+		{"dns", p.unbound.Do53.String()},
+		{"doh", fmt.Sprintf("https://%s:%d%s", name, p.unbound.HTTPS.Port(), rig.HTTPSPath)},
+		{"dot", fmt.Sprintf("tls://%s:%d", name, p.unbound.TLS.Port())},
+		{"doq", fmt.Sprintf("quic://%s:%d", name, p.dnsproxy.QUIC.Port())},
+	} {
+		t.Run(kind.list, func(t *testing.T) {
+			addr := rig.FreeAddr(t)
+			toml, json := originalText(p, addr.Port(), kind.list, kind.url)
+			old := rig.WriteFile(t, "old.toml", toml)
+			files := []string{old, migrate(t, old), rig.WriteFile(t, "old.jsonc", json)}
+			for _, file := range files {
+				proxy := rig.StartFile(t, proxyBinary, file, addr, p.authority.CAFile)
+				for _, question := range [][]string{{"www.zone.example", "A"}, {"zone.example", "MX"}, {"nowhere.zone.example", "A"}, {"+tcp", "big.zone.example", "TXT"}} {
+					want := rig.Dig(t, p.unbound.Do53, append([]string{"+tcp"}, question...)...)
+					for range 2 { // from upstream, then from the cache
+						got := rig.Dig(t, addr, question...)
+						if got.Status != want.Status || !slices.Equal(got.Data(), want.Data()) {
+							t.Errorf("%s, %v: got %s %v, want %s %v", file, question, got.Status, got.Data(), want.Status, want.Data())
+						}
+					}
+				}
+				if file != files[1] && len(proxy.LogLines("level=WARN", "timeouts.upstream")) == 0 {
+					t.Errorf("%s: no warning in the log about timeouts.upstream", file)
+				}
+				proxy.Stop()
+			}
+		})
+	}
+	if _, tls, https := p.unbound.Queries(); tls == 0 || https == 0 {
+		t.Errorf("unbound's own counters: got %d queries over TLS and %d over HTTPS, want some of each", tls, https)
+	}
+}
+
+// What the original's files say of trust holds: a certificate that nobody vouches for is refused, unless insecure_tls says not to look.
+func TestTrustOfTheOriginal(t *testing.T) {
+	p := startPeers(t)
+	for _, c := range []struct{ insecure, want string }{{"false", "SERVFAIL"}, {"true", "NOERROR"}} {
+		addr := rig.FreeAddr(t)
+		toml, _ := originalText(p, addr.Port(), "dot", fmt.Sprintf("tls://%s:%d", rig.ServerName, p.unbound.TLS.Port()))
+		file := rig.WriteFile(t, "old.toml", "insecure_tls = "+c.insecure+"\n"+strings.ReplaceAll(toml, `"8s"`, `"1s"`))
+		rig.StartFile(t, proxyBinary, file, addr, "")
+		if got := rig.Dig(t, addr, "www.zone.example"); got.Status != c.want {
+			t.Errorf("insecure_tls = %s: got %s, want %s", c.insecure, got.Status, c.want)
+		}
+	}
+}
