@@ -32,8 +32,8 @@ const (
 	// liveInterval is the time from one line of live figures to the next.
 	liveInterval = time.Second
 
-	// sessionsMax is how many TLS sessions are kept for one upstream: one per connection and worker is more than enough.
-	sessionsMax = 64
+	// certificatePoll is how often certificates are looked at for the log, those of clients in their files.
+	certificatePoll = time.Second
 
 	// metricsPortsTried follow the usual one when the embedded default finds it taken; then the kernel chooses.
 	metricsPortsTried = 16

@@ -50,6 +50,7 @@ func (s *service) adopt() bool {
 	logProblems(s.log, held)
 	s.roster.adopt(planned, merged)
 	s.watch.follow(snap.Upstreams)
+	s.papers.follow(snap.Upstreams, s.roster.keyLogs, merged.TLS.ExpiryWarning)
 	s.level.Set(merged.Logging.Level)
 	s.checked = merged
 	s.log.Info("reloaded", "config", merged.File, "upstreams", len(snap.Upstreams), "policy", merged.Policy, "cache_bytes", snap.CacheBytes)

@@ -1,11 +1,10 @@
 package appliance
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"reflect"
 	"sync"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"secure-dns-proxy/appliance/embedded"
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/health"
+	"secure-dns-proxy/transport/trust"
 )
 
 // roster turns configured upstreams into endpoints and keeps the addresses of their names fresh. An upstream that a reload leaves as
@@ -23,6 +23,7 @@ type roster struct {
 	entries  []entry
 	embedded *embedded.Server    // started when first wanted; then kept, for its connections may still be draining
 	follower *bootstrap.Follower // nil: no name to follow
+	keyLogs  []*trust.KeyLog     // open; more than one only until adopt
 }
 
 // entry is one configured upstream with all that went into its endpoints.
@@ -36,21 +37,21 @@ type entry struct {
 type shared struct {
 	dial, idle, dead time.Duration
 	prewarm          bool
-	minVersion       uint16
-	roots            *x509.CertPool
+	tls              config.TLS
 	connection       config.Connection
 	addresses        config.Addresses
 }
 
 func sharedOf(c *config.Checked) shared {
-	return shared{c.Timeouts.Dial, c.Timeouts.Idle, c.Timeouts.Dead, c.Prewarm, c.TLS.MinVersion, c.TLS.Roots, c.Connection, c.Addresses}
+	return shared{c.Timeouts.Dial, c.Timeouts.Idle, c.Timeouts.Dead, c.Prewarm, c.TLS, c.Connection, c.Addresses}
 }
 
 func (s shared) same(other shared) bool {
-	if s.roots != nil && other.roots != nil && s.roots.Equal(other.roots) {
-		s.roots = other.roots
+	if s.tls.Roots != nil && other.tls.Roots != nil && s.tls.Roots.Equal(other.tls.Roots) {
+		s.tls.Roots = other.tls.Roots // a pool holds functions, which reflect cannot compare
 	}
-	return s == other
+	s.tls.CAFile, s.tls.ExpiryWarning = other.tls.CAFile, other.tls.ExpiryWarning // no connection is different for them
+	return reflect.DeepEqual(s, other)
 }
 
 // plan returns the entries for a configuration; nothing in use changes until adopt.
@@ -92,6 +93,7 @@ func endpointsOf(entries []entry) []*transport.Endpoint {
 // up for the first time.
 func (r *roster) adopt(planned []entry, c *config.Checked) <-chan struct{} {
 	r.entries = planned
+	r.closeKeyLogs(c.TLS.KeyLogFile)
 	if r.follower != nil {
 		r.follower.Close()
 		r.follower = nil
@@ -128,6 +130,7 @@ func (r *roster) close() error {
 	if r.follower != nil {
 		r.follower.Close()
 	}
+	r.closeKeyLogs("")
 	if r.embedded != nil {
 		return r.embedded.Close()
 	}
@@ -155,13 +158,12 @@ func (r *roster) endpoints(u *config.Upstream, s shared) ([]*transport.Endpoint,
 	}
 	e.Addresses = transport.NewAddresses(withPort(u.Addresses, u.Port)...)
 	if e.Scheme.Encrypted() {
-		e.TLS.ServerName = u.TLSName
-		if u.TLSName == "" {
-			e.TLS.ServerName = u.Host
+		policy, err := policyOf(u, s.tls)
+		if err == nil {
+			err = r.protect(e, policy, s.tls.KeyLogFile)
 		}
-		e.TLS.InsecureSkipVerify = u.InsecureTLS
-		if u.Roots != nil {
-			e.TLS.RootCAs = u.Roots
+		if err != nil {
+			return nil, err
 		}
 	}
 	return []*transport.Endpoint{e}, e.Validate()
@@ -219,7 +221,10 @@ func (r *roster) embeddedEndpoints(u *config.Upstream, s shared) ([]*transport.E
 		e := endpoint(u.URL+at.scheme.String(), at.scheme, u, s)
 		e.Host, e.Port = at.addr.Addr().String(), at.addr.Port()
 		e.Addresses = transport.NewAddresses(at.addr)
-		e.TLS.ServerName, e.TLS.RootCAs = embedded.Name, r.embedded.Roots()
+		policy := trust.Policy{Name: embedded.Name, Roots: r.embedded.Roots(), MinVersion: s.tls.MinVersion, Groups: s.tls.Groups}
+		if err := r.protect(e, policy, s.tls.KeyLogFile); err != nil {
+			return nil, err
+		}
 		if err := e.Validate(); err != nil {
 			return nil, err
 		}
@@ -239,10 +244,6 @@ func endpoint(name string, scheme transport.Scheme, u *config.Upstream, s shared
 	c := u.Connection(s.connection)
 	if scheme.Encrypted() {
 		e.PaddingBlock = c.Padding
-		e.TLS = &tls.Config{RootCAs: s.roots, MinVersion: s.minVersion, ClientSessionCache: tls.NewLRUClientSessionCache(sessionsMax)}
-	}
-	if scheme == transport.QUIC {
-		e.TLS.MinVersion = tls.VersionTLS13 // RFC 9001 §4.2
 	}
 	return e
 }

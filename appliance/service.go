@@ -30,6 +30,7 @@ type service struct {
 	reloads   telemetry.Reloads
 	trend     telemetry.Trend
 	watch     *watch
+	papers    *certificates
 
 	ending sync.Once
 	ended  error // what drain returned first
@@ -40,7 +41,7 @@ type service struct {
 
 // startService brings everything up; on an error nothing is left behind. roam lets the metrics take another port.
 func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, level *slog.LevelVar, roam bool) (*service, error) {
-	s := &service{log: log, level: level, notify: newNotifier(), checked: c, roster: &roster{log: log}, watch: newWatch(log)}
+	s := &service{log: log, level: level, notify: newNotifier(), checked: c, roster: &roster{log: log}, watch: newWatch(log), papers: newCertificates(log)}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stopAll = cancel
 	tune(c.Workers.Count)
@@ -55,6 +56,7 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 	}
 	s.background.Go(func() { s.watch.run(ctx) })
 	s.background.Go(func() { s.observe(ctx) })
+	s.background.Go(func() { s.papers.run(ctx) })
 	if s.metrics != nil {
 		s.metrics.Serve(telemetry.NewMetrics(s.group, build, &s.reloads, &s.trend), log)
 	}
@@ -123,6 +125,7 @@ func (s *service) startWorkers() error {
 		return fmt.Errorf("start workers: %w", err)
 	}
 	s.watch.follow(snap.Upstreams)
+	s.papers.follow(snap.Upstreams, s.roster.keyLogs, s.checked.TLS.ExpiryWarning)
 	return nil
 }
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Check gives a File its meaning. It reads CA files and the user database, and opens nothing else. The result is nil when a
+// Check gives a File its meaning. It reads certificates, keys and the user database, and opens nothing else. The result is nil when a
 // problem is an error. A file in the form of the original secure-dns-proxy is first translated (migration.go).
 func Check(f *File) (*Checked, Problems) { return checkOn(f, thisMachine()) }
 
@@ -153,6 +153,7 @@ func (c *checker) relations(out *Checked) {
 		c.fault(c.written("metrics.listen"), "%s is not a loopback address: anyone who reaches it can read the figures; set metrics.allow_remote = true if that is meant",
 			m.Listen)
 	}
+	c.handshakes(out)
 	c.locate(out)
 }
 

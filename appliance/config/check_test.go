@@ -1,10 +1,13 @@
 package config
 
 import (
+	"encoding/base64"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"secure-dns-proxy/transport/trust"
 )
 
 // testMachine has four CPUs, of which number 2 is off.
@@ -27,6 +30,11 @@ func TestProblems(t *testing.T) {
 	if err := os.WriteFile(empty, []byte("nothing"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	open := testPair(t)
+	if err := os.Chmod(open, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const tlsUpstream = "[[upstream]]\nurl = \"tls://192.0.2.1\"\n"
 	tests := []struct {
 		name, text string
 		want       []string // whole lines
@@ -91,6 +99,58 @@ func TestProblems(t *testing.T) {
 		{"tls: missing CA", good + "[tls]\nca_file = \"/nonexistent/ca.pem\"\n", []string{`f.toml:3: tls.ca_file: "/nonexistent/ca.pem": cannot read: no such file or directory`}},
 		{"tls: empty CA", good + "[tls]\nca_file = \"" + empty + "\"\n", []string{`f.toml:3: tls.ca_file: "` + empty + `" holds no PEM certificate`}},
 		{"tls: directory", good + "[tls]\nca_file = \"/\"\n", []string{`f.toml:3: tls.ca_file: "/": cannot read: is a directory`}},
+		{"tls: suites", good + "[tls]\ncipher_suites = [\"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA38\",\n\"TLS_RSA_WITH_AES_128_CBC_SHA\",\n\"TLS_AES_128_GCM_SHA256\"]\n", []string{
+			`f.toml:3: tls.cipher_suites[0]: "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA38" is not a cipher suite that we know; the nearest is "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"`,
+			`f.toml:4: tls.cipher_suites[1]: TLS_RSA_WITH_AES_128_CBC_SHA is insecure and not offered to anybody`,
+			`f.toml:5: tls.cipher_suites[2]: TLS_AES_128_GCM_SHA256 belongs to TLS 1.3, whose suites are fixed and all secure: this list is about TLS 1.2`,
+		}},
+		{"tls: suites without 1.2", good + "[tls]\nmin_version = \"1.3\"\ncipher_suites = \"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384\"\n", []string{`f.toml:4: tls.cipher_suites: has no effect: tls.min_version is 1.3, whose suites are fixed`}},
+		{"tls: groups", good + "[tls]\ngroups = [\"X25519\",\n\"x25519\", \"x25519\"]\n", []string{
+			`f.toml:3: tls.groups[0]: "X25519" is not one of X25519MLKEM768, SecP256r1MLKEM768, SecP384r1MLKEM1024, x25519, secp256r1, secp384r1, secp521r1`,
+			`f.toml:4: tls.groups[2]: x25519 is listed twice`,
+		}},
+		{"tls: no group", good + "[tls]\ngroups = []\n", []string{`f.toml:3: tls.groups: is empty: no key exchange would be possible`}},
+		{"tls: versions", "upstream = \"tls://192.0.2.1\"\n[tls]\nmin_version = \"1.3\"\nmax_version = \"1.2\"\n", []string{`f.toml:4: tls.max_version: tls://192.0.2.1: the highest TLS version, 1.2, is below the lowest, 1.3`}},
+		{"tls: QUIC and 1.2", "upstream = \"quic://192.0.2.1\"\n[tls]\nmax_version = \"1.2\"\n", []string{`f.toml:3: tls.max_version: quic://192.0.2.1 needs TLS 1.3 (RFC 9001 §4.2), and the highest version is 1.2`}},
+		{"tls: key log", good + "[tls]\nkey_log_file = \"/run/keys\"\n", []string{
+			`f.toml:3: tls.key_log_file: warning: the secrets of ALL TLS connections to upstreams are written to "/run/keys": whoever reads that file can read every query. For debugging only; remove the key afterwards, and the file`,
+		}},
+		{"ech: with 1.2", tlsUpstream + "tls_max_version = \"1.2\"\nech = \"auto\"\n", []string{
+			`f.toml:4: upstream[0].ech: tls://192.0.2.1: Encrypted Client Hello needs TLS 1.3, and the highest version is 1.2`,
+			`f.toml:4: upstream[0].ech: warning: tls://192.0.2.1: nothing to look up for Encrypted Client Hello, for it has no name: set tls_name, or ech_config`,
+		}},
+		{"ech: nobody to ask", tlsUpstream + "tls_name = \"dns.example\"\nech = \"require\"\n", []string{
+			`f.toml:4: upstream[0].ech: tls://192.0.2.1: nobody to ask for an Encrypted Client Hello configuration: set bootstrap.servers, or ech_config`,
+		}},
+		{"ech: not base64", tlsUpstream + "ech_config = \"%\"\n", []string{`f.toml:3: upstream[0].ech_config: is not base64: illegal base64 data at input byte 0`}},
+		{"ech: not a list", tlsUpstream + "ech_config = \"AAQBAgME\"\n", []string{
+			`f.toml:3: upstream[0].ech_config: the ECH configuration list cannot be used: tls: malformed ECHConfig, invalid length field`,
+		}},
+		{"ech: off", tlsUpstream + "ech_config = \"" + base64.StdEncoding.EncodeToString(testECHList(t)) + "\"\n", []string{
+			`f.toml:3: upstream[0].ech_config: has no effect: ech is "off"; set it to "auto" or "require"`,
+		}},
+		{"pins: form", tlsUpstream + "pins = [\"abc\", \"" + trust.Pin{}.String() + "\", \"" + trust.Pin{}.String() + "\"]\n", []string{
+			`f.toml:3: upstream[0].pins[0]: "abc" is not the base64 of a SHA-256 fingerprint (44 characters, the last one "=")`,
+			`f.toml:3: upstream[0].pins[2]: AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= is listed twice`,
+		}},
+		{"pins: none", tlsUpstream + "pin_only = true\n", []string{`f.toml:3: upstream[0].pin_only: needs pins: without them nobody would be let in`}},
+		{"pins: unverified", tlsUpstream + "pins = \"" + trust.Pin{}.String() + "\"\ninsecure_tls = true\n", []string{
+			`f.toml:3: upstream[0].pins: insecure_tls = true would ignore them; pin_only = true is verification by pin without certificate authorities`,
+			`f.toml:4: upstream[0].insecure_tls: warning: tls://192.0.2.1 is used without verifying its certificate: whoever is on the path can answer in its place`,
+		}},
+		{"client certificate: half", tlsUpstream + "client_cert_file = \"/x\"\n", []string{`f.toml:3: upstream[0].client_cert_file: needs client_key_file, which may be the same file`}},
+		{"client certificate: missing", tlsUpstream + "client_cert_file = \"/nonexistent/c.pem\"\nclient_key_file = \"/nonexistent/k.pem\"\n", []string{
+			`f.toml:3: upstream[0].client_cert_file: "/nonexistent/c.pem": cannot read: no such file or directory`,
+		}},
+		{"client certificate: not of this scheme", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nclient_cert_file = \"/x\"\npins = []\n", []string{
+			`f.toml:3: upstream[0].client_cert_file: has no effect on udp://192.0.2.1: it does not use TLS`,
+			`f.toml:4: upstream[0].pins: has no effect on udp://192.0.2.1: it does not use TLS`,
+		}},
+		{"client certificate: open key", tlsUpstream + "client_cert_file = \"" + open + "\"\nclient_key_file = \"" + open + "\"\n", []string{
+			`f.toml:4: upstream[0].client_key_file: warning: "` + open + `" can be read by every user of this machine (mode 0644): chmod o= it`,
+		}},
+		{"sni", tlsUpstream + "sni = \"192.0.2.1\"\n", []string{`f.toml:3: upstream[0].sni: "192.0.2.1" is not a host name`}},
+		{"quic: suites", "[[upstream]]\nurl = \"quic://192.0.2.1\"\ncipher_suites = []\n", []string{`f.toml:3: upstream[0].cipher_suites: has no effect on quic://192.0.2.1: QUIC always uses TLS 1.3 (RFC 9001 §4.2)`}},
 		{"bootstrap: name", good + "[bootstrap]\nservers = [\"dns.example\"]\n", []string{`f.toml:3: bootstrap.servers[0]: "dns.example" is not an IP address and port such as "127.0.0.1:53" or "[::1]:53"; names are not allowed here`}},
 		{"hosts: unquoted name", good + "[hosts]\ndns.example = \"192.0.2.1\"\n", []string{`f.toml:3: hosts.dns: is a table: a name with dots must be quoted, for example "dns.example" = "192.0.2.1"`}},
 		{"hosts: address", good + "[hosts]\n\"dns.example\" = [\"192.0.2.1\", \"192.0.2\"]\n", []string{

@@ -1,10 +1,13 @@
 package config
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
 	"net/netip"
 	"time"
+
+	"secure-dns-proxy/transport/trust"
 )
 
 // Checked is a configuration in which every value has been found good. Defaults are filled in; proxy.toml.example says what
@@ -53,6 +56,18 @@ type Upstream struct {
 	Connections int          // per worker
 
 	DialTimeout, IdleTimeout *time.Duration // nil = as in Checked.Timeouts
+
+	SNI                           string      // "" = VerifiedName, SNIOff = none
+	Pins                          []trust.Pin // nil = none
+	PinOnly                       bool        // Pins in place of certificate authorities
+	ClientCertFile, ClientKeyFile string      // both or none
+	ECHConfig                     []byte      // ECHConfigList; nil = from DNS
+
+	// nil = as in Checked.TLS
+	MinVersion, MaxVersion *uint16
+	CipherSuites           *[]uint16
+	Groups                 *[]tls.CurveID
+	ECH                    *string
 
 	Padding *int   // here and below: nil = as in Checked.Connection
 	Method  string // https and h3: "get", "post", or "auto" for GET if Path is a template, else POST
@@ -142,11 +157,44 @@ type UDP struct {
 	ReceiveBuffer int
 }
 
-// TLS holds what all encrypted upstreams share.
+// What an upstream's ech, or [tls] ech, may be.
+const (
+	ECHOff     = "off"
+	ECHAuto    = "auto"    // where the upstream publishes it
+	ECHRequire = "require" // or no connection
+)
+
+// TLS is how connections to encrypted upstreams are protected, where the upstream itself says nothing else.
 type TLS struct {
-	CAFile     string
-	Roots      *x509.CertPool // nil = the roots of the system
-	MinVersion uint16         // tls.VersionTLS12 or tls.VersionTLS13
+	CAFile                 string
+	Roots                  *x509.CertPool // nil = the roots of the system
+	MinVersion, MaxVersion uint16         // tls.VersionTLS12 or tls.VersionTLS13
+	CipherSuites           []uint16       // of TLS 1.2; nil = crypto/tls's own
+	Groups                 []tls.CurveID  // not empty
+	ECH                    string         // one of ECHOff, ECHAuto, ECHRequire
+	KeyLogFile             string         // "" = none
+	ExpiryWarning          time.Duration  // before a certificate's end; 0 = none
+}
+
+// TLS returns how connections to u are protected, given what holds for all.
+func (u *Upstream) TLS(all TLS) TLS {
+	if u.Roots != nil {
+		all.CAFile, all.Roots = u.CAFile, u.Roots
+	}
+	choose(&all.MinVersion, u.MinVersion)
+	choose(&all.MaxVersion, u.MaxVersion)
+	choose(&all.CipherSuites, u.CipherSuites)
+	choose(&all.Groups, u.Groups)
+	choose(&all.ECH, u.ECH)
+	return all
+}
+
+// VerifiedName is the name or address that u's certificate must be for.
+func (u *Upstream) VerifiedName() string {
+	if u.TLSName != "" {
+		return u.TLSName
+	}
+	return u.Host
 }
 
 // Addresses says how a connection is made to an upstream that has several.

@@ -68,8 +68,17 @@ func (c *checker) locate(out *Checked) {
 	}
 }
 
-// whereIs finds an upstream that was read without a problem in the file again.
+// whereIs finds the URL of an upstream that was read without a problem in the file again.
 func (c *checker) whereIs(u *Upstream) value {
+	entry := c.entryOf(u)
+	if _, isTable := entry.data.(map[string]any); isTable {
+		return entry.field("url", u.URL)
+	}
+	return entry
+}
+
+// entryOf finds the entry, a URL or a table.
+func (c *checker) entryOf(u *Upstream) value {
 	v := c.file.value("upstream", c.file.tree["upstream"])
 	items, ok := v.list()
 	if !ok {
@@ -80,7 +89,7 @@ func (c *checker) whereIs(u *Upstream) value {
 			return item
 		}
 		if table, isTable := item.data.(map[string]any); isTable && table["url"] == u.URL {
-			return item.field("url", u.URL)
+			return item
 		}
 	}
 	return v

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"crypto/tls"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -76,8 +75,13 @@ var keys = []key[Checked]{
 		name: "tls.ca_file", standard: `""`, bounds: "a PEM file",
 		read: readRoots, get: func(c *Checked) any { return &c.TLS.Roots },
 	}.reload(),
-	choiceKey("tls.min_version", "1.2", []choice[uint16]{{"1.2", tls.VersionTLS12}, {"1.3", tls.VersionTLS13}},
-		func(c *Checked) *uint16 { return &c.TLS.MinVersion }).reload(),
+	minVersionKey,
+	maxVersionKey,
+	suitesKey,
+	groupsKey,
+	echKey,
+	keyLogKey,
+	expiryWarningKey,
 
 	choiceKey("addresses.first_family", "ipv6", []choice[bool]{{"ipv6", false}, {"ipv4", true}},
 		func(c *Checked) *bool { return &c.Addresses.IPv4First }).reload(),

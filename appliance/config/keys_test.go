@@ -1,11 +1,13 @@
 package config
 
 import (
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"log/slog"
 	"math/big"
@@ -16,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"secure-dns-proxy/transport/trust"
 )
 
 // testCA writes a self-signed certificate and returns its file and the pool that reading it must give.
@@ -40,9 +44,50 @@ func testCA(t *testing.T) (string, *x509.CertPool) {
 	return file, pool
 }
 
+// testPair writes a self-signed certificate and its key into one file.
+func testPair(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "pair.pem")
+	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})...)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// testECHList makes an ECHConfigList with one configuration (RFC 9849 §4).
+func testECHList(t *testing.T) []byte {
+	t.Helper()
+	key, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := append([]byte{1, 0x00, 0x20, 0x00, 32}, key.PublicKey().Bytes()...) // DHKEM(X25519, HKDF-SHA256)
+	body = append(body, 0, 4, 0, 1, 0, 1, 0, 14)                                // HKDF-SHA256, AES-128-GCM; then the public name
+	body = append(body, "public.example\x00\x00"...)
+	return append([]byte{0, byte(len(body) + 4), 0xfe, 0x0d, 0, byte(len(body))}, body...)
+}
+
 // TestEveryKeyHasItsEffect writes every known key with a value that is not its default and looks at the Checked.
 func TestEveryKeyHasItsEffect(t *testing.T) {
 	caFile, pool := testCA(t)
+	pairFile := testPair(t)
+	client := "client_cert_file = \"" + pairFile + "\"\nclient_key_file = \"" + pairFile + "\""
+	pin, echList := trust.Pin{1, 2, 3}, testECHList(t)
+	const oneTLS = "[[upstream]]\nurl = \"tls://192.0.2.1\"\n"
 	root, err := lookUpUser("root") // its groups differ between distributions
 	if err != nil {
 		t.Fatal(err)
@@ -84,6 +129,12 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"udp.receive_buffer", `udp.receive_buffer = 65536`, 65536},
 		{"tls.ca_file", `tls.ca_file = "` + caFile + `"`, pool},
 		{"tls.min_version", `tls.min_version = "1.3"`, uint16(tls.VersionTLS13)},
+		{"tls.max_version", `tls.max_version = "1.2"`, uint16(tls.VersionTLS12)},
+		{"tls.cipher_suites", `tls.cipher_suites = ["TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"]`, []uint16{tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384}},
+		{"tls.groups", `tls.groups = ["secp256r1", "SecP256r1MLKEM768"]`, []tls.CurveID{tls.CurveP256, tls.SecP256r1MLKEM768}},
+		{"tls.ech", `tls.ech = "require"`, ECHRequire},
+		{"tls.key_log_file", `tls.key_log_file = "/run/keys"`, "/run/keys"},
+		{"tls.expiry_warning", `tls.expiry_warning = "24h"`, 24 * hour},
 		{"addresses.first_family", `addresses.first_family = "ipv4"`, true},
 		{"addresses.attempt_delay", `addresses.attempt_delay = "1s"`, second},
 		{"bootstrap.servers", `bootstrap.servers = ["192.0.2.9", "[2001:db8::9]:5353"]`, []netip.AddrPort{netip.MustParseAddrPort("192.0.2.9:53"), netip.MustParseAddrPort("[2001:db8::9]:5353")}},
@@ -106,6 +157,17 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"upstream[].connections", "[[upstream]]\nurl = \"tls://192.0.2.1\"\nconnections = 4", 4},
 		{"upstream[].dial_timeout", "[[upstream]]\nurl = \"tls://192.0.2.1\"\ndial_timeout = \"7s\"", new(7 * second)},
 		{"upstream[].idle_timeout", "[[upstream]]\nurl = \"tls://192.0.2.1\"\nidle_timeout = \"7s\"", new(7 * second)},
+		{"upstream[].sni", oneTLS + `sni = "front.example"`, "front.example"},
+		{"upstream[].pins", oneTLS + `pins = ["sha256/` + pin.String() + `"]`, []trust.Pin{pin}},
+		{"upstream[].pin_only", oneTLS + "pin_only = true\npins = \"" + pin.String() + "\"", true},
+		{"upstream[].client_cert_file", oneTLS + client, pairFile},
+		{"upstream[].client_key_file", oneTLS + client, pairFile},
+		{"upstream[].tls_min_version", oneTLS + `tls_min_version = "1.3"`, new(uint16(tls.VersionTLS13))},
+		{"upstream[].tls_max_version", oneTLS + `tls_max_version = "1.2"`, new(uint16(tls.VersionTLS12))},
+		{"upstream[].cipher_suites", oneTLS + `cipher_suites = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"`, &[]uint16{tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384}},
+		{"upstream[].groups", oneTLS + `groups = ["x25519"]`, &[]tls.CurveID{tls.X25519}},
+		{"upstream[].ech", oneTLS + `ech = "auto"`, new(ECHAuto)},
+		{"upstream[].ech_config", oneTLS + "ech = \"require\"\nech_config = \"" + base64.StdEncoding.EncodeToString(echList) + `"`, echList},
 		{"upstream[].padding", "[[upstream]]\nurl = \"tls://192.0.2.1\"\npadding = 64", new(64)},
 	}
 	plain, problems := checkText(good)
@@ -235,6 +297,8 @@ func TestAdopt(t *testing.T) {
 func TestSameUpstream(t *testing.T) {
 	caFile, _ := testCA(t)
 	otherFile, _ := testCA(t)
+	pairFile := testPair(t)
+	client := "client_cert_file = \"" + pairFile + "\"\nclient_key_file = \"" + pairFile + "\""
 	tests := []struct {
 		name, a, b string
 		want       bool
@@ -245,6 +309,15 @@ func TestSameUpstream(t *testing.T) {
 		{"CA and none", `ca_file = "` + caFile + `"`, ``, false},
 		{"other name", `tls_name = "a.example"`, `tls_name = "b.example"`, false},
 		{"other connections", ``, `connections = 2`, false},
+		{"other sni", ``, `sni = "off"`, false},
+		{"other pins", `pins = "` + trust.Pin{1}.String() + `"`, `pins = "` + trust.Pin{2}.String() + `"`, false},
+		{"same pins", `pins = "` + trust.Pin{1}.String() + `"`, `pins = ["` + trust.Pin{1}.String() + `"]`, true},
+		{"other client certificate", client, ``, false},
+		{"other version", ``, `tls_min_version = "1.3"`, false},
+		{"other groups", `groups = "x25519"`, `groups = "secp256r1"`, false},
+		{"same groups", `groups = "x25519"`, `groups = ["x25519"]`, true},
+		{"other ech", `ech = "auto"`, `ech = "off"`, false},
+		{"same ech", `ech = "auto"`, `ech = "auto"`, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

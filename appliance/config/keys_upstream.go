@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 )
 
 // upstreamKeys is every key of one [[upstream]] table.
-var upstreamKeys = []key[Upstream]{
+var upstreamKeys = slices.Concat([]key[Upstream]{
 	key[Upstream]{
 		name: "url", bounds: "udp://, tcp://, tls://, quic://, https:// or h3:// and a host, or embedded:",
 		read: readURL, get: func(u *Upstream) any { return &u.URL },
@@ -33,7 +34,7 @@ var upstreamKeys = []key[Upstream]{
 	ownKey("padding", paddingKey, func(u *Upstream) **int { return &u.Padding }),
 	choiceKey("method", "auto", texts("auto", "get", "post"), func(u *Upstream) *string { return &u.Method }).reload(),
 	choiceKey("http3", "off", texts("off", "probe", "only"), func(u *Upstream) *string { return &u.HTTP3 }).reload(),
-}
+}, upstreamTLSKeys)
 
 func readTLSName(c *checker, u *Upstream, v value) {
 	name, ok := c.text(v)

@@ -13,6 +13,8 @@ const (
 
 	UpstreamsMax = 64 // a query remembers the upstreams it tried as bits of one uint64
 	AddressesMax = 16 // per upstream and per hosts entry; lanes try them in turn within one dial time
+	PinsMax      = 8  // per upstream: a key, its successor, and an authority or two
+	SuitesMax    = 16 // more than TLS 1.2 has secure ones
 	ServersMax   = 8  // bootstrap servers, tried in turn within one refresh
 	WorkersMax   = 256
 

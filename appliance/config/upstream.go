@@ -105,9 +105,11 @@ func (c *checker) fit(u *Upstream, table value, data map[string]any) {
 		idle("addresses", why)
 	}
 	if !u.Encrypted() {
-		for _, name := range []string{"tls_name", "ca_file", "insecure_tls"} {
+		for _, name := range tlsNames() {
 			idle(name, why)
 		}
+	} else {
+		c.handshake(u, table, idle)
 	}
 	if u.Scheme == "udp" || u.Scheme == "tcp" {
 		idle("padding", "whoever sees its length reads the query as well")
@@ -125,9 +127,6 @@ func (c *checker) fit(u *Upstream, table value, data map[string]any) {
 	}
 	if len(u.Addresses) > 0 && !u.Name() && u.Host != "" {
 		idle("addresses", "its host is an address already")
-	}
-	if u.InsecureTLS {
-		c.warn(table.field("insecure_tls", true), "%s is used without verifying its certificate: whoever is on the path can answer in its place", u.URL)
 	}
 }
 

@@ -20,6 +20,9 @@
 //	sdp_upstream_up                            sdp_upstream_exchanges_total, sdp_upstream_answers_total
 //	sdp_upstream_errors_total{fault}           sdp_upstream_rejected_total, sdp_upstream_truncated_total
 //	sdp_upstream_duration_seconds (histogram)  sdp_upstream_in_flight, sdp_upstream_connections
+//	sdp_upstream_insecure                      sdp_upstream_certificate_expiry_timestamp_seconds
+//	                                           sdp_upstream_client_certificate_expiry_timestamp_seconds
+//	sdp_upstream_tls_info{version,cipher,group,ech}
 //	sdp_upstream_{dials,dial_errors,tls_resumed,dead_connections,sent_bytes,received_bytes}_total
 //
 // followed by the go_* and process_* families of github.com/VictoriaMetrics/metrics. Every counter is there from the start with

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/health"
+	"secure-dns-proxy/transport/trust"
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker"
 )
@@ -235,6 +237,62 @@ var upstreamFamilies = []struct {
 		"received_bytes_total", "counter", "Framed answers after TLS, bytes.",
 		func(p *page, r *worker.UpstreamReport) { p.counter(r.BytesReceived, "upstream", r.Name) },
 	},
+	{
+		"insecure", "gauge", "1 if the upstream's certificate is not verified (insecure_tls), else 0.",
+		func(p *page, r *worker.UpstreamReport) {
+			if client := trustOf(r); client != nil {
+				p.gauge(one(client.Insecure()), "upstream", r.Name)
+			}
+		},
+	},
+	{
+		"certificate_expiry_timestamp_seconds", "gauge", "End of the certificate that the upstream showed last, accepted or not; Unix time.",
+		func(p *page, r *worker.UpstreamReport) {
+			if client := trustOf(r); client != nil {
+				p.expiry(client.Leaf(), r.Name)
+			}
+		},
+	},
+	{
+		"client_certificate_expiry_timestamp_seconds", "gauge", "End of our certificate for the upstream; Unix time.",
+		func(p *page, r *worker.UpstreamReport) {
+			if client := trustOf(r); client != nil && client.Identity() != nil {
+				p.expiry(client.Identity().Leaf(), r.Name)
+			}
+		},
+	},
+	{
+		"tls_info", "gauge", "Always 1; the labels say what the last handshake agreed on.",
+		func(p *page, r *worker.UpstreamReport) {
+			if client := trustOf(r); client != nil && client.Session() != nil {
+				s := client.Session()
+				p.gauge(1, "upstream", r.Name, "version", tls.VersionName(s.Version), "cipher", tls.CipherSuiteName(s.CipherSuite),
+					"group", groupName(s.Group), "ech", strconv.FormatBool(s.ECH))
+			}
+		},
+	},
+}
+
+// trustOf is nil for an upstream without TLS, and for one that a reload has removed.
+func trustOf(r *worker.UpstreamReport) *trust.Client {
+	if r.Endpoint == nil {
+		return nil
+	}
+	return r.Endpoint.Trust
+}
+
+func (p *page) expiry(leaf *trust.Leaf, upstream string) {
+	if leaf != nil {
+		p.gauge(uint64(max(leaf.NotAfter.Unix(), 0)), "upstream", upstream)
+	}
+}
+
+// groupName is empty for a resumed session of TLS 1.2, which has no key exchange.
+func groupName(group tls.CurveID) string {
+	if group == 0 {
+		return ""
+	}
+	return group.String()
 }
 
 // rcodeNames of RFC 1035, 2136 and 8490; the header has room for 16.
