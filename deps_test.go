@@ -44,6 +44,7 @@ const lattice = `
 	transport/lanetest: transport, transport/wire
 	transport/health: transport, transport/wire
 	transport/balance: transport, transport/health
+	transport/client: transport, transport/drive
 	transport/drive: transport, transport/dot, transport/doq, transport/doh
 
 	# The per-core engine joins the two.
@@ -54,13 +55,14 @@ const lattice = `
 
 	# The product. worker/stream only for the limits in worker.Config.
 	appliance/config: worker, worker/stream, transport, transport/balance
-	# Telemetry names wire's faults in a label.
-	appliance/telemetry: transport/wire
+	# Telemetry names wire's faults in a label, and shows how names are looked up.
+	appliance/telemetry: transport/wire, appliance/bootstrap
 	# The certificates that were seen, for metrics and log; pins and client certificates to be checked.
 	appliance, appliance/config, appliance/telemetry: transport/trust
 	appliance/control, appliance/telemetry: worker, transport, transport/health, transport/balance, ring/probe, appliance/config
 	appliance/embedded, appliance/privilege, appliance/image:
-	appliance/bootstrap: transport
+	# Names are looked up through the upstreams themselves.
+	appliance/bootstrap: transport, transport/client
 	appliance: worker, worker/stream, transport, transport/health, transport/balance, ring/probe
 	appliance: appliance/config, appliance/bootstrap, appliance/privilege, appliance/control, appliance/telemetry, appliance/embedded
 	appliance/cmd/...: appliance, appliance/config
@@ -78,7 +80,7 @@ const testLattice = `
 	ring, ring/mmsg: ring, ring/mmsg, ring/enginetest
 	transport/...: transport, transport/wire, transport/health, transport/trust, transport/lanetest
 	worker/...: ring, ring/mmsg, ring/enginetest, transport, transport/health, transport/balance
-	appliance/...: appliance, appliance/config, appliance/embedded, transport/wire
+	appliance/...: appliance, appliance/config, appliance/embedded, transport, transport/wire, transport/lanetest
 `
 
 // A ban forbids an import in the folders named, in tests too unless exempt says otherwise.

@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"net/netip"
 	"reflect"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"secure-dns-proxy/appliance/bootstrap"
@@ -24,6 +26,8 @@ type roster struct {
 	embedded *embedded.Server    // started when first wanted; then kept, for its connections may still be draining
 	follower *bootstrap.Follower // nil: no name to follow
 	keyLogs  []*trust.KeyLog     // open; more than one only until adopt
+	lookups  bootstrap.Counters
+	serving  atomic.Bool // the upstreams are in use: names may be looked up through them
 }
 
 // entry is one configured upstream with all that went into its endpoints.
@@ -114,15 +118,53 @@ func (r *roster) adopt(planned []entry, c *config.Checked) <-chan struct{} {
 		close(done)
 		return done
 	}
-	b := c.Bootstrap
-	r.follower = bootstrap.Follow(bootstrap.Config{
-		Servers: b.Servers, Timeout: b.Timeout, RefreshThreshold: b.RefreshThreshold, MinTTL: b.MinTTL, FailureRetry: b.FailureRetry,
-	}, r.log, names, func(name string, addrs []netip.Addr) {
+	r.follower = bootstrap.Follow(r.bootstrapConfig(c), r.log, names, func(name string, addrs []netip.Addr) {
 		for _, e := range waiting[name] { // the map does not change any more
 			e.Addresses.Store(withPort(addrs, e.Port))
 		}
 	})
 	return r.follower.Tried()
+}
+
+// bootstrapConfig says who is asked for names.
+func (r *roster) bootstrapConfig(c *config.Checked) bootstrap.Config {
+	b := c.Bootstrap
+	cfg := bootstrap.Config{
+		Timeout: b.Timeout, RefreshThreshold: b.RefreshThreshold, MinTTL: b.MinTTL, FailureRetry: b.FailureRetry,
+		JitterPercent: b.JitterPercent, Counters: &r.lookups,
+	}
+	for i := range b.Servers {
+		server, err := r.located(&b.Servers[i], sharedOf(c))
+		if err != nil {
+			r.log.Error("bootstrap server cannot be used", "server", b.Servers[i].URL, "error", err)
+			continue
+		}
+		cfg.Servers = append(cfg.Servers, server)
+	}
+	if b.ThroughUpstreams {
+		cfg.Upstreams = r.resolvers()
+	}
+	return cfg
+}
+
+// resolvers returns a function that lists the upstreams to ask for a name: encrypted ones first, none that is down. The embedded server
+// knows no names but its own.
+func (r *roster) resolvers() func() []*transport.Endpoint {
+	var all []*transport.Endpoint
+	for _, e := range r.entries {
+		if e.upstream.Scheme != "embedded" {
+			all = append(all, e.endpoints...)
+		}
+	}
+	plain := func(e *transport.Endpoint) bool { return !e.Scheme.Encrypted() }
+	encrypted := slices.DeleteFunc(slices.Clone(all), plain)
+	all = append(encrypted, slices.DeleteFunc(all, func(e *transport.Endpoint) bool { return !plain(e) })...)
+	return func() []*transport.Endpoint {
+		if !r.serving.Load() {
+			return nil
+		}
+		return slices.DeleteFunc(slices.Clone(all), func(e *transport.Endpoint) bool { return e.Health.(*health.State).Status() == health.Down })
+	}
 }
 
 // close ends the look-ups and the embedded server.
@@ -148,6 +190,33 @@ func (r *roster) endpoints(u *config.Upstream, s shared) ([]*transport.Endpoint,
 	if u.Scheme == "embedded" {
 		return r.embeddedEndpoints(u, s)
 	}
+	e, err := r.located(u, s)
+	if err != nil {
+		return nil, err
+	}
+	if u.Name() && len(u.Addresses) == 0 {
+		e.Addresses.Store(withPort(r.known(u.Host), u.Port))
+	}
+	return []*transport.Endpoint{e}, nil
+}
+
+// known returns the addresses that an upstream of this name has now: they are better than none until its name is looked up again.
+func (r *roster) known(host string) []netip.Addr {
+	for _, e := range r.entries {
+		if e.upstream.Host != host || len(e.upstream.Addresses) > 0 || len(e.endpoints) != 1 {
+			continue
+		}
+		var addrs []netip.Addr
+		for _, a := range e.endpoints[0].Addresses.Load() {
+			addrs = append(addrs, a.Addr())
+		}
+		return addrs
+	}
+	return nil
+}
+
+// located makes the endpoint of an upstream with the addresses that the configuration gives it.
+func (r *roster) located(u *config.Upstream, s shared) (*transport.Endpoint, error) {
 	e := endpoint(u.URL, schemes[u.Scheme], u, s)
 	e.Host, e.Port = u.Host, u.Port
 	if u.HTTP() {
@@ -166,7 +235,7 @@ func (r *roster) endpoints(u *config.Upstream, s shared) ([]*transport.Endpoint,
 			return nil, err
 		}
 	}
-	return []*transport.Endpoint{e}, e.Validate()
+	return e, e.Validate()
 }
 
 // setHTTP fills in what only HTTP has.

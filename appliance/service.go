@@ -58,7 +58,9 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 	s.background.Go(func() { s.observe(ctx) })
 	s.background.Go(func() { s.papers.run(ctx) })
 	if s.metrics != nil {
-		s.metrics.Serve(telemetry.NewMetrics(s.group, build, &s.reloads, &s.trend), log)
+		page := telemetry.NewMetrics(s.group, build, &s.reloads, &s.trend)
+		telemetry.AddLookups(page, &s.roster.lookups)
+		s.metrics.Serve(page, log)
 	}
 	s.announce(build)
 	return s, nil
@@ -126,6 +128,7 @@ func (s *service) startWorkers() error {
 	}
 	s.watch.follow(snap.Upstreams)
 	s.papers.follow(snap.Upstreams, s.roster.keyLogs, s.checked.TLS.ExpiryWarning)
+	s.roster.serving.Store(true)
 	return nil
 }
 

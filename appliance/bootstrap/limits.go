@@ -12,9 +12,15 @@ const (
 	// udpBytesMax is announced to the servers (DNS Flag Day 2020).
 	udpBytesMax = 1232
 
+	// upstreamsMax is how many upstreams are asked for a name before the bootstrap servers are: each may take the whole timeout.
+	upstreamsMax = 3
+
 	// firstRetry is the pause after a first failure; it doubles from there.
 	firstRetry = time.Second
 
 	// ttlMax bounds the time to the next look-up: a typing error in a zone shall not last for weeks.
 	ttlMax = 24 * time.Hour
+
+	// closeTimeout bounds the end of a connection to whoever was asked; it is shut, not drained.
+	closeTimeout = 5 * time.Second
 )

@@ -9,61 +9,146 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"secure-dns-proxy/transport"
+	"secure-dns-proxy/transport/client"
 )
 
 // Config says whom to ask, and how often.
 type Config struct {
-	Servers          []netip.AddrPort // asked in this order until one answers; at least one
-	Timeout          time.Duration    // for one question to one server
-	RefreshThreshold time.Duration    // asked again so long before expiry
-	MinTTL           time.Duration    // but no sooner than this after an answer
-	FailureRetry     time.Duration    // longest pause after failures
+	// Upstreams returns the upstreams that may be asked now, best first; those without an address are passed over. nil: none ever.
+	Upstreams        func() []*transport.Endpoint
+	Servers          []*transport.Endpoint // asked in this order until one answers
+	Timeout          time.Duration         // for the questions to one server
+	RefreshThreshold time.Duration         // asked again so long before expiry
+	MinTTL           time.Duration         // but no sooner than this after an answer
+	FailureRetry     time.Duration         // longest pause after failures
+	JitterPercent    int                   // of the pause after an answer, by which it is shortened at most
+	Counters         *Counters             // nil: nobody counts
 }
 
-// Lookup returns the addresses of a name, IPv4 first, and how long they may be used. One family without an answer is no error as
-// long as the other has addresses.
-func Lookup(ctx context.Context, cfg Config, name string) ([]netip.Addr, time.Duration, error) {
-	var out []netip.Addr
-	var errs []error
-	ttl := ttlMax
-	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
-		found, life, err := lookupType(ctx, cfg, dns.Fqdn(name), qtype)
-		if err != nil {
-			errs = append(errs, err)
-			continue
+// Found is what a look-up brought.
+type Found struct {
+	Addrs    []netip.Addr  // IPv4 first; at least one
+	TTL      time.Duration // how long they may be used
+	Upstream bool          // an upstream knew them
+	Fallback error         // why a bootstrap server had to be asked although upstreams were; else nil
+}
+
+// Lookup finds the addresses of a name. One family without an answer is no error as long as the other has addresses.
+func Lookup(ctx context.Context, cfg Config, name string) (Found, error) {
+	var fallback error
+	if cfg.Upstreams != nil {
+		upstreams := located(cfg.Upstreams())
+		addrs, ttl, err := ask(ctx, cfg.Timeout, upstreams[:min(len(upstreams), upstreamsMax)], name, false)
+		if err == nil {
+			return Found{Addrs: addrs, TTL: ttl, Upstream: true}, nil
 		}
-		if len(found) > 0 {
-			out = append(out, found[:min(len(found), addressesMax)]...)
-			ttl = min(ttl, life)
+		if len(upstreams) > 0 {
+			fallback = err
+		}
+	}
+	addrs, ttl, err := ask(ctx, cfg.Timeout, cfg.Servers, name, true)
+	if err == nil {
+		return Found{Addrs: addrs, TTL: ttl, Fallback: fallback}, nil
+	}
+	switch {
+	case len(cfg.Servers) == 0 && fallback != nil:
+		err = fallback
+	case fallback != nil:
+		err = fmt.Errorf("%w; %w", fallback, err)
+	}
+	return Found{}, fmt.Errorf("resolve %s: %w", name, err)
+}
+
+// located returns the endpoints that can be asked: nobody's name is resolved to resolve another.
+func located(endpoints []*transport.Endpoint) []*transport.Endpoint {
+	var out []*transport.Endpoint
+	for _, e := range endpoints {
+		if len(e.Addresses.Load()) > 0 {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// families are asked for at the same time.
+var families = [...]uint16{dns.TypeA, dns.TypeAAAA}
+
+// ask asks one server after the other until each family was answered. A name that does not exist is not looked for any further if final is
+// set: the servers are meant to say the same.
+func ask(ctx context.Context, timeout time.Duration, servers []*transport.Endpoint, name string, final bool) ([]netip.Addr, time.Duration, error) {
+	var found [len(families)]answer
+	var errs []error
+	for _, server := range servers {
+		trouble := askOne(ctx, timeout, server, dns.Fqdn(name), &found)
+		errs = append(errs, trouble...)
+		missing := final && len(trouble) > 0 && errors.Is(joined(trouble), errNoName)
+		if len(trouble) == 0 || missing || ctx.Err() != nil {
+			break
+		}
+	}
+	var out []netip.Addr
+	ttl := ttlMax
+	for _, a := range found {
+		if len(a.addrs) > 0 {
+			out = append(out, a.addrs[:min(len(a.addrs), addressesMax)]...)
+			ttl = min(ttl, a.ttl)
 		}
 	}
 	switch {
 	case len(out) > 0:
 		return out, ttl, nil
+	case len(servers) == 0:
+		return nil, 0, errors.New("nobody to ask")
 	case len(errs) > 0:
-		return nil, 0, fmt.Errorf("resolve %s: %w", name, joined(errs))
+		return nil, 0, joined(errs)
 	}
-	return nil, 0, fmt.Errorf("resolve %s: it exists, but has no address", name)
+	return nil, 0, errors.New("it exists, but has no address")
 }
 
-// lookupType asks the servers one after the other. No addresses and no error means that the name has none of this type.
-func lookupType(ctx context.Context, cfg Config, name string, qtype uint16) ([]netip.Addr, time.Duration, error) {
-	var errs []error
-	for _, server := range cfg.Servers {
-		reply, err := exchange(ctx, cfg, server, name, qtype)
-		if err == nil && reply.Rcode == dns.RcodeNameError {
-			return nil, 0, fmt.Errorf("%s at %s: no such name", dns.TypeToString[qtype], server)
-		}
-		if err == nil && reply.Rcode != dns.RcodeSuccess {
-			err = fmt.Errorf("answered %s", dns.RcodeToString[reply.Rcode])
-		}
-		if err == nil {
-			addrs, ttl := addresses(reply, name, qtype)
-			return addrs, ttl, nil
-		}
-		errs = append(errs, fmt.Errorf("%s at %s: %w", dns.TypeToString[qtype], server, err))
+// answer is what is known of one family.
+type answer struct {
+	known bool // even if there are none
+	addrs []netip.Addr
+	ttl   time.Duration
+	err   error
+}
+
+// askOne asks one server for the families that are not known yet, and returns what went wrong.
+func askOne(ctx context.Context, timeout time.Duration, server *transport.Endpoint, name string, found *[len(families)]answer) (errs []error) {
+	c, err := client.New(server)
+	if err != nil {
+		return []error{err}
 	}
-	return nil, 0, joined(errs)
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		if err := c.Close(end); err != nil {
+			errs = append(errs, err)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	var results [len(families)]chan answer
+	for i, qtype := range families {
+		if found[i].known {
+			continue
+		}
+		results[i] = make(chan answer, 1)
+		go func() { results[i] <- exchange(ctx, c, name, qtype) }()
+	}
+	for i, result := range results {
+		if result == nil {
+			continue
+		}
+		if a := <-result; a.err != nil {
+			errs = append(errs, fmt.Errorf("%s at %s: %w", dns.TypeToString[families[i]], server.Name, a.err))
+		} else {
+			found[i] = a
+		}
+	}
+	return errs
 }
 
 // joined is errors.Join on one line, as logs want it.
@@ -79,24 +164,32 @@ func joined(errs []error) error {
 	return err
 }
 
-// exchange asks one server over UDP, and over TCP if the answer did not fit (RFC 7766 §5).
-func exchange(ctx context.Context, cfg Config, server netip.AddrPort, name string, qtype uint16) (*dns.Msg, error) {
-	query := new(dns.Msg)
-	query.SetQuestion(name, qtype)
+var errNoName = errors.New("no such name")
+
+// exchange asks one server one question.
+func exchange(ctx context.Context, c *client.Client, name string, qtype uint16) answer {
+	query := new(dns.Msg).SetQuestion(name, qtype)
 	query.SetEdns0(udpBytesMax, false)
-	client := &dns.Client{Net: "udp", Timeout: cfg.Timeout}
-	reply, _, err := client.ExchangeContext(ctx, query, server.String())
-	if err == nil && reply.Truncated {
-		client.Net = "tcp"
-		reply, _, err = client.ExchangeContext(ctx, query, server.String())
-	}
+	packed, err := query.Pack()
 	if err != nil {
-		return nil, err
+		return answer{err: err}
 	}
-	if len(reply.Question) != 1 || reply.Question[0].Qtype != qtype || !strings.EqualFold(reply.Question[0].Name, name) {
-		return nil, errors.New("answered another question")
+	msg, err := c.Exchange(ctx, packed)
+	if err != nil {
+		return answer{err: errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))} // one line for each address that was tried
 	}
-	return reply, nil
+	reply := new(dns.Msg)
+	if err := reply.Unpack(msg); err != nil {
+		return answer{err: err}
+	}
+	switch reply.Rcode {
+	case dns.RcodeSuccess:
+		addrs, ttl := addresses(reply, name, qtype)
+		return answer{known: true, addrs: addrs, ttl: ttl}
+	case dns.RcodeNameError:
+		return answer{err: errNoName}
+	}
+	return answer{err: fmt.Errorf("answered %s", dns.RcodeToString[reply.Rcode])}
 }
 
 // addresses follows the CNAMEs of an answer to its addresses; the TTL is the lowest on the way.

@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"reflect"
@@ -9,6 +10,9 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"secure-dns-proxy/transport"
+	"secure-dns-proxy/transport/lanetest"
 )
 
 // startServer answers over UDP and TCP on one loopback port.
@@ -79,6 +83,17 @@ func silent(t *testing.T) netip.AddrPort {
 	return startServer(t, func(dns.ResponseWriter, *dns.Msg) {})
 }
 
+// endpoints makes plain servers of addresses.
+func endpoints(addrs ...netip.AddrPort) []*transport.Endpoint {
+	var out []*transport.Endpoint
+	for _, a := range addrs {
+		e := lanetest.Endpoint(transport.UDP, a, nil, nil)
+		e.Name = "udp://" + a.String()
+		out = append(out, e)
+	}
+	return out
+}
+
 func TestLookup(t *testing.T) {
 	both := answering(t, "dns.example. 100 IN A 192.0.2.1", "dns.example. 60 IN AAAA 2001:db8::1")
 	truncating := func(w dns.ResponseWriter, query *dns.Msg) {
@@ -112,14 +127,15 @@ func TestLookup(t *testing.T) {
 		{"first server silent", []netip.AddrPort{silent(t), startServer(t, both)}, []string{"192.0.2.1", "2001:db8::1"}, time.Minute, ""},
 		{"long TTL", []netip.AddrPort{startServer(t, answering(t, "dns.example. 4000000 IN A 192.0.2.1"))}, []string{"192.0.2.1"}, ttlMax, ""},
 		{"records of another name", []netip.AddrPort{startServer(t, answering(t, "other.example. 100 IN A 192.0.2.66"))}, nil, 0, "it exists, but has no address"},
-		{"answer to another question", []netip.AddrPort{startServer(t, elsewhere)}, nil, 0, "answered another question"},
+		{"answer to another question", []netip.AddrPort{startServer(t, elsewhere)}, nil, 0, "no answer"},
 		{"no such name", []netip.AddrPort{startServer(t, refusing(dns.RcodeNameError))}, nil, 0, "no such name"},
 		{"refused", []netip.AddrPort{startServer(t, refusing(dns.RcodeRefused))}, nil, 0, "answered REFUSED"},
 		{"alias to itself", []netip.AddrPort{startServer(t, answering(t, "dns.example. 30 IN CNAME dns.example."))}, nil, 0, "it exists, but has no address"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			addrs, ttl, err := Lookup(t.Context(), Config{Servers: tt.servers, Timeout: 500 * time.Millisecond}, "dns.example")
+			found, err := Lookup(t.Context(), Config{Servers: endpoints(tt.servers...), Timeout: 500 * time.Millisecond}, "dns.example")
+			addrs, ttl := found.Addrs, found.TTL
 			if tt.problem != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.problem) || strings.Contains(err.Error(), "\n") {
 					t.Fatalf("got %v, %v, want an error with %q", addrs, err, tt.problem)
@@ -133,9 +149,77 @@ func TestLookup(t *testing.T) {
 			for _, a := range addrs {
 				got = append(got, a.String())
 			}
-			if !reflect.DeepEqual(got, tt.want) || ttl != tt.ttl {
+			if !reflect.DeepEqual(got, tt.want) || ttl != tt.ttl || found.Upstream || found.Fallback != nil {
 				t.Errorf("got %v for %v, want %v for %v", got, ttl, tt.want, tt.ttl)
 			}
 		})
+	}
+}
+
+// TestThroughUpstreams: who is asked in which order, and what is said of it.
+func TestThroughUpstreams(t *testing.T) {
+	here := startServer(t, answering(t, "dns.example. 100 IN A 192.0.2.1"))
+	there := startServer(t, answering(t, "dns.example. 100 IN A 192.0.2.2"))
+	refuses, unknown := startServer(t, refusing(dns.RcodeRefused)), startServer(t, refusing(dns.RcodeNameError))
+	nowhere := endpoints(here)
+	nowhere[0].Addresses.Store(nil)
+	tests := []struct {
+		name      string
+		upstreams []*transport.Endpoint
+		servers   []*transport.Endpoint
+		want      string
+		upstream  bool
+		fallback  string
+		problem   string
+	}{
+		{"an upstream knows", endpoints(here), endpoints(there), "192.0.2.1", true, "", ""},
+		{"the second one does", endpoints(refuses, here), endpoints(there), "192.0.2.1", true, "", ""},
+		{"it says that there is no such name", endpoints(unknown), endpoints(there), "192.0.2.2", false, "no such name", ""},
+		{"nor does another one that is asked", endpoints(unknown, here), endpoints(there), "192.0.2.1", true, "", ""},
+		{"none is up", nil, endpoints(there), "192.0.2.2", false, "", ""},
+		{"its own name is not resolved yet", nowhere, endpoints(there), "192.0.2.2", false, "", ""},
+		{"one after the other, but not without end", endpoints(refuses, refuses, refuses, here), endpoints(there), "192.0.2.2", false, "REFUSED", ""},
+		{"nobody knows", endpoints(refuses), endpoints(unknown), "", false, "", "no such name"},
+		{"no server", endpoints(refuses), nil, "", false, "", "REFUSED"},
+		{"nobody at all", nil, nil, "", false, "", "nobody to ask"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := Config{Servers: tt.servers, Timeout: 5 * time.Second, Upstreams: func() []*transport.Endpoint { return tt.upstreams }}
+			found, err := Lookup(t.Context(), cfg, "dns.example")
+			if tt.problem != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.problem) {
+					t.Errorf("got %v, %v, want an error with %q", found, err, tt.problem)
+				}
+				return
+			}
+			if err != nil || len(found.Addrs) != 1 || found.Addrs[0].String() != tt.want || found.Upstream != tt.upstream {
+				t.Errorf("got %v, %v, want %s, from an upstream: %v", found, err, tt.want, tt.upstream)
+			}
+			if (found.Fallback != nil) != (tt.fallback != "") || found.Fallback != nil && !strings.Contains(found.Fallback.Error(), tt.fallback) {
+				t.Errorf("the reason for asking a bootstrap server is %v, want %q", found.Fallback, tt.fallback)
+			}
+		})
+	}
+}
+
+// TestEncryptedServer: a bootstrap server may be one that speaks TLS.
+func TestEncryptedServer(t *testing.T) {
+	authority := lanetest.NewAuthority(t)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", authority.Server(lanetest.ServerName, time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &dns.Server{Listener: listener, Handler: answering(t, "dns.example. 100 IN A 192.0.2.1")}
+	go func() { _ = server.ActivateAndServe() }()
+	t.Cleanup(func() { _ = server.Shutdown() })
+	e := lanetest.Endpoint(transport.TLS, listener.Addr().(*net.TCPAddr).AddrPort(), authority.Client(lanetest.ServerName), nil)
+	cfg := Config{Servers: []*transport.Endpoint{e}, Timeout: 10 * time.Second}
+	if found, err := Lookup(t.Context(), cfg, "dns.example"); err != nil || len(found.Addrs) != 1 {
+		t.Errorf("got %v, %v", found, err)
+	}
+	e.TLS = authority.Client("other.example")
+	if found, err := Lookup(t.Context(), cfg, "dns.example"); err == nil || !strings.Contains(err.Error(), "other.example") {
+		t.Errorf("with a certificate for another name: got %v, %v", found, err)
 	}
 }

@@ -205,11 +205,13 @@ type Addresses struct {
 
 // Bootstrap says how names in upstream URLs are resolved.
 type Bootstrap struct {
-	Servers          []netip.AddrPort
+	Servers          []Upstream // by address, of any scheme but embedded
+	ThroughUpstreams bool       // once they serve, the upstreams are asked first
 	Timeout          time.Duration
 	RefreshThreshold time.Duration
 	MinTTL           time.Duration
 	FailureRetry     time.Duration
+	JitterPercent    int
 }
 
 // Logging goes to stderr.

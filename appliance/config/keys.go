@@ -3,6 +3,7 @@ package config
 import (
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -89,9 +90,10 @@ var keys = []key[Checked]{
 		func(c *Checked) *time.Duration { return &c.Addresses.AttemptDelay }).reload(),
 
 	key[Checked]{
-		name: "bootstrap.servers", standard: "[]", bounds: "0 to 8 of IP or IP:port",
+		name: "bootstrap.servers", standard: "[]", bounds: "0 to 8 of IP, IP:port or a URL with an IP",
 		read: readServers, get: func(c *Checked) any { return &c.Bootstrap.Servers },
 	}.reload(),
+	booleanKey("bootstrap.through_upstreams", true, func(c *Checked) *bool { return &c.Bootstrap.ThroughUpstreams }).reload(),
 	durationKey("bootstrap.timeout", waitMin, waitMax, 1, "2s",
 		func(c *Checked) *time.Duration { return &c.Bootstrap.Timeout }).reload(),
 	durationKey("bootstrap.refresh_threshold", 0, time.Hour, 1, "30s",
@@ -100,6 +102,7 @@ var keys = []key[Checked]{
 		func(c *Checked) *time.Duration { return &c.Bootstrap.MinTTL }).reload(),
 	durationKey("bootstrap.failure_retry", 100*time.Millisecond, time.Hour, 1, "30s",
 		func(c *Checked) *time.Duration { return &c.Bootstrap.FailureRetry }).reload(),
+	integerKey("bootstrap.jitter_percent", 0, jitterPercentMax, 20, func(c *Checked) *int { return &c.Bootstrap.JitterPercent }).reload(),
 
 	key[Checked]{
 		name: "hosts", bounds: `"name" = "IP" or ["IP", ...]`,
@@ -185,10 +188,29 @@ func readServers(c *checker, t *Checked, v value) {
 	}
 	t.Bootstrap.Servers = nil
 	for _, item := range items {
-		if ap, ok := c.addrPort(item, 53); ok {
-			t.Bootstrap.Servers = append(t.Bootstrap.Servers, ap)
+		if server, ok := c.server(item); ok {
+			t.Bootstrap.Servers = append(t.Bootstrap.Servers, server)
 		}
 	}
+}
+
+// server reads a bootstrap server: an address alone means plain DNS.
+func (c *checker) server(v value) (Upstream, bool) {
+	if text, isText := v.data.(string); !isText || !strings.Contains(text, ":/") {
+		ap, ok := c.addrPort(v, 53)
+		if !ok {
+			return Upstream{}, false
+		}
+		v.data = "udp://" + ap.String()
+	}
+	u, ok := c.upstream(v)
+	a, err := netip.ParseAddr(u.Host)
+	if ok && err != nil {
+		c.fault(v, "%q: a bootstrap server needs an IP address in place of the name: it is there to resolve names", u.URL)
+		return Upstream{}, false
+	}
+	u.Addresses = []netip.Addr{a}
+	return u, ok
 }
 
 func readMetricsListen(c *checker, t *Checked, v value) {

@@ -92,6 +92,10 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	asUpstreams, problems := checkText(`upstream = ["udp://192.0.2.9:53", "udp://[2001:db8::9]:5353", "tls://192.0.2.10"]`)
+	if asUpstreams == nil {
+		t.Fatal(problems)
+	}
 	ms, second, minute, hour := time.Millisecond, time.Second, time.Minute, time.Hour
 	tests := []struct {
 		key, text string // text has a complete file when it sets upstream, else good is put before it
@@ -137,11 +141,13 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"tls.expiry_warning", `tls.expiry_warning = "24h"`, 24 * hour},
 		{"addresses.first_family", `addresses.first_family = "ipv4"`, true},
 		{"addresses.attempt_delay", `addresses.attempt_delay = "1s"`, second},
-		{"bootstrap.servers", `bootstrap.servers = ["192.0.2.9", "[2001:db8::9]:5353"]`, []netip.AddrPort{netip.MustParseAddrPort("192.0.2.9:53"), netip.MustParseAddrPort("[2001:db8::9]:5353")}},
+		{"bootstrap.servers", `bootstrap.servers = ["192.0.2.9", "[2001:db8::9]:5353", "tls://192.0.2.10"]`, asUpstreams.Upstreams},
+		{"bootstrap.through_upstreams", `bootstrap.through_upstreams = false`, false},
 		{"bootstrap.timeout", `bootstrap.timeout = "1s"`, second},
 		{"bootstrap.refresh_threshold", `bootstrap.refresh_threshold = "1s"`, second},
 		{"bootstrap.min_ttl", `bootstrap.min_ttl = "1s"`, second},
 		{"bootstrap.failure_retry", `bootstrap.failure_retry = "1s"`, second},
+		{"bootstrap.jitter_percent", `bootstrap.jitter_percent = 0`, 0},
 		{"hosts", `hosts."Dns.Example." = "192.0.2.7"`, map[string][]netip.Addr{"dns.example": {netip.MustParseAddr("192.0.2.7")}}},
 		{"logging.level", `logging.level = "debug"`, slog.LevelDebug},
 		{"logging.format", `logging.format = "json"`, "json"},

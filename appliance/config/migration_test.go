@@ -34,7 +34,7 @@ func TestEveryKeyOfTheOriginal(t *testing.T) {
 	if checked == nil {
 		t.Fatal(problems)
 	}
-	ip, at := netip.MustParseAddr, netip.MustParseAddrPort
+	ip := netip.MustParseAddr
 	of := func(scheme string) Upstream {
 		i := slices.IndexFunc(checked.Upstreams, func(u Upstream) bool { return u.Scheme == scheme })
 		return checked.Upstreams[i]
@@ -52,7 +52,7 @@ func TestEveryKeyOfTheOriginal(t *testing.T) {
 		{"upstream_policy", checked.Policy, "sequential"},
 		{"upstream_race_fanout", warned("upstream_race_fanout"), true},
 		{"prewarm_pools", checked.Prewarm, false},
-		{"bootstrap.servers", checked.Bootstrap.Servers, []netip.AddrPort{at("192.0.2.53:53"), at("192.0.2.54:53")}},
+		{"bootstrap.servers", identities(checked.Bootstrap.Servers), []string{"udp://192.0.2.53:53", "udp://192.0.2.54:53"}},
 		{"upstreams.dns", []string{checked.Upstreams[0].identity(), checked.Upstreams[1].identity()}, []string{"udp://192.0.2.1:53", "udp://192.0.2.2:5300"}},
 		{"upstreams.doh", checked.Upstreams[2].identity(), "https://doh.example:443/dns-query"},
 		{"upstreams.dot", checked.Upstreams[3].identity(), "tls://dot.example:853"},
@@ -61,8 +61,8 @@ func TestEveryKeyOfTheOriginal(t *testing.T) {
 		{"upstream_refresh.refresh_threshold", checked.Bootstrap.RefreshThreshold, 20 * time.Second},
 		{"upstream_refresh.min_ttl", checked.Bootstrap.MinTTL, 40 * time.Second},
 		{"upstream_refresh.failure_retry", checked.Bootstrap.FailureRetry, 5 * time.Second},
-		{"upstream_refresh.enabled", warned("upstream_refresh.enabled"), true},
-		{"upstream_refresh.jitter_percent", warned("upstream_refresh.jitter_percent"), true},
+		{"upstream_refresh.enabled", !checked.Bootstrap.ThroughUpstreams && warned("upstream_refresh.enabled"), true},
+		{"upstream_refresh.jitter_percent", checked.Bootstrap.JitterPercent, 30},
 		{"cache.enabled", checked.Cache.Enabled, true},
 		{"cache.capacity", checked.Cache.Bytes, int64(200_000) << 10},
 		{"cache.default_ttl", []time.Duration{checked.Cache.MinTTL, checked.Cache.MaxTTL}, []time.Duration{25 * time.Second, 25 * time.Second}},
@@ -113,6 +113,14 @@ func TestEveryKeyOfTheOriginal(t *testing.T) {
 	}
 }
 
+func identities(upstreams []Upstream) []string {
+	var list []string
+	for _, u := range upstreams {
+		list = append(list, u.identity())
+	}
+	return list
+}
+
 // TestOriginalDefaults: what a file does not say is as the original had it.
 func TestOriginalDefaults(t *testing.T) {
 	checked, problems := checkText("[upstreams]\ndot = [\"tls://dns.example\"]\n")
@@ -125,7 +133,9 @@ func TestOriginalDefaults(t *testing.T) {
 	}{
 		{"listen", checked.Listen, []netip.AddrPort{netip.MustParseAddrPort("127.0.0.35:53")}},
 		{"policy", checked.Policy, "round_robin"},
-		{"bootstrap", checked.Bootstrap.Servers, []netip.AddrPort{netip.MustParseAddrPort("1.1.1.1:53"), netip.MustParseAddrPort("1.0.0.1:53")}},
+		{"bootstrap", identities(checked.Bootstrap.Servers), []string{"udp://1.1.1.1:53", "udp://1.0.0.1:53"}},
+		{"refresh", checked.Bootstrap.ThroughUpstreams, true},
+		{"jitter", checked.Bootstrap.JitterPercent, 20},
 		{"bootstrap timeout", checked.Bootstrap.Timeout, 3 * time.Second},
 		{"connections", checked.Upstreams[0].Connections, 8}, // 16 for two workers
 		{"idle", *checked.Upstreams[0].IdleTimeout, 90 * time.Second},

@@ -71,10 +71,16 @@ func (m *migration) names() {
 // refresh is when names are looked up again.
 func (m *migration) refresh() {
 	if v := m.values["upstream_refresh.enabled"]; !m.booleanOf(v.path) {
-		m.warn(v, "has no effect: names are always looked up again before their addresses expire")
+		m.set("bootstrap.through_upstreams", false, v)
+		m.differ(v, "bootstrap.through_upstreams", "no longer keeps names from being looked up again before their addresses expire: the bootstrap servers are asked then, not the upstreams")
 	}
 	if v := m.values["upstream_refresh.jitter_percent"]; v.written() {
-		m.warn(v, "has no effect: names are looked up again without jitter")
+		percent := min(m.integerOf(v.path), jitterPercentMax)
+		if percent <= 0 {
+			percent = 20 // as there
+		}
+		m.set("bootstrap.jitter_percent", percent, v)
+		m.differ(v, "bootstrap.jitter_percent", "is a share of the time to the next look-up now, not of a second")
 	}
 	for _, k := range []struct{ from, to string }{
 		{"upstream_refresh.refresh_threshold", "bootstrap.refresh_threshold"},

@@ -14,11 +14,13 @@
 //	sdp_engine_enters_per_query                sdp_worker_queries_total{worker,transport}, sdp_worker_skew
 //	sdp_steering{by}
 //	sdp_reloads_total{result}                  sdp_build_info{version,revision,go}
+//	sdp_name_lookups_total{result}
 //
 // and for each upstream, label upstream = its URL as configured:
 //
 //	sdp_upstream_up                            sdp_upstream_exchanges_total, sdp_upstream_answers_total
 //	sdp_upstream_errors_total{fault}           sdp_upstream_rejected_total, sdp_upstream_truncated_total
+//	sdp_upstream_addresses{state}
 //	sdp_upstream_duration_seconds (histogram)  sdp_upstream_in_flight, sdp_upstream_connections
 //	sdp_upstream_insecure                      sdp_upstream_certificate_expiry_timestamp_seconds
 //	                                           sdp_upstream_client_certificate_expiry_timestamp_seconds

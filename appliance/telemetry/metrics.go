@@ -205,6 +205,14 @@ var upstreamFamilies = []struct {
 			p.histogram(&r.Stats.Latency, upstreamBucketStep, "upstream", r.Name)
 		},
 	},
+	{"addresses", "gauge", "Addresses of the upstream that are known, and of them those without a failure since their last answer, by state.", func(p *page, r *worker.UpstreamReport) {
+		if r.Endpoint == nil || r.Endpoint.Addresses == nil {
+			return // removed by a reload
+		}
+		known, healthy := r.Endpoint.AddressHealth()
+		p.gauge(uint64(known), "upstream", r.Name, "state", "known")
+		p.gauge(uint64(healthy), "upstream", r.Name, "state", "healthy")
+	}},
 	{
 		"in_flight", "gauge", "Queries waiting for an answer.",
 		func(p *page, r *worker.UpstreamReport) { p.gauge(r.Stats.InFlight, "upstream", r.Name) },

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"secure-dns-proxy/appliance/bootstrap"
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/worker"
@@ -38,7 +39,12 @@ func (f *figures) Workers() []worker.WorkerReport     { return slices.Clone(f.wo
 func scrape(t *testing.T, f *figures) map[string]string {
 	t.Helper()
 	var out bytes.Buffer
-	NewMetrics(f, Build{Version: "v1", Revision: "abc", Go: "go1"}, new(Reloads), new(Trend)).WritePrometheus(&out)
+	set := NewMetrics(f, Build{Version: "v1", Revision: "abc", Go: "go1"}, new(Reloads), new(Trend))
+	lookups := new(bootstrap.Counters)
+	lookups.Upstream.Store(3)
+	lookups.Server.Store(2)
+	AddLookups(set, lookups)
+	set.WritePrometheus(&out)
 	all := map[string]string{}
 	for line := range strings.Lines(out.String()) {
 		if line = strings.TrimSpace(line); strings.HasPrefix(line, "#") {
@@ -69,12 +75,14 @@ func sample() *figures {
 	f.workers = []worker.WorkerReport{{CPU: 2, QueriesUDP: 80}, {CPU: 3, QueriesUDP: 10, QueriesTCP: 10}}
 	state := health.New(func() int64 { return 0 })
 	state.Down(errors.New("refused"))
+	address, other := netip.MustParseAddrPort("192.0.2.1:853"), netip.MustParseAddrPort("192.0.2.2:853")
 	r := worker.UpstreamReport{
-		Name: "tls://192.0.2.1", Endpoint: &transport.Endpoint{Name: "tls://192.0.2.1", Health: state},
+		Name: "tls://192.0.2.1", Endpoint: &transport.Endpoint{Name: "tls://192.0.2.1", Health: state, Addresses: transport.NewAddresses(address, other)},
 		Connections: 2, Dials: 8, DialErrors: 5, BytesSent: 1000,
 	}
 	r.Stats.Exchanges, r.Stats.Answers, r.Stats.Faults[transport.FaultTLS] = 25, 20, 5
 	r.Stats.Latency.Count[100] = 20
+	r.Endpoint.AddressFailed(other, 0)
 	f.upstreams = []worker.UpstreamReport{r, {Name: "udp://192.0.2.2"}}
 	return f
 }
@@ -119,6 +127,11 @@ func TestPage(t *testing.T) {
 		`sdp_upstream_duration_seconds_count{upstream="tls://192.0.2.1"}`:            "20",
 		`sdp_upstream_duration_seconds_bucket{upstream="tls://192.0.2.1",le="+Inf"}`: "20",
 		`sdp_upstream_connections{upstream="tls://192.0.2.1"}`:                       "2",
+		`sdp_upstream_addresses{upstream="tls://192.0.2.1",state="known"}`:           "2",
+		`sdp_upstream_addresses{upstream="tls://192.0.2.1",state="healthy"}`:         "1",
+		`sdp_name_lookups_total{result="upstream"}`:                                  "3",
+		`sdp_name_lookups_total{result="bootstrap"}`:                                 "2",
+		`sdp_name_lookups_total{result="failed"}`:                                    "0",
 		`sdp_upstream_dial_errors_total{upstream="tls://192.0.2.1"}`:                 "5",
 		`sdp_upstream_sent_bytes_total{upstream="tls://192.0.2.1"}`:                  "1000",
 	} {
