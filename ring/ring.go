@@ -32,6 +32,8 @@ const (
 
 // Ring is the io_uring engine. All methods belong to the OS thread that called Open, except Waker().Wake.
 type Ring struct {
+	_ [2 * cacheLine]byte // workers' tables may lie side by side: see worker's TestWorkersShareNoLine
+
 	u       *sys.Uring
 	sockets *slots.Table[socket]
 	todo    []Handle // sockets with something to submit at the next turn, each once
@@ -53,6 +55,8 @@ type Ring struct {
 	watchAt uint32 // where the watchdog goes on
 	lost    uint32 // completions the kernel had lost when last looked
 	reclaim bool   // buffers may be lost: look once no completion is left
+
+	_ [2 * cacheLine]byte
 }
 
 // fixedArguments is memory that operations point at. None of it changes once the ring is open, but for counter.

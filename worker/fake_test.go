@@ -38,7 +38,7 @@ type sentDatagram struct {
 	to     netip.AddrPort // zero on a connected socket
 }
 
-func newFakeEngine(t *testing.T) *fakeEngine {
+func newFakeEngine(t testing.TB) *fakeEngine {
 	waker, err := ring.NewWaker()
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func (f *fakeEngine) Shutdown() error {
 
 // bench is a worker on a fake engine in virtual time.
 type bench struct {
-	t      *testing.T
+	t      testing.TB
 	w      *worker
 	eng    *fakeEngine
 	now    time.Duration
@@ -130,7 +130,7 @@ func benchSnapshot(b *bench, upstreams int) *Snapshot {
 }
 
 // newBench returns a worker that has begun. edit may change the configuration and the snapshot.
-func newBench(t *testing.T, upstreams int, edit func(*Config, *Snapshot)) *bench {
+func newBench(t testing.TB, upstreams int, edit func(*Config, *Snapshot)) *bench {
 	t.Helper()
 	b := &bench{t: t, eng: newFakeEngine(t), now: time.Hour}
 	cfg, snap := benchConfig(), benchSnapshot(b, upstreams)
@@ -229,7 +229,7 @@ func query(id uint16, name string, qtype uint16) *dns.Msg {
 }
 
 // reply answers a query as it was sent to an upstream; records are in presentation format.
-func reply(t *testing.T, sent []byte, edit func(*dns.Msg), records ...string) []byte {
+func reply(t testing.TB, sent []byte, edit func(*dns.Msg), records ...string) []byte {
 	t.Helper()
 	m := new(dns.Msg)
 	m.SetReply(unpack(t, sent))
@@ -249,7 +249,7 @@ func reply(t *testing.T, sent []byte, edit func(*dns.Msg), records ...string) []
 	return pack(t, m)
 }
 
-func pack(t *testing.T, m *dns.Msg) []byte {
+func pack(t testing.TB, m *dns.Msg) []byte {
 	t.Helper()
 	b, err := m.Pack()
 	if err != nil {
@@ -258,7 +258,7 @@ func pack(t *testing.T, m *dns.Msg) []byte {
 	return b
 }
 
-func unpack(t *testing.T, b []byte) *dns.Msg {
+func unpack(t testing.TB, b []byte) *dns.Msg {
 	t.Helper()
 	m := new(dns.Msg)
 	if err := m.Unpack(b); err != nil {
@@ -268,7 +268,7 @@ func unpack(t *testing.T, b []byte) *dns.Msg {
 }
 
 // one returns the only element.
-func one(t *testing.T, sent []sentDatagram) sentDatagram {
+func one(t testing.TB, sent []sentDatagram) sentDatagram {
 	t.Helper()
 	if len(sent) != 1 {
 		t.Fatalf("%d datagrams sent, want 1", len(sent))

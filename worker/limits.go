@@ -13,6 +13,9 @@ const (
 	// SlotsMin is the smallest in-flight table. Full: the query is answered SERVFAIL at once and counted in Stats.Shed.
 	SlotsMin = 16
 
+	// portsTried is how many more ports are tried where the kernel may choose: the one it chose for TCP may be taken for UDP. All taken: an error.
+	portsTried = 16
+
 	// UDPSizeLimit is the largest UDP reply: what one transmit slot of the engine holds.
 	UDPSizeLimit = ring.DatagramBytesMax
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"secure-dns-proxy/ring/sys"
@@ -33,6 +34,13 @@ func Listen(addrs []netip.AddrPort, workers int, recvBufferBytes int) (*Listener
 		row := make([]listener, 0, len(addrs))
 		for i := range l.addrs {
 			pair, err := l.bind(i, recvBufferBytes)
+			for range portsTried { // the port that the kernel chose for TCP may be taken for UDP
+				if addrs[i].Port() != 0 || len(l.workers) != 0 || !errors.Is(err, syscall.EADDRINUSE) {
+					break
+				}
+				l.addrs[i] = addrs[i]
+				pair, err = l.bind(i, recvBufferBytes)
+			}
 			if err != nil {
 				l.workers = append(l.workers, row)
 				return nil, errors.Join(err, l.Close())

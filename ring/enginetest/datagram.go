@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"net"
 	"net/netip"
 	"syscall"
 	"testing"
@@ -20,11 +21,44 @@ var datagramTests = map[string]func(*testing.T, Opener){
 	"truncated datagram":                 testTruncated,
 	"send arena overflow":                testSendOverflow,
 	"send failure":                       testSendFailure,
+	"a send does not wait":               testSendsBeforeWaiting,
 	"connected socket refused":           testRefused,
 	"close and stale handles":            testDatagramClose,
 	"send then close":                    testSendThenClose,
 	"more sockets than fixed files":      testManySockets,
 	"socket table full":                  testTableFull,
+}
+
+// testSendsBeforeWaiting: a Turn that waits without bound has sent what was queued before: the peer's answer to that is what ends it. Would the
+// engine keep sends back for company, or wait for more than one event, this would hang until the peer gives up.
+func testSendsBeforeWaiting(t *testing.T, open Opener) {
+	e := start(t, open, ring.Config{})
+	h, addr := udp(t, e, "127.0.0.1", 0)
+	c := dialUDP(t, addr)
+	peer := new(ring.Path)
+	peer.SetAddr(c.LocalAddr().(*net.UDPAddr).AddrPort())
+	answered := make(chan error, 1)
+	go func() {
+		buf := make([]byte, 100)
+		n, err := c.Read(buf)
+		if err == nil {
+			_, err = c.Write(buf[:n])
+		}
+		answered <- err
+	}()
+	e.Commit(h, copy(e.Reserve(), "alone"), peer)
+	for range 100 { // it may return early with nothing
+		events := e.Turn(patience)
+		if len(events) > 0 {
+			if string(events[0].Data) != "alone" {
+				t.Errorf("event %v %q", events[0].Kind, events[0].Data)
+			}
+			break
+		}
+	}
+	if err := <-answered; err != nil {
+		t.Errorf("the peer got nothing while the engine waited: %v", err)
+	}
 }
 
 func testEcho(t *testing.T, open Opener) {

@@ -19,6 +19,8 @@ import (
 
 // Engine is the epoll engine. All methods belong to the OS thread that called Open, except Waker().Wake.
 type Engine struct {
+	_ [2 * cacheLine]byte // workers' tables may lie side by side: see worker's TestWorkersShareNoLine
+
 	poll    *sys.Epoll
 	sockets *slots.Table[socket]
 	todo    []ring.Handle // sockets to look at in the next turn without asking epoll, each once
@@ -39,6 +41,8 @@ type Engine struct {
 	paused   []ring.Handle // sockets at rest
 	resuming []ring.Handle // the list resume is walking
 	turns    uint32
+
+	_ [2 * cacheLine]byte
 }
 
 // Open makes an epoll engine on the calling thread; with cfg.CPU >= 0 the thread is pinned first.

@@ -18,6 +18,8 @@ type Config struct {
 
 // Shard is the cache of one worker. Make it with New; one thread may use it at a time.
 type Shard struct {
+	_ [128]byte // workers' tables may lie side by side: see worker's TestWorkersShareNoLine
+
 	index  index
 	chunks []chunk
 	ahead  *Ahead
@@ -30,6 +32,8 @@ type Shard struct {
 	now     uint32 // of the last Put
 	limit   int64
 	stats   Stats
+
+	_ [128]byte
 }
 
 // State is the outcome of Get.

@@ -29,6 +29,8 @@ func (c Config) validate() error {
 
 // Table is the in-flight table of one worker. See the package for its parts and rules.
 type Table struct {
+	_ [128]byte // workers' tables may lie side by side: see worker's TestWorkersShareNoLine
+
 	slots     []Slot
 	slotFree  uint32 // number + 1 of the first free slot that has been used before
 	slotFresh int    // slots from here on were never used
@@ -42,6 +44,8 @@ type Table struct {
 	index index
 	wheel wheel
 	maps  [][]byte
+
+	_ [128]byte
 }
 
 // New maps a table. Errors: every value of cfg out of range, joined; the mapping's.

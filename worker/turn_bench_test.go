@@ -1,0 +1,90 @@
+package worker
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"secure-dns-proxy/ring"
+)
+
+// feed is a fakeEngine that hands out a batch of queries for cached names at each turn, as an engine under load does: each query is copied
+// into a receive buffer, which are used in turn, and replies are written to transmit slots, which are used in turn.
+type feed struct {
+	*fakeEngine
+	queries [][]byte
+	next    int
+	buffers [feedBuffers][600]byte
+	slots   [feedBatch][ring.DatagramBytesMax + 64]byte
+	used    int
+	batch   [feedBatch]ring.Event
+	paths   [feedBatch]ring.Path
+}
+
+const (
+	feedBatch   = 64 // events in a turn
+	feedBuffers = 256
+)
+
+func (f *feed) Turn(time.Duration) []ring.Event {
+	f.used = 0
+	for i := range f.batch {
+		buf := f.buffers[(f.next+i)%feedBuffers][:]
+		q := f.queries[(f.next+i*7919)%len(f.queries)]
+		f.batch[i].Data = buf[:copy(buf, q)]
+		f.batch[i].Path = &f.paths[i]
+	}
+	f.next += feedBatch
+	return f.batch[:]
+}
+
+func (f *feed) Reserve() []byte {
+	f.used++
+	return f.slots[(f.used-1)%feedBatch][:ring.DatagramBytesMax]
+}
+
+// newFeed gives a worker whose cache holds so many names an engine that asks for them.
+func newFeed(tb testing.TB, names int) (*bench, *feed) {
+	b := newBench(tb, 1, func(_ *Config, s *Snapshot) { s.CacheBytes = 16 << 20 })
+	f := &feed{fakeEngine: b.eng}
+	for i := range names {
+		q := query(uint16(i), fmt.Sprintf("name%06d.Example.com.", i), dns.TypeA)
+		if i%2 == 0 {
+			q.SetEdns0(1232, false)
+		}
+		up := one(tb, b.ask(i%200, q))
+		b.turn(b.answer(up, reply(tb, up.data, nil, fmt.Sprintf("name%06d.example.com. 3600 IN A 192.0.2.1", i))))
+		f.queries = append(f.queries, pack(tb, q))
+	}
+	for i := range f.batch {
+		f.batch[i] = ring.Event{Kind: ring.Datagram, Handle: clientSocket}
+		f.paths[i] = *client(i)
+	}
+	b.eng.keep = false
+	b.now += time.Minute // so that TTLs have to be aged
+	b.w.eng = f
+	return b, f
+}
+
+// BenchmarkTurn is what a worker itself does for a cached answer over UDP, parse to reply, all of a turn but the engine. ns/op is for one
+// query.
+func BenchmarkTurn(b *testing.B) {
+	for _, names := range []int{1, 10_000} {
+		b.Run(fmt.Sprintf("hits-of-%d", names), func(b *testing.B) {
+			bench, _ := newFeed(b, names)
+			before := bench.w.stats.Hits
+			b.ReportAllocs()
+			b.ResetTimer()
+			for n := 0; n < b.N; n += feedBatch {
+				bench.w.turn()
+			}
+			b.StopTimer()
+			if got := bench.w.stats.Hits - before; got < uint64(b.N) {
+				b.Fatalf("%d hits of %d queries", got, b.N)
+			}
+			bench.w.eng = bench.eng
+		})
+	}
+}
