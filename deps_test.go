@@ -57,14 +57,18 @@ const lattice = `
 	appliance/config: worker, worker/stream, transport, transport/balance
 	# Telemetry names wire's faults in a label, and shows how names are looked up.
 	appliance/telemetry: transport/wire, appliance/bootstrap
+	# config fills in the very Config that the state machine goes by.
+	appliance/config: transport/health
 	# The certificates that were seen, for metrics and log; pins and client certificates to be checked.
 	appliance, appliance/config, appliance/telemetry: transport/trust
 	appliance/control, appliance/telemetry: worker, transport, transport/health, transport/balance, ring/probe, appliance/config
 	appliance/embedded, appliance/privilege, appliance/image:
 	# Names are looked up through the upstreams themselves.
 	appliance/bootstrap: transport, transport/client
+	# A probe goes over the upstream's own transport.
+	appliance/prober: transport, transport/client, transport/health
 	appliance: worker, worker/stream, transport, transport/health, transport/balance, ring/probe
-	appliance: appliance/config, appliance/bootstrap, appliance/privilege, appliance/control, appliance/telemetry, appliance/embedded
+	appliance: appliance/config, appliance/bootstrap, appliance/prober, appliance/privilege, appliance/control, appliance/telemetry, appliance/embedded
 	appliance/cmd/...: appliance, appliance/config
 	appliance/e2e/rig:
 	appliance/e2e: appliance/e2e/rig

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -141,13 +142,20 @@ padding = 0
 	}
 }
 
+// watched is an entry with one endpoint that nothing listens at, and its state.
+func watched(name string) (entry, *health.State) {
+	state := health.New(func() int64 { return int64(transport.Now()) })
+	u := config.Upstream{Health: config.Health{Config: health.Default()}}
+	return entry{upstream: u, endpoints: []*transport.Endpoint{{Name: name, Scheme: transport.UDP, Health: state}}}, state
+}
+
 func TestWatch(t *testing.T) {
 	var book logBook
 	w := newWatch(slog.New(slog.NewTextHandler(&book, nil)))
-	state := health.New(func() int64 { return int64(transport.Now()) })
-	other := health.New(func() int64 { return int64(transport.Now()) })
-	a := &transport.Endpoint{Name: "tls://a", Health: state}
-	w.follow([]*transport.Endpoint{a, {Name: "tls://b", Health: other}})
+	a, state := watched("tls://a")
+	b, other := watched("tls://b")
+	w.follow([]entry{a, b})
+	answer := func() { state.Allow(int64(transport.Now())); state.Succeeded(int64(transport.Now()), 0) }
 	steps := []struct {
 		name  string
 		do    func()
@@ -157,29 +165,47 @@ func TestWatch(t *testing.T) {
 		{"down", func() { state.Down(errors.New("wrong name")) }, `level=ERROR msg="upstream down" upstream=tls://a was=untried reason="wrong name"`},
 		{"still down", func() { state.Down(errors.New("wrong name")) }, ""},
 		{"a connection, no answer", func() { state.Up() }, ""},
-		{
-			"up", func() { state.Allow(int64(transport.Now())); state.Succeeded(int64(transport.Now()), 0) },
-			`level=INFO msg="upstream up" upstream=tls://a was=down reason="it answered"`,
-		},
-		{"still up", func() { state.Succeeded(int64(transport.Now()), 0) }, ""},
-		{"a reload that keeps it", func() { w.follow([]*transport.Endpoint{a}) }, ""},
+		{"up", answer, `level=INFO msg="upstream up" upstream=tls://a was=down reason="it answered"`},
+		{"still up", answer, ""},
+		{"a reload that keeps it", func() { w.follow([]entry{a}) }, ""},
+		{"suspect and up again between two looks", func() {
+			state.Down(errors.New("reset"))
+			state.Probed(int64(transport.Now())+5e9, health.ProbeGood, 0, nil)
+		}, `level=INFO msg="upstream suspect" upstream=tls://a was=up reason=reset` + "|" +
+			`level=INFO msg="upstream up" upstream=tls://a was=suspect reason="nothing is wrong any more"`},
 		{"gone", func() { w.follow(nil); other.Down(errors.New("unseen")) }, ""},
 	}
+	stamp := regexp.MustCompile(`(?m)^time=\S+ `)
 	for _, s := range steps {
 		before := len(book.String())
 		s.do()
-		w.look()
-		got := strings.TrimSpace(book.String()[before:])
-		if _, after, found := strings.Cut(got, " level"); found {
-			got = "level" + after
-		}
-		if got != s.lines {
-			t.Errorf("%s: got %q, want %q", s.name, got, s.lines)
+		w.read()
+		got := strings.TrimSpace(stamp.ReplaceAllString(book.String()[before:], ""))
+		if got = strings.ReplaceAll(got, "\n", "|"); got != s.lines {
+			t.Errorf("%s:\ngot  %q\nwant %q", s.name, got, s.lines)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	w.run(ctx) // must return
+}
+
+// TestWatchCountsOn: an upstream whose endpoint is replaced, or that comes again, goes on counting.
+func TestWatchCountsOn(t *testing.T) {
+	w := newWatch(slog.New(slog.DiscardHandler))
+	a, state := watched("tls://a")
+	w.follow([]entry{a})
+	state.Down(errors.New("reset"))
+	again, next := watched("tls://a")
+	w.follow([]entry{again})
+	w.follow(nil)
+	last, final := watched("tls://a")
+	next.Down(errors.New("after its end: not counted"))
+	w.follow([]entry{last})
+	defer w.close()
+	if got := final.Figures().Entered[health.Down]; got != 1 {
+		t.Errorf("got %d times down, want 1", got)
+	}
 }
 
 func TestNotify(t *testing.T) {

@@ -49,7 +49,7 @@ func (s *service) adopt() bool {
 	}
 	logProblems(s.log, held)
 	s.roster.adopt(planned, merged)
-	s.watch.follow(snap.Upstreams)
+	s.watch.follow(planned)
 	s.papers.follow(snap.Upstreams, s.roster.keyLogs, merged.TLS.ExpiryWarning)
 	s.level.Set(merged.Logging.Level)
 	s.checked = merged

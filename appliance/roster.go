@@ -63,6 +63,7 @@ func (r *roster) plan(c *config.Checked) ([]entry, error) {
 	var planned []entry
 	for _, u := range c.Upstreams {
 		if e, ok := r.find(&u, sharedOf(c)); ok {
+			e.upstream = u // what Same leaves out may differ
 			planned = append(planned, e)
 			continue
 		}

@@ -123,10 +123,10 @@ func (s *service) startWorkers() error {
 	if err != nil {
 		return err
 	}
+	s.watch.follow(planned)
 	if s.group, err = worker.Start(workerConfig(s.checked, s.log), s.listeners, snap); err != nil {
 		return fmt.Errorf("start workers: %w", err)
 	}
-	s.watch.follow(snap.Upstreams)
 	s.papers.follow(snap.Upstreams, s.roster.keyLogs, s.checked.TLS.ExpiryWarning)
 	s.roster.serving.Store(true)
 	return nil
@@ -192,6 +192,7 @@ func (s *service) release() error {
 	if s.metrics != nil {
 		errs = append(errs, s.metrics.Close())
 	}
+	s.watch.close()
 	errs = append(errs, s.roster.close())
 	if s.listeners != nil {
 		errs = append(errs, s.listeners.Close())

@@ -6,30 +6,73 @@ import (
 	"sync"
 	"time"
 
+	"secure-dns-proxy/appliance/config"
+	"secure-dns-proxy/appliance/prober"
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/health"
 )
 
-// watch logs every change of an upstream's state, once, and wakes its prober. States keep their changes until they are read, so none is
-// missed however short it is.
+// watch looks after the health of the upstreams in use: it gives their states the configuration in force, runs a prober for each, and logs
+// every change once. States keep their changes until they are read, so none is missed however short it is.
 type watch struct {
 	log *slog.Logger
 
-	mu        sync.Mutex
-	endpoints []*transport.Endpoint
-	fresh     []health.Transition // scratch
+	mu    sync.Mutex
+	wards []*ward
+	past  map[string]health.Figures // by name, of endpoints that were replaced: their counters must not fall
+	fresh []health.Transition       // scratch
 }
 
-func newWatch(log *slog.Logger) *watch { return &watch{log: log} }
+// ward is one endpoint under watch.
+type ward struct {
+	endpoint *transport.Endpoint
+	state    *health.State
+	prober   *prober.Prober
+}
 
-// follow replaces the endpoints that are watched.
-func (w *watch) follow(endpoints []*transport.Endpoint) {
+func newWatch(log *slog.Logger) *watch { return &watch{log: log, past: map[string]health.Figures{}} }
+
+// follow puts the health settings of entries into force and replaces the endpoints that are watched by theirs. An endpoint that stays keeps
+// its state and its prober.
+func (w *watch) follow(entries []entry) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.endpoints = endpoints
+	before := map[*transport.Endpoint]*ward{}
+	for _, old := range w.wards {
+		before[old.endpoint] = old
+		w.past[old.endpoint.Name] = old.state.Figures()
+	}
+	w.wards = nil
+	for i := range entries {
+		u := &entries[i].upstream
+		for _, e := range entries[i].endpoints {
+			kept := before[e]
+			delete(before, e)
+			w.wards = append(w.wards, w.look(e, u, kept))
+		}
+	}
+	var closing sync.WaitGroup
+	for _, gone := range before {
+		closing.Go(gone.prober.Close)
+	}
+	closing.Wait()
 }
 
-// run looks at the endpoints until ctx ends.
+// look begins to look after e, or goes on with kept. mu is held.
+func (w *watch) look(e *transport.Endpoint, u *config.Upstream, kept *ward) *ward {
+	probe := prober.Settings{Timeout: u.Health.Timeout, Jitter: u.Health.Jitter, Name: u.Health.Name, Type: u.Health.Type, RCodes: u.Health.RCodes}
+	if kept != nil {
+		kept.state.Configure(int64(transport.Now()), u.Health.Config)
+		kept.prober.Configure(probe)
+		return kept
+	}
+	state := e.Health.(*health.State)
+	state.Carry(w.past[e.Name])
+	state.Configure(int64(transport.Now()), u.Health.Config)
+	return &ward{e, state, prober.Start(e, state, probe)}
+}
+
+// run reads changes until ctx ends.
 func (w *watch) run(ctx context.Context) {
 	ticker := time.NewTicker(healthPoll)
 	defer ticker.Stop()
@@ -38,23 +81,20 @@ func (w *watch) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			w.look()
+			w.read()
 		}
 	}
 }
 
-func (w *watch) look() {
+// read logs what has changed and tells the probers.
+func (w *watch) read() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, e := range w.endpoints {
-		state, ok := e.Health.(*health.State)
-		if !ok {
-			continue
-		}
+	for _, ward := range w.wards {
 		var dropped uint64
-		w.fresh, dropped = state.Transitions(w.fresh[:0])
+		w.fresh, dropped = ward.state.Transitions(w.fresh[:0])
 		if dropped != 0 {
-			w.log.Warn("upstream changes too often for the log", "upstream", e.Name, "changes_not_logged", dropped)
+			w.log.Warn("upstream changes too often for the log", "upstream", ward.endpoint.Name, "changes_not_logged", dropped)
 		}
 		for i := range w.fresh {
 			t := &w.fresh[i]
@@ -62,7 +102,13 @@ func (w *watch) look() {
 			if t.To == health.Down {
 				level = slog.LevelError
 			}
-			w.log.Log(context.Background(), level, "upstream "+t.To.String(), "upstream", e.Name, "was", t.From.String(), "reason", t.Reason.Error())
+			w.log.Log(context.Background(), level, "upstream "+t.To.String(), "upstream", ward.endpoint.Name, "was", t.From.String(), "reason", t.Reason.Error())
+		}
+		if len(w.fresh) != 0 {
+			ward.prober.Wake()
 		}
 	}
 }
+
+// close ends the probers.
+func (w *watch) close() { w.follow(nil) }

@@ -20,10 +20,11 @@ func (next *Checked) Adopt(current *Checked) (*Checked, Problems) {
 	return &merged, held.sorted()
 }
 
-// Same returns whether two upstreams are configured alike, so that the connections of one can serve the other.
+// Same returns whether two upstreams are configured alike but for what is applied to an endpoint in use, so that the connections of one can
+// serve the other.
 func (u *Upstream) Same(other *Upstream) bool {
 	for _, k := range upstreamKeys {
-		if k.name != "ca_file" && !k.same(u, other) {
+		if k.name != "ca_file" && !k.alone && !k.same(u, other) {
 			return false
 		}
 	}

@@ -155,6 +155,7 @@ func (c *checker) relations(out *Checked) {
 	}
 	c.handshakes(out)
 	c.locate(out)
+	c.healths(out)
 }
 
 // anyOf is the first of two keys that the file holds, or the first if it holds neither.

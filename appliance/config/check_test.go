@@ -162,6 +162,26 @@ func TestProblems(t *testing.T) {
 		{"metrics: remote", good + "[metrics]\nlisten = \"192.0.2.1:9153\"\n", []string{`f.toml:3: metrics.listen: 192.0.2.1:9153 is not a loopback address: anyone who reaches it can read the figures; set metrics.allow_remote = true if that is meant`}},
 		{"logging", good + "[logging]\nlevel = \"verbose\"\n", []string{`f.toml:3: logging.level: "verbose" is not one of "debug", "info", "warn" or "error"`}},
 
+		{"health: mode", good + "health.mode = \"on\"\n", []string{`f.toml:2: health.mode: "on" is not one of "passive", "lazy" or "active"`}},
+		{"health: name", good + "health.name = \"*.\"\n", []string{`f.toml:2: health.name: "*." is not a name to ask for, such as "probe.example", "*.probe.example" or "."`}},
+		{"health: name, length", good + "health.name = \"*" + strings.Repeat(".abcdefghi", 24) + "\"\n", []string{`f.toml:2: health.name: "*` + strings.Repeat(".abcdefghi", 24) + `" is too long for a random label in front of it`}},
+		{"health: type", good + "health.type = \"NSS\"\n", []string{`f.toml:2: health.type: "NSS" is not a record type`}},
+		{"health: type of no record", good + "health.type = \"AXFR\"\n", []string{`f.toml:2: health.type: "AXFR" is not a type of records that a probe can ask for`}},
+		{"health: rcodes", good + "health.rcodes = [\"NOERROR\", \"FINE\", \"NoError\"]\n", []string{
+			`f.toml:2: health.rcodes[1]: "FINE" is not an RCODE such as "NOERROR" or "NXDOMAIN"`,
+			`f.toml:2: health.rcodes[2]: "NoError" is listed twice`,
+		}},
+		{"health: no rcodes", good + "health.rcodes = []\n", []string{`f.toml:2: health.rcodes: is empty: then no probe is ever good`}},
+		{"health: budget", good + "[health]\nfailure_budget = 101\n", []string{`f.toml:3: health.failure_budget: 101 is out of range (0 to 100)`}},
+		{"health: rests", good + "[health]\nrest_min = \"2s\"\n", []string{`f.toml:3: health.rest_min: rest_min (2s) is more than rest_max (1s)`}},
+		{"health: of one upstream", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nhealth = { mod = \"lazy\", jitter = 51 }\nstate = \"off\"\n", []string{
+			`f.toml:3: upstream[0].health.jitter: 51 is out of range (0 to 50)`,
+			`f.toml:3: upstream[0].health.mod: unknown key; the nearest known key is "mode"`,
+			`f.toml:4: upstream[0].state: "off" is not one of "auto", "up", "down" or "drain"`,
+		}},
+		{"health: of one upstream, table", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nhealth = \"lazy\"\n", []string{`f.toml:3: upstream[0].health: must be a table, for example { mode = "active" }, not a string`}},
+		{"health: rests of one upstream", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nhealth = { rest_max = \"50ms\" }\n", []string{`f.toml:3: upstream[0].health: udp://192.0.2.1: rest_min (100ms) is more than rest_max (50ms)`}},
+
 		{"upstream: not a string", "upstream = 1", []string{`f.toml:1: upstream: must be a URL, an array of URLs or [[upstream]] tables, not an integer`}},
 		{"upstream: empty", "upstream = []", []string{`f.toml:1: upstream: is empty: at least one upstream is needed`}},
 		{"upstream: no url", "[[upstream]]\nconnections = 2\n", []string{`f.toml:1: upstream[0]: has no url`}},

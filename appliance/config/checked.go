@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/trust"
 )
 
@@ -30,6 +31,7 @@ type Checked struct {
 	UDP        UDP
 	TLS        TLS
 	Addresses  Addresses
+	Health     Health // of upstreams that say nothing else
 	Bootstrap  Bootstrap
 	Hosts      map[string][]netip.Addr // by lower-case name without a final dot
 	Logging    Logging
@@ -72,6 +74,11 @@ type Upstream struct {
 	Padding *int   // here and below: nil = as in Checked.Connection
 	Method  string // https and h3: "get", "post", or "auto" for GET if Path is a template, else POST
 	HTTP3   string // https: "off", "probe" or "only"
+
+	Health Health        // that of [health] with the upstream's own changes; its Manual is State
+	State  health.Manual // the operator's word
+
+	own value // of the key health, until [health] has been read
 }
 
 // Name returns whether Host is a name, not an address.
@@ -87,6 +94,16 @@ func (u *Upstream) Encrypted() bool {
 
 // HTTP returns whether queries go over HTTP, of any version.
 func (u *Upstream) HTTP() bool { return u.Scheme == "https" || u.Scheme == "h3" }
+
+// Health is how an upstream is judged and probed.
+type Health struct {
+	health.Config
+	Timeout time.Duration // of a probe
+	Jitter  int           // percent
+	Name    string        // asked for by probes, without a final dot; "" = the root; a first label "*" stands for a random one
+	Type    uint16
+	RCodes  []int // that a good probe may be answered with
+}
 
 // User is whom root becomes once all sockets are bound.
 type User struct {

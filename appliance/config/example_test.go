@@ -38,6 +38,7 @@ func TestExampleIsComplete(t *testing.T) {
 		name := indexed.ReplaceAllString(path, "[]")
 		switch {
 		case slices.Contains(known, name), isTable(name), strings.HasPrefix(name, "hosts."):
+		case strings.HasPrefix(name, "upstream[].health.") && slices.Contains(known, strings.TrimPrefix(name, "upstream[].")):
 		case strings.HasSuffix(name, "[]"): // an element of a list
 		default:
 			t.Errorf("line %d: %s is not a known key", index[path], name)

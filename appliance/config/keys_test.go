@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/trust"
 )
 
@@ -81,6 +82,19 @@ func testECHList(t *testing.T) []byte {
 	return append([]byte{0, byte(len(body) + 4), 0xfe, 0x0d, 0, byte(len(body))}, body...)
 }
 
+// changed is the default health with a change.
+func changed(change func(h *Health)) Health {
+	h := Health{
+		Config: health.Config{
+			Failures: 3, Successes: 2, Window: 10 * time.Second, Samples: 20, Budget: 20, SlowPercent: 50,
+			RestMin: 100 * time.Millisecond, RestMax: time.Second, SlowStart: 10 * time.Second, Mode: health.Lazy, Interval: 10 * time.Second,
+		},
+		Timeout: time.Second, Jitter: 10, Type: 2, RCodes: []int{0, 3},
+	}
+	change(&h)
+	return h
+}
+
 // TestEveryKeyHasItsEffect writes every known key with a value that is not its default and looks at the Checked.
 func TestEveryKeyHasItsEffect(t *testing.T) {
 	caFile, pool := testCA(t)
@@ -102,7 +116,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		want      any
 	}{
 		{"listen", `listen = ["0.0.0.0:5300", "[2001:db8::1]:53"]`, []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:5300"), netip.MustParseAddrPort("[2001:db8::1]:53")}},
-		{"upstream", good, []Upstream{{URL: "udp://192.0.2.1", Scheme: "udp", Host: "192.0.2.1", Port: 53, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Connections: 1, Method: "auto", HTTP3: "off"}}},
+		{"upstream", good, []Upstream{{URL: "udp://192.0.2.1", Scheme: "udp", Host: "192.0.2.1", Port: 53, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Connections: 1, Method: "auto", HTTP3: "off", Health: changed(func(*Health) {})}}},
 		{"upstream_policy", `upstream_policy = "sequential"`, "sequential"},
 		{"prewarm_pools", `prewarm_pools = false`, false},
 		{"user", `user = "root"`, root},
@@ -153,6 +167,25 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"logging.format", `logging.format = "json"`, "json"},
 		{"metrics.listen", `metrics.listen = ""`, netip.AddrPort{}},
 		{"metrics.allow_remote", `metrics.allow_remote = true`, true},
+		{"health.mode", `health.mode = "active"`, health.Active},
+		{"health.interval", `health.interval = "5s"`, 5 * second},
+		{"health.timeout", `health.timeout = "300ms"`, 300 * ms},
+		{"health.jitter", `health.jitter = 20`, 20},
+		{"health.name", `health.name = "*.Probe.Example."`, "*.probe.example"},
+		{"health.type", `health.type = "aaaa"`, uint16(28)},
+		{"health.rcodes", `health.rcodes = ["noerror", "REFUSED"]`, []int{0, 5}},
+		{"health.failures", `health.failures = 5`, 5},
+		{"health.successes", `health.successes = 4`, 4},
+		{"health.window", `health.window = "1m"`, minute},
+		{"health.samples", `health.samples = 100`, 100},
+		{"health.failure_budget", `health.failure_budget = 0`, 0},
+		{"health.latency_max", `health.latency_max = "200ms"`, 200 * ms},
+		{"health.latency_budget", `health.latency_budget = 10`, 10},
+		{"health.rest_min", `health.rest_min = "1s"`, second},
+		{"health.rest_max", `health.rest_max = "1m"`, minute},
+		{"health.slow_start", `health.slow_start = "0s"`, time.Duration(0)},
+		{"upstream[].health", "health = {jitter = 30, mode = \"passive\"}\n[[upstream]]\nurl = \"udp://192.0.2.1\"\nhealth = { mode = \"active\" }", changed(func(h *Health) { h.Mode, h.Jitter = health.Active, 30 })},
+		{"upstream[].state", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nstate = \"drain\"", health.Drain},
 		{"upstream[].url", "[[upstream]]\nurl = \"tcp://192.0.2.1\"", "tcp://192.0.2.1"},
 		{"upstream[].tls_name", "[[upstream]]\nurl = \"tls://192.0.2.1\"\ntls_name = \"dns.example\"", "dns.example"},
 		{"upstream[].ca_file", "[[upstream]]\nurl = \"tls://192.0.2.1\"\nca_file = \"" + caFile + "\"", pool},
@@ -324,6 +357,8 @@ func TestSameUpstream(t *testing.T) {
 		{"same groups", `groups = "x25519"`, `groups = ["x25519"]`, true},
 		{"other ech", `ech = "auto"`, `ech = "off"`, false},
 		{"same ech", `ech = "auto"`, `ech = "auto"`, true},
+		{"other health", ``, `health = { mode = "active" }`, true},
+		{"other state", ``, `state = "down"`, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

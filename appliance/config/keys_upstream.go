@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"secure-dns-proxy/transport/health"
 )
 
 // upstreamKeys is every key of one [[upstream]] table.
@@ -34,6 +36,16 @@ var upstreamKeys = slices.Concat([]key[Upstream]{
 	ownKey("padding", paddingKey, func(u *Upstream) **int { return &u.Padding }),
 	choiceKey("method", "auto", texts("auto", "get", "post"), func(u *Upstream) *string { return &u.Method }).reload(),
 	choiceKey("http3", "off", texts("off", "probe", "only"), func(u *Upstream) *string { return &u.HTTP3 }).reload(),
+	key[Upstream]{
+		name: "health", standard: "{}", bounds: "a table with keys of [health]",
+		read: readOwnHealth, get: func(u *Upstream) any { return &u.Health },
+	}.reload().apart(),
+	choiceKey("state", "auto", []choice[health.Manual]{
+		{"auto", health.Auto},
+		{"up", health.Use},
+		{"down", health.Avoid},
+		{"drain", health.Drain},
+	}, func(u *Upstream) *health.Manual { return &u.State }).reload().apart(),
 }, upstreamTLSKeys)
 
 func readTLSName(c *checker, u *Upstream, v value) {

@@ -16,6 +16,7 @@ type key[T any] struct {
 	bounds   string // range or choices, as messages and proxy.toml.example write them
 	standard string // default as TOML text; empty = the zero value of T's field
 	live     bool   // a reload applies it; otherwise it takes a restart
+	alone    bool   // of an upstream: changing it leaves its endpoint and connections as they are
 	read     func(c *checker, t *T, v value)
 	get      func(t *T) any // pointer to the field
 }
@@ -24,6 +25,25 @@ type key[T any] struct {
 func (k key[T]) reload() key[T] {
 	k.live = true
 	return k
+}
+
+// apart marks a row as alone.
+func (k key[T]) apart() key[T] {
+	k.alone = true
+	return k
+}
+
+// inTable makes rows of T out of rows of V, which is a table of that name and a part of T.
+func inTable[T, V any](table string, rows []key[V], at func(*T) *V) []key[T] {
+	var out []key[T]
+	for _, k := range rows {
+		out = append(out, key[T]{
+			name: joinKey(table, k.name), bounds: k.bounds, standard: k.standard, live: k.live,
+			read: func(c *checker, t *T, v value) { k.read(c, at(t), v) },
+			get:  func(t *T) any { return k.get(at(t)) },
+		})
+	}
+	return out
 }
 
 // preset stores the default, through the same reader that a written value takes.

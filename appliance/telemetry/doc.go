@@ -18,6 +18,8 @@
 //
 // and for each upstream, label upstream = its URL as configured:
 //
+//	sdp_upstream_state{state}                  sdp_upstream_transitions_total{state}
+//	sdp_upstream_share                         sdp_upstream_probes_total{result}, sdp_upstream_probe_duration_seconds (summary)
 //	sdp_upstream_up                            sdp_upstream_exchanges_total, sdp_upstream_answers_total
 //	sdp_upstream_errors_total{fault}           sdp_upstream_rejected_total, sdp_upstream_truncated_total
 //	sdp_upstream_addresses{state}

@@ -171,12 +171,45 @@ var upstreamFamilies = []struct {
 	name, kind, help string
 	write            func(p *page, r *worker.UpstreamReport)
 }{
-	{"up", "gauge", "0 while the upstream is taken for down, else 1.", func(p *page, r *worker.UpstreamReport) {
-		if r.Endpoint == nil {
-			return // removed by a reload: neither up nor down
+	{"up", "gauge", "1 while queries are sent to the upstream in the ordinary way, else 0.", func(p *page, r *worker.UpstreamReport) {
+		if state := stateOf(r); state != nil {
+			p.gauge(one(state.Status().InUse()), "upstream", r.Name)
 		}
-		state, known := r.Endpoint.Health.(*health.State)
-		p.gauge(one(!known || state.Status() != health.Down), "upstream", r.Name)
+	}},
+	{"state", "gauge", "1 for the state of the upstream's health, 0 for all others.", func(p *page, r *worker.UpstreamReport) {
+		if state := stateOf(r); state != nil {
+			now := state.Status()
+			for s := range health.StatusCount {
+				p.gauge(one(s == now), "upstream", r.Name, "state", s.String())
+			}
+		}
+	}},
+	{"transitions_total", "counter", "Changes of state, by the state that was entered.", func(p *page, r *worker.UpstreamReport) {
+		if state := stateOf(r); state != nil {
+			f := state.Figures()
+			for s := range health.StatusCount {
+				p.counter(f.Entered[s], "upstream", r.Name, "state", s.String())
+			}
+		}
+	}},
+	{"share", "gauge", "Part of its usual queries that the upstream gets: under 1 in slow start, 0 when drained or forced down.", func(p *page, r *worker.UpstreamReport) {
+		if state := stateOf(r); state != nil {
+			p.gaugeFloat(float64(state.Share(int64(transport.Now())))/health.ShareFull, "upstream", r.Name)
+		}
+	}},
+	{"probes_total", "counter", "Probes by result.", func(p *page, r *worker.UpstreamReport) {
+		if state := stateOf(r); state != nil {
+			f := state.Figures()
+			for result := range health.ProbeResultCount {
+				p.counter(f.Probes[result], "upstream", r.Name, "result", result.String())
+			}
+		}
+	}},
+	{"probe_duration_seconds", "summary", "Time of answered probes.", func(p *page, r *worker.UpstreamReport) {
+		if state := stateOf(r); state != nil {
+			f := state.Figures()
+			p.summary(f.Answered(), f.ProbeNS, "upstream", r.Name)
+		}
 	}},
 	{
 		"exchanges_total", "counter", "Queries sent to the upstream, retries included.",
@@ -301,6 +334,15 @@ func groupName(group tls.CurveID) string {
 		return ""
 	}
 	return group.String()
+}
+
+// stateOf is the health of an upstream in use; nil of one that a reload removed.
+func stateOf(r *worker.UpstreamReport) *health.State {
+	if r.Endpoint == nil {
+		return nil
+	}
+	state, _ := r.Endpoint.Health.(*health.State)
+	return state
 }
 
 // rcodeNames of RFC 1035, 2136 and 8490; the header has room for 16.

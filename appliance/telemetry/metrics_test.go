@@ -75,6 +75,8 @@ func sample() *figures {
 	f.workers = []worker.WorkerReport{{CPU: 2, QueriesUDP: 80}, {CPU: 3, QueriesUDP: 10, QueriesTCP: 10}}
 	state := health.New(func() int64 { return 0 })
 	state.Down(errors.New("refused"))
+	state.Probed(1e9, health.ProbeTimeout, 1e9, errors.New("no answer"))
+	state.Probed(2e9, health.ProbeRCode, 5e8, errors.New("answered SERVFAIL"))
 	address, other := netip.MustParseAddrPort("192.0.2.1:853"), netip.MustParseAddrPort("192.0.2.2:853")
 	r := worker.UpstreamReport{
 		Name: "tls://192.0.2.1", Endpoint: &transport.Endpoint{Name: "tls://192.0.2.1", Health: state, Addresses: transport.NewAddresses(address, other)},
@@ -122,6 +124,16 @@ func TestPage(t *testing.T) {
 		`sdp_upstream_up{upstream="tls://192.0.2.1"}`:                                "0",
 		`sdp_upstream_exchanges_total{upstream="tls://192.0.2.1"}`:                   "25",
 		`sdp_upstream_exchanges_total{upstream="udp://192.0.2.2"}`:                   "0",
+		`sdp_upstream_state{upstream="tls://192.0.2.1",state="down"}`:                "1",
+		`sdp_upstream_state{upstream="tls://192.0.2.1",state="up"}`:                  "0",
+		`sdp_upstream_transitions_total{upstream="tls://192.0.2.1",state="down"}`:    "1",
+		`sdp_upstream_transitions_total{upstream="tls://192.0.2.1",state="suspect"}`: "0",
+		`sdp_upstream_share{upstream="tls://192.0.2.1"}`:                             "1",
+		`sdp_upstream_probes_total{upstream="tls://192.0.2.1",result="timeout"}`:     "1",
+		`sdp_upstream_probes_total{upstream="tls://192.0.2.1",result="rcode"}`:       "1",
+		`sdp_upstream_probes_total{upstream="tls://192.0.2.1",result="good"}`:        "0",
+		`sdp_upstream_probe_duration_seconds_sum{upstream="tls://192.0.2.1"}`:        "0.5",
+		`sdp_upstream_probe_duration_seconds_count{upstream="tls://192.0.2.1"}`:      "1",
 		`sdp_upstream_errors_total{upstream="tls://192.0.2.1",fault="tls"}`:          "5",
 		`sdp_upstream_errors_total{upstream="udp://192.0.2.2",fault="timeout"}`:      "0",
 		`sdp_upstream_duration_seconds_count{upstream="tls://192.0.2.1"}`:            "20",
@@ -139,7 +151,7 @@ func TestPage(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", series, got[series], want)
 		}
 	}
-	for _, series := range []string{`sdp_upstream_up{upstream="udp://192.0.2.2"}`} {
+	for _, series := range []string{`sdp_upstream_up{upstream="udp://192.0.2.2"}`, `sdp_upstream_state{upstream="udp://192.0.2.2",state="up"}`} {
 		if value, there := got[series]; there {
 			t.Errorf("%s is %s, want none: that upstream is gone", series, value)
 		}

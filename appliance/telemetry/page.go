@@ -33,6 +33,16 @@ func (p *page) gauge(value uint64, labels ...string) {
 	metrics.WriteGaugeUint64(&p.out, series(p.family, labels), value)
 }
 
+func (p *page) gaugeFloat(value float64, labels ...string) {
+	metrics.WriteGaugeFloat64(&p.out, series(p.family, labels), value)
+}
+
+// summary writes the sum, in nanoseconds, and the count of a family without quantiles.
+func (p *page) summary(count, sumNS uint64, labels ...string) {
+	metrics.WriteCounterFloat64(&p.out, series(p.family+"_sum", labels), time.Duration(sumNS).Seconds())
+	metrics.WriteCounterUint64(&p.out, series(p.family+"_count", labels), count)
+}
+
 // count is a family of one counter.
 func (p *page) count(name, help string, value uint64) {
 	p.begin(name, "counter", help)

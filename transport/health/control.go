@@ -69,6 +69,24 @@ type Figures struct {
 	ProbeNS uint64                   // sum of the times of answered probes
 }
 
+// Answered returns how many probes were.
+func (f *Figures) Answered() uint64 {
+	return f.Probes[ProbeGood] + f.Probes[ProbeSlow] + f.Probes[ProbeRCode]
+}
+
+// Carry adds the counts of a state that this one takes the place of, so that counters do not fall.
+func (s *State) Carry(f Figures) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, n := range f.Entered {
+		s.history.entered[i] += n
+	}
+	for i, n := range f.Probes {
+		s.probes.results[i] += n
+	}
+	s.probes.sumNS += f.ProbeNS
+}
+
 // Figures returns a copy.
 func (s *State) Figures() Figures {
 	s.mu.Lock()
