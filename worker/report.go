@@ -13,6 +13,11 @@ type UpstreamReport struct {
 	Dials, DialErrors, Resumed, Dead uint64
 	Connections                      uint64 // gauge
 	BytesSent, BytesReceived         uint64
+
+	// https only; see transport.Counters.
+	HTTPStatus    [transport.HTTPClasses]uint64
+	OpenHTTP3     uint64 // gauge
+	HTTP3Failures uint64
 }
 
 // Stats returns the sum over all workers. Figures are at most publishInterval old, and exact when the workers are idle.
@@ -68,7 +73,17 @@ func (m *member) addTo(sum *UpstreamReport) {
 		sum.Connections += uint64(max(lane.Open, 0))
 		sum.BytesSent += lane.BytesSent
 		sum.BytesReceived += lane.BytesReceived
+		sum.OpenHTTP3 += uint64(max(lane.OpenHTTP3, 0))
+		sum.addHTTP(&lane.HTTPStatus, lane.HTTP3Failures)
 	}
+}
+
+// addHTTP adds what only https upstreams count.
+func (r *UpstreamReport) addHTTP(status *[transport.HTTPClasses]uint64, failures uint64) {
+	for class, n := range status {
+		r.HTTPStatus[class] += n
+	}
+	r.HTTP3Failures += failures
 }
 
 // addTo adds the kept figures of closed members.
@@ -81,4 +96,5 @@ func (r *UpstreamReport) addTo(sum *UpstreamReport) {
 	sum.Dead += r.Dead
 	sum.BytesSent += r.BytesSent
 	sum.BytesReceived += r.BytesReceived
+	sum.addHTTP(&r.HTTPStatus, r.HTTP3Failures)
 }

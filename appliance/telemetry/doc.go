@@ -28,6 +28,7 @@
 //	                                           sdp_upstream_client_certificate_expiry_timestamp_seconds
 //	sdp_upstream_tls_info{version,cipher,group,ech}
 //	sdp_upstream_{dials,dial_errors,tls_resumed,dead_connections,sent_bytes,received_bytes}_total
+//	sdp_upstream_http_responses_total{class}   sdp_upstream_http_connections{version}, sdp_upstream_http_fallbacks_total (https and h3 only)
 //
 // followed by the go_* and process_* families of github.com/VictoriaMetrics/metrics. Every counter is there from the start with
 // value 0, labels included, so that a rate can be taken from the first event on.

@@ -312,6 +312,9 @@ var upstreamFamilies = []struct {
 			}
 		},
 	},
+	{"http_responses_total", "counter", "HTTP responses of https and h3 upstreams by class of their status.", httpResponses},
+	{"http_connections", "gauge", "Open connections of https and h3 upstreams by version of HTTP.", httpConnections},
+	{"http_fallbacks_total", "counter", "Times that HTTP/3 did not work and HTTP/2 was used instead, for a minute at least (http3 = \"probe\").", httpFallbacks},
 }
 
 // trustOf is nil for an upstream without TLS, and for one that a reload has removed.
