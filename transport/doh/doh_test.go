@@ -3,6 +3,7 @@ package doh
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"io"
 	"log"
@@ -72,12 +73,20 @@ func start(t *testing.T, settings *http.HTTP2Config, handle http.HandlerFunc) (*
 
 // respond answers with the media type and message of RFC 8484, the message changed by spoil.
 func respond(w http.ResponseWriter, r *http.Request, spoil func([]byte) []byte) {
-	query, err := io.ReadAll(r.Body)
+	query, err := message(r)
 	if err != nil || len(query) < 12 {
 		return
 	}
 	w.Header().Set("Content-Type", mediaType)
 	_, _ = w.Write(spoil(lanetest.Answer(query)))
+}
+
+// message returns the query of a request by POST or GET (RFC 8484 §4.1).
+func message(r *http.Request) ([]byte, error) {
+	if r.Method == http.MethodGet {
+		return base64.RawURLEncoding.DecodeString(r.URL.Query().Get("dns"))
+	}
+	return io.ReadAll(r.Body)
 }
 
 func same(b []byte) []byte { return b }
@@ -108,6 +117,39 @@ func TestAnswers(t *testing.T) {
 	}
 	if health.Ups() == 0 || len(health.Downs()) != 0 {
 		t.Errorf("health: up %d times, down %v; want up, never down", health.Ups(), health.Downs())
+	}
+}
+
+// TestRFC8484Section4_1 asks by GET: the query with id 0 in base64url without padding, no body, and the rest of the URL as configured.
+func TestRFC8484Section4_1(t *testing.T) {
+	for _, path := range []string{"/dns-query", "/dns-query{?dns}", "/q?via=test", "/q?via=test{&dns}", "/a%20b{?dns}"} {
+		t.Run(path, func(t *testing.T) {
+			lanetest.NoLeaks(t)
+			resource, err := transport.ParseResource(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, e, _ := start(t, nil, func(w http.ResponseWriter, r *http.Request) {
+				query, err := message(r)
+				if err != nil || len(query) < 12 || query[0] != 0 || query[1] != 0 {
+					t.Errorf("query %x, %v", query, err)
+				}
+				if want := resource.Get([]byte(base64.RawURLEncoding.EncodeToString(query))); r.Method != http.MethodGet || r.URL.RequestURI() != want {
+					t.Errorf("request %s %s, want GET %s", r.Method, r.URL.RequestURI(), want)
+				}
+				if r.ContentLength != 0 || r.Header.Get("Content-Type") != "" || r.Header.Get("Accept") != mediaType || r.UserAgent() != "" {
+					t.Errorf("%d bytes of body, header %v", r.ContentLength, r.Header)
+				}
+				honest(w, r)
+			})
+			e.Path, e.Get = path, true
+			w := lanetest.Open(t, e, Run, transport.LaneLimits{})
+			for i := range 5 {
+				if r := w.Ask(lanetest.Name(i), plenty); r.Fault != transport.FaultNone {
+					t.Fatalf("query %d: fault %v", i, r.Fault)
+				}
+			}
+		})
 	}
 }
 
@@ -144,6 +186,16 @@ func TestResponses(t *testing.T) {
 			honest(w, r)
 		}
 	}
+	once := func(code int) http.HandlerFunc {
+		var before atomic.Bool
+		return func(w http.ResponseWriter, r *http.Request) {
+			if !before.Swap(true) {
+				w.WriteHeader(code)
+				return
+			}
+			honest(w, r)
+		}
+	}
 	kind := func(value string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			query, _ := io.ReadAll(r.Body)
@@ -166,6 +218,9 @@ func TestResponses(t *testing.T) {
 		{"redirect", status(http.StatusFound), transport.FaultProtocol},
 		{"not found", status(http.StatusNotFound), transport.FaultProtocol},
 		{"internal error", status(http.StatusInternalServerError), transport.FaultProtocol},
+		{"request timeout", once(http.StatusRequestTimeout), transport.FaultNone}, // sent again on another connection
+		{"too early", once(http.StatusTooEarly), transport.FaultNone},             // sent again
+		{"misdirected request", status(http.StatusMisdirectedRequest), transport.FaultClosed},
 		{"too many requests", status(http.StatusTooManyRequests), transport.FaultFull},
 		{"unavailable", status(http.StatusServiceUnavailable), transport.FaultFull},
 		{"empty body", spoilt(func([]byte) []byte { return nil }), transport.FaultProtocol},
