@@ -25,6 +25,7 @@ type roster struct {
 	entries  []entry
 	embedded *embedded.Server    // started when first wanted; then kept, for its connections may still be draining
 	follower *bootstrap.Follower // nil: no name to follow
+	ech      *bootstrap.Follower // of configurations for Encrypted Client Hello; nil: before the first adopt
 	keyLogs  []*trust.KeyLog     // open; more than one only until adopt
 	lookups  bootstrap.Counters
 	serving  atomic.Bool // the upstreams are in use: names may be looked up through them
@@ -99,13 +100,20 @@ func endpointsOf(entries []entry) []*transport.Endpoint {
 func (r *roster) adopt(planned []entry, c *config.Checked) <-chan struct{} {
 	r.entries = planned
 	r.closeKeyLogs(c.TLS.KeyLogFile)
+	cfg := r.bootstrapConfig(c)
+	r.followECH(cfg)
+	return both(r.followNames(cfg), r.ech.Tried())
+}
+
+// followNames begins to look up the names of the entries in use.
+func (r *roster) followNames(cfg bootstrap.Config) <-chan struct{} {
 	if r.follower != nil {
 		r.follower.Close()
 		r.follower = nil
 	}
 	var names []string
 	waiting := map[string][]*transport.Endpoint{}
-	for _, e := range planned {
+	for _, e := range r.entries {
 		if len(e.upstream.Addresses) > 0 || !e.upstream.Name() {
 			continue
 		}
@@ -119,7 +127,7 @@ func (r *roster) adopt(planned []entry, c *config.Checked) <-chan struct{} {
 		close(done)
 		return done
 	}
-	r.follower = bootstrap.Follow(r.bootstrapConfig(c), r.log, names, func(name string, addrs []netip.Addr) {
+	r.follower = bootstrap.Follow(cfg, r.log, names, func(name string, addrs []netip.Addr) {
 		for _, e := range waiting[name] { // the map does not change any more
 			e.Addresses.Store(withPort(addrs, e.Port))
 		}
@@ -135,7 +143,9 @@ func (r *roster) bootstrapConfig(c *config.Checked) bootstrap.Config {
 		JitterPercent: b.JitterPercent, Counters: &r.lookups,
 	}
 	for i := range b.Servers {
-		server, err := r.located(&b.Servers[i], sharedOf(c))
+		u, off := b.Servers[i], config.ECHOff // nobody could be asked for the configuration
+		u.ECH = &off
+		server, err := r.located(&u, sharedOf(c))
 		if err != nil {
 			r.log.Error("bootstrap server cannot be used", "server", b.Servers[i].URL, "error", err)
 			continue
@@ -172,6 +182,9 @@ func (r *roster) resolvers() func() []*transport.Endpoint {
 func (r *roster) close() error {
 	if r.follower != nil {
 		r.follower.Close()
+	}
+	if r.ech != nil {
+		r.ech.Close()
 	}
 	r.closeKeyLogs("")
 	if r.embedded != nil {

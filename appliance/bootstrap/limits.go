@@ -23,4 +23,7 @@ const (
 
 	// closeTimeout bounds the end of a connection to whoever was asked; it is shut, not drained.
 	closeTimeout = 5 * time.Second
+
+	// unknownTTL is for how long nothing is published if the answer does not say.
+	unknownTTL = 5 * time.Minute
 )

@@ -122,9 +122,7 @@ func askOne(ctx context.Context, timeout time.Duration, server *transport.Endpoi
 		return []error{err}
 	}
 	defer func() {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-		defer cancel()
-		if err := c.Close(end); err != nil {
+		if err := shut(ctx, c); err != nil {
 			errs = append(errs, err)
 		}
 	}()
@@ -151,6 +149,13 @@ func askOne(ctx context.Context, timeout time.Duration, server *transport.Endpoi
 	return errs
 }
 
+// shut ends a client also if ctx has ended.
+func shut(ctx context.Context, c *client.Client) error {
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	return c.Close(end)
+}
+
 // joined is errors.Join on one line, as logs want it.
 func joined(errs []error) error {
 	var err error
@@ -166,20 +171,10 @@ func joined(errs []error) error {
 
 var errNoName = errors.New("no such name")
 
-// exchange asks one server one question.
+// exchange asks one server for the addresses of one family.
 func exchange(ctx context.Context, c *client.Client, name string, qtype uint16) answer {
-	query := new(dns.Msg).SetQuestion(name, qtype)
-	query.SetEdns0(udpBytesMax, false)
-	packed, err := query.Pack()
+	reply, err := message(ctx, c, name, qtype)
 	if err != nil {
-		return answer{err: err}
-	}
-	msg, err := c.Exchange(ctx, packed)
-	if err != nil {
-		return answer{err: errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))} // one line for each address that was tried
-	}
-	reply := new(dns.Msg)
-	if err := reply.Unpack(msg); err != nil {
 		return answer{err: err}
 	}
 	switch reply.Rcode {
@@ -190,6 +185,22 @@ func exchange(ctx context.Context, c *client.Client, name string, qtype uint16) 
 		return answer{err: errNoName}
 	}
 	return answer{err: fmt.Errorf("answered %s", dns.RcodeToString[reply.Rcode])}
+}
+
+// message asks one server one question, and returns what it answered.
+func message(ctx context.Context, c *client.Client, name string, qtype uint16) (*dns.Msg, error) {
+	query := new(dns.Msg).SetQuestion(name, qtype)
+	query.SetEdns0(udpBytesMax, false)
+	packed, err := query.Pack()
+	if err != nil {
+		return nil, err
+	}
+	msg, err := c.Exchange(ctx, packed)
+	if err != nil {
+		return nil, errors.New(strings.ReplaceAll(err.Error(), "\n", "; ")) // one line for each address that was tried
+	}
+	reply := new(dns.Msg)
+	return reply, reply.Unpack(msg)
 }
 
 // addresses follows the CNAMEs of an answer to its addresses; the TTL is the lowest on the way.

@@ -101,7 +101,7 @@ func (c *checker) encryptedHello(u *Upstream, t *TLS, out *Checked, at func(own,
 	switch {
 	case err == nil:
 		report(at("ech", "tls.ech"), "%s: nothing to look up for Encrypted Client Hello, for it has no name: set tls_name, or ech_config", u.URL)
-	case len(out.Bootstrap.Servers) == 0:
+	case len(out.Bootstrap.Servers) == 0 && !(out.Bootstrap.ThroughUpstreams && len(out.Upstreams) > 1):
 		report(at("ech", "tls.ech"), "%s: nobody to ask for an Encrypted Client Hello configuration: set bootstrap.servers, or ech_config", u.URL)
 	}
 }
