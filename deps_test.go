@@ -43,14 +43,16 @@ const lattice = `
 	transport/doq, transport/doh: transport, transport/wire, transport/pool
 	transport/lanetest: transport, transport/wire
 	transport/health: transport, transport/wire
-	transport/balance: transport, transport/health
 	transport/client: transport, transport/drive
+	transport/balance, transport/concurrency:
 	transport/drive: transport, transport/dot, transport/doq, transport/doh
 
 	# The per-core engine joins the two.
 	worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission: ring, ring/sys, transport/wire
+	worker/route:
 	worker: ring, ring/sys, ring/mmsg, ring/probe
 	worker: transport, transport/wire, transport/do53, transport/health, transport/balance, transport/drive
+	worker: transport/concurrency, worker/route
 	worker: worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission
 
 	# The product. worker/stream only for the limits in worker.Config.

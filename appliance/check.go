@@ -41,6 +41,15 @@ func summary(c *config.Checked) string {
 	if c.Cache.Enabled {
 		cache = fmt.Sprintf("cache %d MiB", c.Cache.Bytes>>20)
 	}
-	return fmt.Sprintf("listens on %s; %d workers, %s; upstreams %s, %s",
-		strings.Join(listen, ", "), c.Workers.Count, cache, strings.Join(upstreams, ", "), c.Policy)
+	return fmt.Sprintf("listens on %s; %d workers, %s; upstreams %s; pools %s",
+		strings.Join(listen, ", "), c.Workers.Count, cache, strings.Join(upstreams, ", "), poolsText(c))
+}
+
+// poolsText names the pools with their policies.
+func poolsText(c *config.Checked) string {
+	var pools []string
+	for i := range c.Pools {
+		pools = append(pools, fmt.Sprintf("%s (%s)", c.Pools[i].Name, c.Pools[i].Policy))
+	}
+	return strings.Join(pools, ", ")
 }

@@ -39,21 +39,18 @@ func (s *service) adopt() bool {
 		s.log.Error("reload", "error", err)
 		return false
 	}
-	snap, err := snapshot(merged, endpointsOf(planned))
-	if err == nil {
-		err = s.group.Reload(snap)
-	}
-	if err != nil {
+	snap := snapshot(merged, planned)
+	if err = s.group.Reload(snap); err != nil {
 		s.log.Error("reload", "error", err)
 		return false
 	}
 	logProblems(s.log, held)
 	s.roster.adopt(planned, merged)
 	s.watch.follow(planned)
-	s.papers.follow(snap.Upstreams, s.roster.keyLogs, merged.TLS.ExpiryWarning)
+	s.papers.follow(endpointsOf(planned), s.roster.keyLogs, merged.TLS.ExpiryWarning)
 	s.level.Set(merged.Logging.Level)
 	s.checked = merged
-	s.log.Info("reloaded", "config", merged.File, "upstreams", len(snap.Upstreams), "policy", merged.Policy, "cache_bytes", snap.CacheBytes)
+	s.log.Info("reloaded", "config", merged.File, "upstreams", len(snap.Upstreams), "pools", poolsText(merged), "cache_bytes", snap.CacheBytes)
 	return true
 }
 

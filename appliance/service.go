@@ -119,15 +119,12 @@ func (s *service) startWorkers() error {
 	case <-time.After(s.checked.Bootstrap.Timeout):
 		s.log.Warn("starting although not all upstream names are resolved yet")
 	}
-	snap, err := snapshot(s.checked, endpointsOf(planned))
-	if err != nil {
-		return err
-	}
+	snap := snapshot(s.checked, planned)
 	s.watch.follow(planned)
 	if s.group, err = worker.Start(workerConfig(s.checked, s.log), s.listeners, snap); err != nil {
 		return fmt.Errorf("start workers: %w", err)
 	}
-	s.papers.follow(snap.Upstreams, s.roster.keyLogs, s.checked.TLS.ExpiryWarning)
+	s.papers.follow(endpointsOf(planned), s.roster.keyLogs, s.checked.TLS.ExpiryWarning)
 	s.roster.serving.Store(true)
 	return nil
 }
@@ -142,7 +139,7 @@ func (s *service) announce(build telemetry.Build) {
 	steering, why := s.group.Steering()
 	fields := []any{
 		"version", build.Version, "pid", os.Getpid(), "engine", engine, "workers", s.checked.Workers.Count, "steering", steering,
-		"listen", s.listeners.Addrs(), "upstreams", upstreams, "policy", s.checked.Policy, "config", s.checked.File,
+		"listen", s.listeners.Addrs(), "upstreams", upstreams, "pools", poolsText(s.checked), "config", s.checked.File,
 	}
 	if s.metrics != nil {
 		fields = append(fields, "metrics", s.metrics.Addr())

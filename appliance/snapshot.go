@@ -1,12 +1,14 @@
 package appliance
 
 import (
+	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"secure-dns-proxy/appliance/config"
 	"secure-dns-proxy/transport"
-	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/worker"
 	"secure-dns-proxy/worker/stream"
 )
@@ -42,22 +44,62 @@ func streamConfig(c *config.Checked) stream.Config {
 }
 
 // snapshot is the part of a configuration that a reload replaces.
-func snapshot(c *config.Checked, upstreams []*transport.Endpoint) (*worker.Snapshot, error) {
-	policy, err := balance.ParsePolicy(c.Policy)
-	if err != nil {
-		return nil, err
-	}
+func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 	s := &worker.Snapshot{
-		Upstreams:      upstreams,
-		Policy:         policy,
 		TTLMin:         uint32(c.Cache.MinTTL / time.Second),
 		TTLMax:         uint32(c.Cache.MaxTTL / time.Second),
 		NegativeTTLMax: uint32(c.Cache.MaxNegativeTTL / time.Second),
+		StaleMax:       uint32(c.Cache.MaxStale / time.Second),
 		QueryTimeout:   c.Timeouts.Query,
 		AttemptTimeout: c.Timeouts.Upstream,
 	}
 	if c.Cache.Enabled {
 		s.CacheBytes = c.Cache.Bytes
 	}
-	return s, nil
+	members := map[string][]int{}
+	for _, e := range entries {
+		for _, endpoint := range e.endpoints {
+			for _, name := range e.upstream.Pools {
+				members[name] = append(members[name], len(s.Upstreams))
+			}
+			s.Upstreams = append(s.Upstreams, worker.Upstream{
+				Endpoint: endpoint, Weight: e.upstream.Weight, MaxOutstanding: e.upstream.MaxOutstanding,
+			})
+		}
+	}
+	for i := range c.Pools {
+		s.Pools = append(s.Pools, poolOf(&c.Pools[i], members[c.Pools[i].Name]))
+	}
+	for scheme, limits := range map[transport.Scheme]config.Cap{
+		transport.UDP: c.Caps.UDP, transport.TCP: c.Caps.TCP, transport.TLS: c.Caps.TLS,
+		transport.QUIC: c.Caps.QUIC, transport.HTTPS: c.Caps.HTTPS,
+	} {
+		s.Transports[scheme].MaxOutstanding = limits.MaxOutstanding
+	}
+	return s
 }
+
+// poolOf is one pool as workers want it.
+func poolOf(p *config.Pool, members []int) worker.Pool {
+	out := worker.Pool{
+		Name: p.Name, Members: members, Policy: p.Policy, Fanout: p.Fanout, HedgePercent: p.HedgeBudget, RetryPercent: p.RetryBudget,
+		LoadPercent: p.HashLoad, NoCache: !p.Cache, WhenDown: p.WhenDown, MaxOutstanding: p.MaxOutstanding, Adaptive: p.Adaptive,
+	}
+	for _, suffix := range p.Suffixes {
+		out.Suffixes = append(out.Suffixes, wireName(suffix))
+	}
+	return out
+}
+
+// wireName packs a name that the configuration has found valid.
+func wireName(name string) []byte {
+	buf := make([]byte, nameBytesMax)
+	n, err := dns.PackDomainName(name, buf, 0, nil, false)
+	if err != nil {
+		panic(fmt.Sprintf("appliance: suffix %q was checked: %v", name, err))
+	}
+	return buf[:n]
+}
+
+// nameBytesMax is RFC 1035 §2.3.4.
+const nameBytesMax = 255

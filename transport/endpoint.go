@@ -22,6 +22,9 @@ const (
 
 var schemeNames = [...]string{"none", "udp", "tcp", "tls", "quic", "https"}
 
+// Schemes is one more than the greatest Scheme, for arrays indexed by it.
+const Schemes = len(schemeNames)
+
 // String returns the scheme as it stands in a URL.
 func (s Scheme) String() string {
 	if int(s) < len(schemeNames) {

@@ -11,7 +11,9 @@ import (
 	"github.com/miekg/dns"
 
 	"secure-dns-proxy/ring"
+	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/health"
+	"secure-dns-proxy/worker/inflight"
 )
 
 func TestMissThenHit(t *testing.T) {
@@ -212,7 +214,7 @@ func TestUpstreamErrorsAreRetriedElsewhere(t *testing.T) {
 }
 
 func TestRefusedPortMovesAllItsQueries(t *testing.T) {
-	b := newBench(t, 2, func(_ *Config, s *Snapshot) { s.Policy = 1 })
+	b := newBench(t, 2, func(_ *Config, s *Snapshot) { s.Pools[0].Policy = balance.Sequential })
 	var ups []sentDatagram
 	for n := range 10 {
 		ups = append(ups, one(t, b.ask(n, query(uint16(n), fmt.Sprintf("n%d.example.", n), dns.TypeA))))
@@ -404,9 +406,12 @@ func TestReloadKeepsWhatIsUnderWay(t *testing.T) {
 	next := *other.w.command.Load()
 	list := make([]*upstream, 0, 1)
 	for _, u := range next.upstreams[1:] {
-		list = append(list, &upstream{endpoint: u.endpoint, health: u.health, lane: u.lane, index: noUpstream})
+		list = append(list, &upstream{endpoint: u.endpoint, health: u.health, lane: u.lane, index: inflight.NoUpstream})
 	}
 	next.upstreams = list
+	only := *next.snapshot
+	only.Upstreams, only.Pools = only.Upstreams[1:], []Pool{defaultPool(1)}
+	next.snapshot, next.pools = &only, b.w.command.Load().pools
 	b.w.command.Store(&next)
 	b.turn()
 	if b.w.adopted.Load() != &next || old.gone.Load() {
@@ -421,15 +426,15 @@ func TestReloadKeepsWhatIsUnderWay(t *testing.T) {
 	if d := one(t, b.ask(3, query(3, "c.example.", dns.TypeA))); d.handle != clientSocket {
 		t.Error("the cache was lost")
 	}
-	if d := one(t, b.ask(3, query(3, "d.example.", dns.TypeA))); b.upstreamOf(d) != 0 || b.w.active.list[0] != list[0] {
+	if d := one(t, b.ask(3, query(3, "d.example.", dns.TypeA))); b.upstreamOf(d) != 0 || b.w.active.pools[0].members[0] != list[0] {
 		t.Error("the new upstream is not in use")
 	}
 }
 
 func TestUnresolvedUpstreamIsPassedOver(t *testing.T) {
 	b := newBench(t, 2, func(_ *Config, s *Snapshot) {
-		s.Policy = 1
-		s.Upstreams[0].Addresses.Store(nil)
+		s.Pools[0].Policy = balance.Sequential
+		s.Upstreams[0].Endpoint.Addresses.Store(nil)
 	})
 	up := one(t, b.ask(1, query(1, "a.example.", dns.TypeA)))
 	if b.upstreamOf(up) != 1 {
@@ -437,7 +442,7 @@ func TestUnresolvedUpstreamIsPassedOver(t *testing.T) {
 	}
 	b.turn(b.answer(up, reply(t, up.data, nil)))
 	b.now += time.Second
-	b.w.active.list[0].endpoint.Addresses.Store([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9")})
+	b.w.active.pools[0].members[0].endpoint.Addresses.Store([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9")})
 	b.health[0].Up()
 	if up = one(t, b.ask(1, query(1, "b.example.", dns.TypeA))); b.upstreamOf(up) != 0 {
 		t.Error("not used after its name was resolved")
@@ -483,8 +488,8 @@ func TestMissAllocatesNothing(t *testing.T) {
 		b.w.turn()
 		s := b.w.table.At(0)
 		copy(scratch, answer)
-		binary.BigEndian.PutUint16(scratch, uint16(s.ExchangeKey))
-		backs[0] = ring.Event{Kind: ring.Datagram, Tag: upstreamTag | s.ExchangeKey>>16, Data: scratch}
+		binary.BigEndian.PutUint16(scratch, uint16(s.Exchanges[0].Key))
+		backs[0] = ring.Event{Kind: ring.Datagram, Tag: upstreamTag | s.Exchanges[0].Key>>16, Data: scratch}
 		b.eng.events = backs
 		b.w.turn()
 	}); n != 0 {

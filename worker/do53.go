@@ -10,6 +10,7 @@ import (
 	"secure-dns-proxy/ring"
 	"secure-dns-proxy/ring/sys"
 	"secure-dns-proxy/transport"
+	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/do53"
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/inflight"
@@ -117,8 +118,8 @@ func (w *worker) rotateSockets() {
 	}
 }
 
-// sendDatagram starts an exchange over UDP and reports whether it could.
-func (w *worker) sendDatagram(slot uint32, s *inflight.Slot, u *upstream, query []byte) bool {
+// sendDatagram starts an exchange over UDP, noted in e, and reports whether it could.
+func (w *worker) sendDatagram(slot uint32, s *inflight.Slot, e *inflight.Exchange, u *upstream, query []byte) bool {
 	if len(u.sockets) < socketsPerUpstream {
 		w.openSockets(u)
 	}
@@ -136,29 +137,38 @@ func (w *worker) sendDatagram(slot uint32, s *inflight.Slot, u *upstream, query 
 		u.stats.Faults[transport.FaultFull]++
 		return false
 	}
-	w.leave(s)
-	s.ExchangeKey, s.ExchangeOpen = uint32(sock)<<16|uint32(id), true
-	w.transmit(s, query)
+	e.Key, e.Open = uint32(sock)<<16|uint32(id), true
+	w.transmit(e, query)
 	return true
 }
 
-// transmit sends query with the id and from the port of the slot's exchange.
-func (w *worker) transmit(s *inflight.Slot, query []byte) {
+// transmit sends query with the id and from the port of an exchange.
+func (w *worker) transmit(e *inflight.Exchange, query []byte) {
 	buf := w.eng.Reserve()
 	n := copy(buf, query)
-	binary.BigEndian.PutUint16(buf, uint16(s.ExchangeKey))
-	w.eng.Commit(w.sockets[s.ExchangeKey>>16].handle, n, nil)
+	binary.BigEndian.PutUint16(buf, uint16(e.Key))
+	w.eng.Commit(w.sockets[e.Key>>16].handle, n, nil)
 }
 
-// sendAgain repeats a query whose datagram, or the answer to it, may have been lost: same id, same port, so either answer will do.
-func (w *worker) sendAgain(slot uint32, s *inflight.Slot, u *upstream) {
+// sendAgain repeats the last query of a slot whose datagram, or the answer to it, may have been lost: same id, same port, so either answer
+// will do. What was asked over a connection is not repeated.
+func (w *worker) sendAgain(slot uint32, s *inflight.Slot, p *pool) {
+	var last *inflight.Exchange
+	for i := range s.Exchanges {
+		if e := &s.Exchanges[i]; e.Upstream != inflight.NoUpstream && e.Open && (last == nil || e.SentAt > last.SentAt) {
+			last = e
+		}
+	}
+	if last == nil || s.Attempts >= attemptsMax || !p.retry.Spend(w.now, p.spec.RetryPercent, balance.RetryFloor) {
+		return
+	}
 	n := wire.BuildQuery(w.request[:], 0, s.KeyBytes(), upstreamUDPSize)
-	w.transmit(s, w.request[:n])
+	w.transmit(last, w.request[:n])
 	w.stats.Retries++
-	u.stats.Exchanges++
+	p.stats.Retries++
+	w.upstreams[last.Upstream].stats.Exchanges++
 	s.Attempts++
-	s.SentAt = w.now
-	w.table.Schedule(slot, min(w.now+w.active.attemptTimeout, s.Deadline))
+	last.SentAt, last.Late = w.now, false
 }
 
 // upstreamDatagram handles what came to one of the source ports.
@@ -198,15 +208,16 @@ func (w *worker) upstreamDatagram(ev *ring.Event) {
 
 // overTCP asks the same upstream again over TCP because its answer did not fit a datagram (RFC 7766 §5).
 func (w *worker) overTCP(slot uint32, s *inflight.Slot, u *upstream) {
+	e := attemptOf(s, u)
 	n := wire.BuildQuery(w.request[:], 0, s.KeyBytes(), upstreamUDPSize)
 	if !u.lane.Submit(slot, s.Gen, time.Duration(s.Deadline), w.request[:n]) {
 		w.failed(slot, u, transport.FaultFull)
 		return
 	}
-	w.exchanges.Close(uint16(s.ExchangeKey>>16), uint16(s.ExchangeKey))
-	s.ExchangeOpen = false
+	w.exchanges.Close(uint16(e.Key>>16), uint16(e.Key))
+	e.SentAt, e.Open, e.Late = w.now, false, false
 	u.stats.Truncated++
-	w.table.Schedule(slot, min(w.now+w.active.attemptTimeout, s.Deadline))
+	w.schedule(slot, s)
 }
 
 // upstreamError handles an error on a source port: mostly the ICMP message that nobody listens at the upstream's port. All exchanges
@@ -219,7 +230,7 @@ func (w *worker) upstreamError(ev *ring.Event) {
 	u.sweptAt = w.now
 	u.health.Down(fmt.Errorf("udp %v: %w", u.endpoint.Addresses.Load(), ev.Errno))
 	for slot := range uint32(w.cfg.Slots) {
-		if s := w.table.At(slot); s.ExchangeOpen && s.Upstream == u.index {
+		if e := attemptOf(w.table.At(slot), u); e != nil && e.Open {
 			w.failed(slot, u, transport.FaultDial)
 		}
 	}

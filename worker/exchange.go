@@ -2,153 +2,252 @@ package worker
 
 import (
 	"encoding/binary"
-	"time"
 
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/balance"
+	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/inflight"
 )
 
-// exchange sends the query of a slot to the next upstream that takes it; when none does, the query fails.
+// exchange asks the first upstreams for a new slot: one, or with Race several. When none can be asked the query fails.
 func (w *worker) exchange(slot uint32) {
-	if !w.tryNext(slot, w.table.At(slot)) {
-		w.fail(slot, wire.EDENoReachableAuthority)
+	s := w.table.At(slot)
+	p := w.poolOf(s)
+	p.stats.Queries++
+	p.retry.Count(w.now)
+	p.hedge.Count(w.now)
+	u, v := w.next(slot, s, p)
+	if v != chosen {
+		w.giveIn(slot, p, v)
+		return
 	}
+	switch p.spec.Policy {
+	case balance.Race:
+		w.race(slot, s, p)
+	case balance.Hedged:
+		if tail := u.latency.Tail(); tail != 0 && len(p.members) > 1 {
+			s.HedgeAt = w.now + tail
+		}
+	}
+	w.schedule(slot, s)
 }
 
-// tryNext sends the query of a slot to the next upstream that was not tried for it, and reports whether one took it. What was under
-// way for the slot is left only if one did.
-func (w *worker) tryNext(slot uint32, s *inflight.Slot) bool {
+// next asks one more upstream of p and returns it; v tells why there is none.
+func (w *worker) next(slot uint32, s *inflight.Slot, p *pool) (u *upstream, v verdict) {
 	for s.Attempts < attemptsMax {
-		i := balance.Pick(w.active.policy, w.active.states, s.Tried, w.active.cursor, w.now)
-		if i < 0 {
-			return false
+		if u, v = w.pick(s, p); v != chosen {
+			return nil, v
 		}
-		if s.Attempts == 0 {
-			w.active.cursor++
-		} else {
-			w.stats.Retries++
-		}
-		s.Tried |= 1 << uint(i)
 		s.Attempts++
-		if w.sendTo(slot, s, w.active.list[i]) {
-			return true
+		s.Tried[u.index>>6] |= 1 << (u.index & 63)
+		if w.sendTo(slot, s, u) >= 0 {
+			return u, chosen
 		}
 	}
-	return false
+	return nil, noneUp
 }
 
-// sendTo starts an exchange with u and reports whether it was taken.
-func (w *worker) sendTo(slot uint32, s *inflight.Slot, u *upstream) bool {
-	n := wire.BuildQuery(w.request[:], 0, s.KeyBytes(), upstreamUDPSize)
-	n = wire.PadQuery(w.request[:], n, u.endpoint.PaddingBlock)
-	if !u.datagram() {
-		if !u.lane.Submit(slot, s.Gen, time.Duration(s.Deadline), w.request[:n]) {
-			u.stats.Faults[transport.FaultFull]++
-			return false
+// race asks the rest of the field at once.
+func (w *worker) race(slot uint32, s *inflight.Slot, p *pool) {
+	field := p.spec.Fanout
+	if field == 0 {
+		field = len(p.members)
+	}
+	for n := 1; n < min(field, inflight.ExchangesMax); n++ {
+		if _, v := w.next(slot, s, p); v != chosen {
+			return
 		}
-		w.leave(s)
-	} else if !w.sendDatagram(slot, s, u, w.request[:n]) {
+		p.stats.Racers++
+	}
+}
+
+// hedge asks a second upstream because the first one takes longer than it usually does.
+func (w *worker) hedge(slot uint32, s *inflight.Slot, p *pool) {
+	s.HedgeAt = 0
+	if !p.hedge.Spend(w.now, p.spec.HedgePercent, 0) || !p.retry.Spend(w.now, p.spec.RetryPercent, balance.RetryFloor) {
+		p.stats.HedgesDenied++
+		return
+	}
+	u, v := w.next(slot, s, p)
+	if v != chosen {
+		return
+	}
+	p.stats.Hedges++
+	for i := range s.Exchanges {
+		if s.Exchanges[i].Upstream == u.index {
+			s.Hedge = int8(i + 1)
+		}
+	}
+}
+
+// retry asks another upstream because all that were asked failed or are late, and reports whether it could.
+func (w *worker) retry(slot uint32, s *inflight.Slot, p *pool) bool {
+	if s.Attempts >= attemptsMax {
 		return false
 	}
-	u.stats.Exchanges++
-	u.outstanding++
-	s.Upstream, s.SentAt = u.index, w.now
-	w.table.Schedule(slot, min(w.now+w.active.attemptTimeout, s.Deadline))
+	if !p.retry.Spend(w.now, p.spec.RetryPercent, balance.RetryFloor) {
+		p.stats.RetriesDenied++
+		return false
+	}
+	if _, v := w.next(slot, s, p); v != chosen {
+		return false
+	}
+	w.stats.Retries++
+	p.stats.Retries++
 	return true
 }
 
-// leave ends the slot's current exchange without a result: an answer to it is not waited for any more.
-func (w *worker) leave(s *inflight.Slot) {
-	if s.ExchangeOpen {
-		w.exchanges.Close(uint16(s.ExchangeKey>>16), uint16(s.ExchangeKey))
-		s.ExchangeOpen = false
-	}
-	if s.Upstream == noUpstream {
-		return
-	}
-	u := w.upstreams[s.Upstream]
-	s.Upstream = noUpstream
-	u.outstanding--
-	w.letGo(u)
-}
-
-// free ends a slot for good.
-func (w *worker) free(slot uint32) {
-	w.leave(w.table.At(slot))
-	w.table.Release(slot)
-}
-
-// deadline is called when the slot's timer has run out: for one attempt, or for the query.
+// deadline is called when the slot's timer has run out: for an attempt, for the hedge, or for the query.
 func (w *worker) deadline(slot uint32) {
 	s := w.table.At(slot)
-	u := w.upstreams[s.Upstream]
-	switch {
-	case w.now >= s.Deadline:
-		w.fail(slot, wire.EDENetworkError)
-	case w.tryNext(slot, s):
-	case s.ExchangeOpen && s.Attempts < attemptsMax:
-		w.sendAgain(slot, s, u)
-	default: // on a connection nothing is lost: the answer may still come
-		w.table.Schedule(slot, s.Deadline)
+	p := w.poolOf(s)
+	w.overdue(s)
+	if w.now >= s.Deadline {
+		w.fail(slot, p, wire.EDENetworkError)
 		return
 	}
-	u.stats.Faults[transport.FaultTimeout]++
-	u.health.Failed(w.now)
+	if s.HedgeAt != 0 && w.now >= s.HedgeAt {
+		w.hedge(slot, s, p)
+	}
+	if _, inTime := pending(s); inTime == 0 && !w.retry(slot, s, p) {
+		w.sendAgain(slot, s, p) // else, on a connection nothing is lost: the answer may still come
+	}
+	w.schedule(slot, s)
 }
 
-// failed is called when the slot's current exchange, with u, cannot be answered.
+// failed is called when the attempt of a slot at u has come to nothing.
 func (w *worker) failed(slot uint32, u *upstream, fault transport.Fault) {
 	s := w.table.At(slot)
+	e := attemptOf(s, u)
+	if e == nil {
+		return // given up before
+	}
 	u.stats.Faults[fault]++
 	if fault != transport.FaultFull && fault != transport.FaultShutdown {
 		u.health.Failed(w.now)
+		u.latency.Observe(w.now, max(w.now-e.SentAt, w.active.attemptTimeout))
 	}
-	if w.tryNext(slot, s) {
-		return
-	}
-	if again := fault == transport.FaultClosed || fault == transport.FaultShutdown; again && s.Attempts < attemptsMax {
-		s.Tried = 0 // the connection was at fault, not the upstream: ask round again
-		if w.tryNext(slot, s) {
-			return
-		}
-	}
-	w.fail(slot, wire.EDENoReachableAuthority)
+	w.end(s, e)
+	w.goOn(slot, s, fault == transport.FaultClosed || fault == transport.FaultShutdown)
 }
 
-// fail answers every waiter SERVFAIL and ends the slot.
-func (w *worker) fail(slot uint32, ede uint16) {
-	w.deliver(w.table.At(slot), slot, nil, wire.RCodeServFail, ede)
+// goOn decides what becomes of a slot that has lost an attempt. again: the connection was at fault, not the upstream, which may be asked
+// once more when no other is left.
+func (w *worker) goOn(slot uint32, s *inflight.Slot, again bool) {
+	p := w.poolOf(s)
+	all, inTime := pending(s)
+	if inTime > 0 {
+		w.schedule(slot, s)
+		return
+	}
+	ok := w.retry(slot, s, p)
+	if !ok && again && !s.Again {
+		s.Again, s.Tried = true, [2]uint64{}
+		ok = w.retry(slot, s, p)
+	}
+	if ok || all > 0 {
+		w.schedule(slot, s)
+		return
+	}
+	w.fail(slot, p, wire.EDENoReachableAuthority)
+}
+
+// giveIn answers a slot for which no upstream could be asked at all.
+func (w *worker) giveIn(slot uint32, p *pool, v verdict) {
+	if v == limited {
+		w.stats.Shed++
+		p.stats.Limited++
+		w.fail(slot, p, wire.EDEOther)
+		return
+	}
+	w.fail(slot, p, wire.EDENoReachableAuthority)
+}
+
+// fail answers every waiter with what is left of an older answer, if the pool allows that, else SERVFAIL, and ends the slot.
+func (w *worker) fail(slot uint32, p *pool, ede uint16) {
+	s := w.table.At(slot)
+	w.blame(s, false)
+	if p.spec.WhenDown == Stale && w.stale(s.Hash, s.KeyBytes(), p) {
+		w.deliver(s, slot, &w.answer, 0, 0)
+	} else {
+		p.stats.Failed++
+		w.deliver(s, slot, nil, wire.RCodeServFail, ede)
+	}
 	w.free(slot)
 }
 
 // answered is called when w.answer holds a well-formed response of u to the slot's question.
 func (w *worker) answered(slot uint32, u *upstream) {
 	s := w.table.At(slot)
+	p := w.poolOf(s)
 	u.stats.Answers++
-	if s.Upstream == u.index { // else late: that exchange was counted as failed
-		latency := w.now - s.SentAt
-		u.stats.Latency.add(latency, 1)
-		if unhelpful(w.answer.RCode) {
-			u.health.Declined(w.now, latency)
-		} else {
-			u.health.Succeeded(w.now, latency)
-		}
+	useless := unhelpful(w.answer.RCode)
+	if e := attemptOf(s, u); e != nil {
+		w.measure(s, p, u, e, useless)
+		w.end(s, e)
 	}
-	if unhelpful(w.answer.RCode) && w.tryNext(slot, s) {
-		return
+	if useless {
+		if _, inTime := pending(s); inTime > 0 || w.retry(slot, s, p) {
+			w.schedule(slot, s)
+			return
+		} // what is late has had its time
 	}
+	w.blame(s, !useless)
 	if w.answer.RCode > 15 { // our own EDNS was refused: nothing that a client could make sense of
-		w.fail(slot, wire.EDENetworkError)
+		w.fail(slot, p, wire.EDENetworkError)
 		return
 	}
 	w.clampTTLs(&w.answer)
-	if w.cache != nil && w.answer.TTL != 0 {
+	if w.cache != nil && !p.spec.NoCache && w.answer.TTL != 0 {
 		w.cache.Put(s.Hash, s.KeyBytes(), &w.answer, w.answer.TTL, w.seconds())
 	}
 	w.deliver(s, slot, &w.answer, 0, 0)
 	w.free(slot)
+}
+
+// measure takes in how long an attempt took. An answer that was useless is held against its upstream only once another one had a better one:
+// see blame.
+func (w *worker) measure(s *inflight.Slot, p *pool, u *upstream, e *inflight.Exchange, useless bool) {
+	latency := w.now - e.SentAt
+	u.stats.Latency.add(latency, 1)
+	if !e.Late { // else it was counted as lost
+		u.latency.Observe(w.now, latency)
+		u.limit.Answered(w.now, latency, u.outstanding)
+	}
+	if useless {
+		s.Useless[u.index>>6] |= 1 << (u.index & 63)
+		return
+	}
+	u.health.Succeeded(w.now, latency)
+	if s.Hedge != 0 && e == &s.Exchanges[s.Hedge-1] {
+		p.stats.HedgeWins++
+	}
+}
+
+// blame settles what the SERVFAIL, NOTIMP and REFUSED answers to a slot say of their upstreams. If another upstream had an answer, they
+// were at fault; if all said the same, the name is. An upstream that is on trial has not passed it either way.
+func (w *worker) blame(s *inflight.Slot, better bool) {
+	if s.Useless == [2]uint64{} {
+		return
+	}
+	for _, u := range w.upstreams {
+		if u == nil || s.Useless[u.index>>6]&(1<<(u.index&63)) == 0 {
+			continue
+		}
+		if better || u.onTrial() {
+			u.health.Declined(w.now, 0)
+		} else {
+			u.health.Succeeded(w.now, 0)
+		}
+	}
+	s.Useless = [2]uint64{}
+}
+
+// onTrial reports whether u is down, or is being tried whether it still is.
+func (u *upstream) onTrial() bool {
+	state := u.health.Status()
+	return state == health.Down || state == health.Trial
 }
 
 // unhelpful reports whether another upstream may know better: SERVFAIL, NOTIMP and REFUSED say something of the server, not of the name.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"syscall"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"secure-dns-proxy/ring/sys"
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/health"
+	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/stream"
 )
 
@@ -120,13 +122,23 @@ func benchSnapshot(b *bench, upstreams int) *Snapshot {
 	for i := range upstreams {
 		state := health.New(func() int64 { return int64(b.now) })
 		b.health = append(b.health, state)
-		s.Upstreams = append(s.Upstreams, &transport.Endpoint{
+		s.Upstreams = append(s.Upstreams, Upstream{Weight: 1, Endpoint: &transport.Endpoint{
 			Name: "udp://127.0.0.1:" + string(rune('1'+i)), Scheme: transport.UDP, Host: "127.0.0.1", Conns: 1,
 			Addresses:   transport.NewAddresses(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(1+i))),
 			DialTimeout: time.Second, IdleTimeout: time.Second, DeadAfter: time.Second, Health: state,
-		})
+		}})
 	}
+	s.Pools = []Pool{defaultPool(upstreams)}
 	return s
+}
+
+// defaultPool holds the first upstreams of a snapshot.
+func defaultPool(upstreams int) Pool {
+	p := Pool{Name: "default", RetryPercent: 20, HedgePercent: 5, LoadPercent: 125}
+	for i := range upstreams {
+		p.Members = append(p.Members, i)
+	}
+	return p
 }
 
 // newBench returns a worker that has begun. edit may change the configuration and the snapshot.
@@ -138,7 +150,8 @@ func newBench(t testing.TB, upstreams int, edit func(*Config, *Snapshot)) *bench
 		edit(&cfg, snap)
 	}
 	c := &command{snapshot: snap, cacheBytes: snap.CacheBytes}
-	for i, e := range snap.Upstreams {
+	for i := range snap.Upstreams {
+		e := snap.Upstreams[i].Endpoint
 		over := *e
 		over.Scheme, over.Health, over.PaddingBlock = transport.TCP, nil, 0
 		lane, err := transport.NewLane(&over, func() {}, transport.LaneLimits{})
@@ -146,9 +159,18 @@ func newBench(t testing.TB, upstreams int, edit func(*Config, *Snapshot)) *bench
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { lane.Close(t.Context()) })
-		c.upstreams = append(c.upstreams, &upstream{endpoint: e, health: b.health[i], lane: lane, index: noUpstream})
+		c.upstreams = append(c.upstreams, &upstream{endpoint: e, health: b.health[i], lane: lane, index: inflight.NoUpstream})
 	}
-	b.w = &worker{cfg: &cfg, seed: maphash.MakeSeed(), eng: b.eng, clock: func() time.Duration { return b.now }}
+	for i := range snap.Pools {
+		c.pools = append(c.pools, &poolState{tag: uint8(i)})
+	}
+	router, err := snap.router()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.router = router
+	random := rand.New(rand.NewChaCha8([32]byte{1})) // choices are the same in each run
+	b.w = &worker{cfg: &cfg, seed: maphash.MakeSeed(), eng: b.eng, clock: func() time.Duration { return b.now }, random: random}
 	if err := b.w.begin(c, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +234,7 @@ func (b *bench) refused(d sentDatagram) ring.Event {
 func (b *bench) upstreamOf(d sentDatagram) int {
 	ev := b.answer(d, nil)
 	u := b.w.sockets[ev.Tag&^upstreamTag].upstream
-	for i, other := range b.w.active.list {
+	for i, other := range b.w.active.pools[0].members {
 		if other == u {
 			return i
 		}

@@ -17,6 +17,8 @@ import (
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/drive"
 	"secure-dns-proxy/transport/health"
+	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/inflight"
 )
 
 // Group is the set of workers of a process with the lanes that serve them. Its methods are safe from any goroutine; reloads and the drain
@@ -40,6 +42,7 @@ type Group struct {
 	commands []*command // per worker, the last one given
 	closed   bool
 	past     map[string]*UpstreamReport // figures of closed members by endpoint name, so that counters never fall
+	pools    map[string][]*poolState    // of every pool there ever was, per worker
 }
 
 // member is one endpoint of the group: an upstream per worker, each with its lane.
@@ -70,6 +73,10 @@ func Start(cfg Config, ls *Listeners, snap *Snapshot) (*Group, error) {
 	g.workers = make([]*worker, cfg.Workers)
 	g.wakers = make([]atomic.Pointer[ring.Waker], cfg.Workers)
 	g.past = make(map[string]*UpstreamReport)
+	g.pools = make(map[string][]*poolState)
+	if err = g.tagPools(snap); err != nil {
+		return nil, err
+	}
 	if g.members, err = g.enlist(snap); err != nil {
 		return nil, err
 	}
@@ -129,7 +136,8 @@ func (g *Group) thread(i int, seed maphash.Seed, row []listener, ready chan<- er
 // enlist returns the members for a snapshot: those of the current one that it names again, and new ones with running lanes for the rest.
 func (g *Group) enlist(snap *Snapshot) ([]*member, error) {
 	var list, fresh []*member
-	for _, e := range snap.Upstreams {
+	for i := range snap.Upstreams {
+		e := snap.Upstreams[i].Endpoint
 		m := g.find(e)
 		if m == nil {
 			var err error
@@ -141,6 +149,24 @@ func (g *Group) enlist(snap *Snapshot) ([]*member, error) {
 		list = append(list, m)
 	}
 	return list, nil
+}
+
+// tagPools gives every pool that is new a tag and figures of its own. Tags are never used again: the cache holds keys with them.
+func (g *Group) tagPools(snap *Snapshot) error {
+	for i := range snap.Pools {
+		name := snap.Pools[i].Name
+		if g.pools[name] != nil {
+			continue
+		}
+		tag := len(g.pools)
+		if tag == wire.KeyPoolsMax {
+			return fmt.Errorf("pool %q: %d pools have had names since the start, more need a restart", name, tag)
+		}
+		for range g.cfg.Workers {
+			g.pools[name] = append(g.pools[name], &poolState{tag: uint8(tag)})
+		}
+	}
+	return nil
 }
 
 // find returns the current member of an endpoint.
@@ -170,7 +196,7 @@ func (g *Group) recruit(e *transport.Endpoint) (*member, error) {
 		if err := drive.Start(lane); err != nil {
 			return nil, errors.Join(err, lane.Close(context.Background()), closeMembers([]*member{m}))
 		}
-		m.perCore = append(m.perCore, &upstream{endpoint: e, health: e.Health.(*health.State), lane: lane, index: noUpstream})
+		m.perCore = append(m.perCore, &upstream{endpoint: e, health: e.Health.(*health.State), lane: lane, index: inflight.NoUpstream})
 	}
 	return m, nil
 }
@@ -214,8 +240,12 @@ func closeMembers(members []*member) error {
 // compose returns the commands that put the workers into the state of snap with the current members.
 func (g *Group) compose(snap *Snapshot) []*command {
 	commands := make([]*command, g.cfg.Workers)
+	router, _ := snap.router() // validated
 	for i := range commands {
-		c := &command{snapshot: snap, cacheBytes: snap.CacheBytes / int64(g.cfg.Workers)}
+		c := &command{snapshot: snap, router: router, cacheBytes: snap.CacheBytes / int64(g.cfg.Workers)}
+		for _, p := range snap.Pools {
+			c.pools = append(c.pools, g.pools[p.Name][i])
+		}
 		for _, m := range g.members {
 			c.upstreams = append(c.upstreams, m.perCore[i])
 		}
@@ -259,6 +289,9 @@ func (g *Group) Reload(snap *Snapshot) error {
 	}
 	if len(g.members)+len(g.leaving)+len(snap.Upstreams) > upstreamsKept {
 		return errors.New("reload: upstreams of earlier reloads are still finishing, try again in a few seconds")
+	}
+	if err := g.tagPools(snap); err != nil {
+		return fmt.Errorf("reload: %w", err)
 	}
 	members, err := g.enlist(snap)
 	if err != nil {

@@ -120,8 +120,12 @@ func testConfig(t *testing.T, backend string) Config {
 }
 
 func testSnapshot(endpoints ...*transport.Endpoint) *Snapshot {
+	var upstreams []Upstream
+	for _, e := range endpoints {
+		upstreams = append(upstreams, Upstream{Endpoint: e, Weight: 1})
+	}
 	return &Snapshot{
-		Upstreams: endpoints, CacheBytes: 16 << 20, TTLMax: 86400, NegativeTTLMax: 3600,
+		Upstreams: upstreams, Pools: []Pool{defaultPool(len(endpoints))}, CacheBytes: 16 << 20, TTLMax: 86400, NegativeTTLMax: 3600,
 		QueryTimeout: 3 * time.Second, AttemptTimeout: time.Second,
 	}
 }

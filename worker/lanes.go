@@ -53,16 +53,12 @@ func (w *worker) laneReply(u *upstream, r *transport.Reply) {
 		return
 	}
 	if r.Fault != transport.FaultNone {
-		if s.Upstream == u.index { // else an older attempt of this query: another one is under way
-			w.failed(r.Slot, u, r.Fault)
-		}
+		w.failed(r.Slot, u, r.Fault)
 		return
 	}
 	if fault := wire.ParseResponse(r.Msg, s.KeyBytes(), &w.answer, &w.scratch); fault != wire.FaultNone {
 		u.stats.Rejected++
-		if s.Upstream == u.index {
-			w.failed(r.Slot, u, transport.FaultProtocol)
-		}
+		w.failed(r.Slot, u, transport.FaultProtocol)
 		return
 	}
 	w.answered(r.Slot, u)

@@ -20,7 +20,7 @@ const linePair = 128
 func TestWorkersShareNoLine(t *testing.T) {
 	for _, of := range []reflect.Type{
 		reflect.TypeFor[worker](), reflect.TypeFor[upstream](), reflect.TypeFor[ring.Ring](), reflect.TypeFor[mmsg.Engine](),
-		reflect.TypeFor[ring.Waker](), reflect.TypeFor[cache.Shard](), reflect.TypeFor[inflight.Table](),
+		reflect.TypeFor[ring.Waker](), reflect.TypeFor[cache.Shard](), reflect.TypeFor[inflight.Table](), reflect.TypeFor[pool](), reflect.TypeFor[poolState](),
 	} {
 		first, last := of.Field(0), of.Field(of.NumField()-1)
 		padded := first.Name == "_" && first.Type.Size() >= linePair && last.Name == "_" && last.Type.Size() >= linePair
@@ -50,7 +50,9 @@ func TestRunningWorkersShareNoLine(t *testing.T) {
 		add("engine of worker "+name, unsafe.Pointer(w.eng.(*ring.Ring)), unsafe.Sizeof(ring.Ring{}))
 		add("cache of worker "+name, unsafe.Pointer(w.cache), unsafe.Sizeof(*w.cache))
 		add("in-flight table of worker "+name, unsafe.Pointer(w.table), unsafe.Sizeof(*w.table))
-		add("upstream of worker "+name, unsafe.Pointer(w.active.list[0]), unsafe.Sizeof(*w.active.list[0]))
+		u, p := w.active.pools[0].members[0], w.active.pools[0].poolState
+		add("upstream of worker "+name, unsafe.Pointer(u), unsafe.Sizeof(*u))
+		add("pool of worker "+name, unsafe.Pointer(p), unsafe.Sizeof(*p))
 	}
 	for i, a := range spans {
 		for _, b := range spans[i+1:] {

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"secure-dns-proxy/ring"
+	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/inflight"
 )
 
 const (
@@ -22,8 +24,17 @@ const (
 	// upstreamUDPSize is the EDNS size announced to upstreams: DNS Flag Day 2020. Larger answers come with TC and are fetched over TCP.
 	upstreamUDPSize = 1232
 
-	// attemptsMax is how often one query may be sent out. Used up: SERVFAIL.
-	attemptsMax = 4
+	// attemptsMax is how often one query may be sent out, to all upstreams together. Used up: what is under way is waited for.
+	attemptsMax = inflight.ExchangesMax
+
+	// staleTTL is the TTL in seconds that answers past theirs are told with: RFC 8767 §4.
+	staleTTL = 30
+
+	// PoolsMax bounds the pools of a snapshot: half of the tags that a key can hold, so that a reload can rename all of them once.
+	PoolsMax = wire.KeyPoolsMax / 2
+
+	// UpstreamsMax bounds the upstreams of a snapshot: half of upstreamsKept, so that a reload can replace all of them.
+	UpstreamsMax = upstreamsKept / 2
 
 	// QueryTimeoutMax keeps every deadline within the horizon of the timer wheel.
 	QueryTimeoutMax = 30 * time.Second

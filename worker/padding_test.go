@@ -25,12 +25,12 @@ func TestQueriesOverEncryptedHopsArePadded(t *testing.T) {
 		{transport.HTTPS, 128, 128},
 	} {
 		b := newBench(t, 1, func(_ *Config, s *Snapshot) {
-			s.Upstreams[0].Scheme, s.Upstreams[0].PaddingBlock = test.scheme, test.block
+			s.Upstreams[0].Endpoint.Scheme, s.Upstreams[0].Endpoint.PaddingBlock = test.scheme, test.block
 		})
 		if sent := b.ask(1, query(7, "some-host.example.net.", dns.TypeA)); len(sent) != 0 {
 			t.Fatalf("%v: %d datagrams sent", test.scheme, len(sent))
 		}
-		lane := b.w.active.list[0].lane
+		lane := b.w.active.pools[0].members[0].lane
 		asked, ok := lane.Next()
 		if !ok || len(asked.Query) != test.bytes {
 			t.Fatalf("%v, block %d: a query of %d bytes, want %d", test.scheme, test.block, len(asked.Query), test.bytes)

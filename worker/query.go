@@ -2,6 +2,7 @@ package worker
 
 import (
 	"secure-dns-proxy/ring"
+	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/cache"
 	"secure-dns-proxy/worker/inflight"
@@ -24,6 +25,7 @@ type lookup struct {
 	query wire.Query
 	fault wire.Fault
 	key   []byte // view of space; nil: nothing to look up
+	pool  *pool  // that the name belongs to, if there is a key
 	hash  uint64
 	space [wire.KeyBytesMax]byte
 }
@@ -33,6 +35,8 @@ func (w *worker) parse(msg []byte, l *lookup) {
 	l.key = nil
 	if l.fault = wire.ParseQuery(msg, &l.query); l.fault == wire.FaultNone && l.query.Class == classINET {
 		l.key = l.query.Key(&l.space)
+		l.pool = w.poolFor(wire.KeyName(l.key))
+		wire.SetKeyPool(l.key, l.pool.tag)
 		l.hash = wire.Hash(w.seed, l.key)
 	}
 }
@@ -68,10 +72,15 @@ func (w *worker) resolve(l *lookup, from *origin) {
 		w.replyError(from, wire.RCodeRefused, wire.EDENone)
 		return
 	}
-	if w.cache != nil {
-		if age, state := w.cache.Get(l.hash, l.key, w.seconds(), &w.answer); state == cache.Fresh {
+	if w.cache != nil && !l.pool.spec.NoCache {
+		age, state := w.cache.Get(l.hash, l.key, w.seconds(), &w.answer)
+		if state == cache.Fresh {
 			w.hits++
 			w.reply(from, &w.answer, age)
+			return
+		}
+		if state == cache.Expired && l.pool.spec.WhenDown == Stale && !w.healthy(l.pool) && w.allowStale(age, l.pool) {
+			w.reply(from, &w.answer, 0)
 			return
 		}
 	}
@@ -118,8 +127,10 @@ func (w *worker) miss(l *lookup, from *origin) {
 	w.stats.Misses++
 	s := w.table.At(slot)
 	s.Started, s.Deadline = w.now, w.now+w.active.queryTimeout
-	s.Tried, s.Attempts, s.Upstream = 0, 0, noUpstream
-	s.ExchangeOpen = false
+	s.Pool = l.pool.tag
+	if l.pool.spec.Policy == balance.Hash {
+		s.Name = balance.NameHash(wire.KeyName(l.key))
+	}
 	w.exchange(slot)
 }
 

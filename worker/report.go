@@ -1,6 +1,9 @@
 package worker
 
 import (
+	"maps"
+	"slices"
+
 	"secure-dns-proxy/transport"
 )
 
@@ -18,6 +21,27 @@ type UpstreamReport struct {
 	HTTPStatus    [transport.HTTPClasses]uint64
 	OpenHTTP3     uint64 // gauge
 	HTTP3Failures uint64
+}
+
+// PoolReport is what is known of one pool: the figures of all workers.
+type PoolReport struct {
+	Name  string
+	Stats PoolStats
+}
+
+// Pools returns a report for every pool that there was since the start, by name.
+func (g *Group) Pools() []PoolReport {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var list []PoolReport
+	for _, name := range slices.Sorted(maps.Keys(g.pools)) {
+		r := PoolReport{Name: name}
+		for _, state := range g.pools[name] {
+			addTo(&state.public, &r.Stats, poolStatsWords)
+		}
+		list = append(list, r)
+	}
+	return list
 }
 
 // Stats returns the sum over all workers. Figures are at most publishInterval old, and exact when the workers are idle.

@@ -163,13 +163,32 @@ type UpstreamStats struct {
 	Faults    [transport.FaultCount]uint64 // exchanges that failed, by transport.Fault
 	Rejected  uint64                       // datagrams with a wrong id, question or form, or too late
 	Truncated uint64                       // UDP answers with TC that were asked again over TCP
+	Cancelled uint64                       // exchanges given up in time because another one had answered first
 	Latency   Histogram                    // of answered exchanges
-	InFlight  uint64                       // gauge
+
+	// gauges
+	InFlight uint64
+	Limit    uint64 // how many there may be: the adaptive limits of all workers, where they are below the static ones
+}
+
+// PoolStats are the figures of one pool, of one worker or summed over all. 64-bit words only, as in Stats.
+type PoolStats struct {
+	Queries              uint64 // that needed an upstream
+	Retries              uint64
+	RetriesDenied        uint64 // the budget was used up
+	Hedges, HedgesDenied uint64 // second exchanges because the first was slow; those beyond the budget
+	HedgeWins            uint64 // hedges that answered first
+	Racers               uint64 // exchanges beside the first one of a race
+	Limited              uint64 // queries refused because every upstream had as much under way as it may
+	Stale                uint64 // queries answered from the cache after the TTL
+	Failed               uint64 // slots that ended without an answer
+	InFlight             uint64 // gauge: exchanges under way
 }
 
 const (
 	statsWords         = int(unsafe.Sizeof(Stats{}) / 8)
 	upstreamStatsWords = int(unsafe.Sizeof(UpstreamStats{}) / 8)
+	poolStatsWords     = int(unsafe.Sizeof(PoolStats{}) / 8)
 )
 
 // published is the copy of a worker's figures that other goroutines may read. The worker counts in plain memory and publishes when it

@@ -6,12 +6,12 @@ import (
 
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/balance"
+	"secure-dns-proxy/transport/concurrency"
 	"secure-dns-proxy/transport/health"
+	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/cache"
+	"secure-dns-proxy/worker/route"
 )
-
-// noUpstream is the value of Slot.Upstream while no exchange of the slot is under way.
-const noUpstream = -1
 
 // upstream is one endpoint as one worker sees it. The Group makes it, the worker alone uses it, and the Group takes it back when gone is
 // set.
@@ -23,7 +23,13 @@ type upstream struct {
 	index       int16 // in worker.upstreams while the worker holds it
 	held        bool
 	retired     bool // no longer in the active selection
-	outstanding int  // slots whose current exchange goes here
+	outstanding int  // attempts under way
+
+	id      uint64 // hash of its name
+	weight  uint32
+	most    int // cap on outstanding, this worker's share
+	latency balance.Latency
+	limit   concurrency.Limit
 
 	sockets   []uint16 // udp: those that queries leave from, by number in the exchange table
 	opened    int      // udp: sockets opened so far
@@ -41,22 +47,25 @@ func (u *upstream) datagram() bool { return u.endpoint.Scheme == transport.UDP }
 
 // selection is the part of a snapshot that a query reads.
 type selection struct {
-	list   []*upstream
-	states []*health.State // of list, in its order
-	policy balance.Policy
-	cursor uint32
+	pools      []*pool // the first is the default
+	byTag      [wire.KeyPoolsMax]*pool
+	router     *route.Table           // nil: all names are the first pool's
+	transports [transport.Schemes]int // caps on worker.under
 
 	queryTimeout, attemptTimeout   int64 // ns
 	ttlMin, ttlMax, negativeTTLMax uint32
+	staleMax                       uint32
 }
 
 // command is the state that a worker is to be in; it is complete, so a worker that misses one loses nothing.
 type command struct {
 	snapshot   *Snapshot
-	upstreams  []*upstream // this worker's, in the order of snapshot.Upstreams
-	cacheBytes int64       // this worker's share
-	drain      bool        // stop accepting, end when nothing is under way
-	stop       bool        // end now
+	upstreams  []*upstream  // this worker's, in the order of snapshot.Upstreams
+	pools      []*poolState // this worker's, in the order of snapshot.Pools
+	router     *route.Table
+	cacheBytes int64 // this worker's share
+	drain      bool  // stop accepting, end when nothing is under way
+	stop       bool  // end now
 }
 
 // obey carries out the pending command.
@@ -101,19 +110,34 @@ func (w *worker) setCache(bytes int64) {
 	}
 }
 
-// setUpstreams makes c's list the active selection, takes hold of what is new in it and retires what is no longer in it.
+// setUpstreams makes c's pools the active selection, takes hold of upstreams that are new and retires those that are no longer named.
 func (w *worker) setUpstreams(c *command) {
 	s := c.snapshot
 	next := selection{
-		list: c.upstreams, policy: s.Policy, cursor: w.active.cursor,
+		router:       c.router,
 		queryTimeout: int64(s.QueryTimeout), attemptTimeout: int64(s.AttemptTimeout),
-		ttlMin: s.TTLMin, ttlMax: s.TTLMax, negativeTTLMax: s.NegativeTTLMax,
+		ttlMin: s.TTLMin, ttlMax: s.TTLMax, negativeTTLMax: s.NegativeTTLMax, staleMax: s.StaleMax,
 	}
-	for _, u := range c.upstreams {
-		next.states = append(next.states, u.health)
+	for scheme, limits := range s.Transports {
+		next.transports[scheme] = share(limits.MaxOutstanding, w.cfg.Workers)
+	}
+	for i, u := range c.upstreams {
+		u.weight, u.most = uint32(s.Upstreams[i].Weight), share(s.Upstreams[i].MaxOutstanding, w.cfg.Workers)
 		if !u.held {
+			u.id = balance.NameHash(u.endpoint.Name)
+			u.limit = concurrency.New(w.cfg.Slots)
 			w.hold(u)
 		}
+	}
+	for i := range s.Pools {
+		spec, state := &s.Pools[i], c.pools[i]
+		var members []*upstream
+		for _, m := range spec.Members {
+			members = append(members, c.upstreams[m])
+		}
+		p := newPool(spec, state, members, w.cfg.Workers, w.random)
+		next.pools = append(next.pools, p)
+		next.byTag[state.tag], w.poolStates[state.tag] = p, state
 	}
 	w.active = next
 	for _, u := range w.upstreams {

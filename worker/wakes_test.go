@@ -26,7 +26,7 @@ func TestMissWakesNoGoroutine(t *testing.T) {
 	const misses, sampling = 20_000, 8
 	b := newBench(t, 1, func(_ *Config, s *Snapshot) {
 		s.CacheBytes = 0
-		s.Upstreams[0].Scheme = transport.TCP // by lane
+		s.Upstreams[0].Endpoint.Scheme = transport.TCP // by lane
 	})
 	lane := b.w.upstreams[0].lane
 	msg := pack(t, query(1, "a.example.", dns.TypeA))

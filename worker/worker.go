@@ -1,14 +1,17 @@
 package worker
 
 import (
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
 	"secure-dns-proxy/ring"
 	"secure-dns-proxy/transport"
+	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/do53"
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/cache"
@@ -38,11 +41,14 @@ type worker struct {
 	listeners []ring.Handle // datagram sockets of clients, by tag
 	acceptors []ring.Handle
 
-	upstreams [upstreamsKept]*upstream // by upstream.index; nil: free
-	active    selection
-	lanes     []laneRef
-	exchanges *do53.Table
-	sockets   []upstreamSocket // by number in the exchange table
+	upstreams  [upstreamsKept]*upstream     // by upstream.index; nil: free
+	poolStates [wire.KeyPoolsMax]*poolState // by tag
+	under      [transport.Schemes]int       // exchanges under way by scheme
+	random     *rand.Rand                   // for choosers
+	active     selection
+	lanes      []laneRef
+	exchanges  *do53.Table
+	sockets    []upstreamSocket // by number in the exchange table
 
 	clock    func() time.Duration // transport.Now; virtual in tests
 	now      int64                // ns since transport.Base, read once per turn
@@ -51,15 +57,16 @@ type worker struct {
 	busy     bool // the last turn had work
 
 	// scratch of the query in hand
-	ahead    [lookahead]lookup // queries over UDP of the group of events in hand
-	single   lookup            // a query over TCP
-	hashes   [lookahead]uint64
-	warmed   uint64 // keeps the loads of cache.Warm
-	client   wire.Client
-	answer   wire.Answer
-	scratch  wire.ResponseScratch
-	question [wire.QuestionBytesMax]byte
-	request  [wire.PaddedQueryBytesMax]byte
+	candidates [balance.UpstreamsMax]balance.Candidate
+	ahead      [lookahead]lookup // queries over UDP of the group of events in hand
+	single     lookup            // a query over TCP
+	hashes     [lookahead]uint64
+	warmed     uint64 // keeps the loads of cache.Warm
+	client     wire.Client
+	answer     wire.Answer
+	scratch    wire.ResponseScratch
+	question   [wire.QuestionBytesMax]byte
+	request    [wire.PaddedQueryBytesMax]byte
 
 	stats       Stats
 	hits        uint64 // since the turn began
@@ -73,7 +80,7 @@ type worker struct {
 // newWorker builds everything that a worker owns and starts to receive. It must run on the thread that will run the worker: the engine
 // belongs to its thread, and memory is first touched there. On an error nothing of the worker is left.
 func newWorker(cfg *Config, index int, engine string, seed maphash.Seed, first *command, row []listener) (*worker, error) {
-	w := &worker{cfg: cfg, index: index, seed: seed, clock: transport.Now, memory: new(cache.Ahead)}
+	w := &worker{cfg: cfg, index: index, seed: seed, clock: transport.Now, memory: new(cache.Ahead), random: newRandom()}
 	cpu := -1
 	if len(cfg.CPUs) != 0 {
 		cpu = cfg.CPUs[index]
@@ -87,6 +94,13 @@ func newWorker(cfg *Config, index int, engine string, seed maphash.Seed, first *
 		return nil, errors.Join(err, w.release())
 	}
 	return w, nil
+}
+
+// newRandom returns a source that nobody can predict.
+func newRandom() *rand.Rand {
+	var seed [32]byte
+	crand.Read(seed[:]) // Never fails: it ends the program instead.
+	return rand.New(rand.NewChaCha8(seed))
 }
 
 // begin makes what the worker owns beside its engine, and starts to receive.
@@ -111,7 +125,7 @@ func (w *worker) furnish() (err error) {
 	if w.conns, err = stream.New(w.cfg.TCP); err != nil {
 		return fmt.Errorf("table of TCP clients: %w", err)
 	}
-	if w.exchanges, err = do53.New(do53.Config{Exchanges: w.cfg.Slots}); err != nil {
+	if w.exchanges, err = do53.New(do53.Config{Exchanges: min(2*w.cfg.Slots, do53.ExchangesMax)}); err != nil {
 		return fmt.Errorf("table of Do53 exchanges: %w", err)
 	}
 	w.sockets = make([]upstreamSocket, do53.SocketsMax)
@@ -322,8 +336,14 @@ func (w *worker) publish() {
 	publish(&w.public, &w.stats, statsWords)
 	for _, u := range w.upstreams {
 		if u != nil {
-			u.stats.InFlight = uint64(u.outstanding)
+			u.stats.InFlight, u.stats.Limit = uint64(u.outstanding), uint64(min(u.limit.Value(), u.most, w.cfg.Slots))
 			publish(&u.public, &u.stats, upstreamStatsWords)
+		}
+	}
+	for _, p := range w.poolStates {
+		if p != nil {
+			p.stats.InFlight = uint64(p.under)
+			publish(&p.public, &p.stats, poolStatsWords)
 		}
 	}
 }

@@ -104,6 +104,9 @@ func Names() []string {
 	for _, k := range upstreamKeys {
 		names = append(names, "upstream[]."+k.name)
 	}
+	for _, k := range poolKeys {
+		names = append(names, "pool.NAME."+k.name)
+	}
 	return names
 }
 
@@ -156,6 +159,7 @@ func (c *checker) relations(out *Checked) {
 	c.handshakes(out)
 	c.locate(out)
 	c.healths(out)
+	c.pools(out)
 }
 
 // anyOf is the first of two keys that the file holds, or the first if it holds neither.

@@ -52,10 +52,10 @@ func TestProblems(t *testing.T) {
 			"unknown key of an upstream", "[[upstream]]\nurl = \"udp://192.0.2.1\"\n[[upstream]]\nurl = \"tls://192.0.2.2\"\ntlsname = \"x\"\n",
 			[]string{`f.toml:5: upstream[1].tlsname: unknown key; the nearest known key is "tls_name"`},
 		},
-		{"all at once", "listen = \"127.0.0.1\"\nupstream_policy = \"random\"\n[cache]\nbytes = \"64MB\"\n[timeouts]\nquery = 3\n", []string{
+		{"all at once", "listen = \"127.0.0.1\"\nupstream_policy = \"fastest\"\n[cache]\nbytes = \"64MB\"\n[timeouts]\nquery = 3\n", []string{
 			`f.toml: upstream: is missing: write for example upstream = "tls://192.0.2.1", or "embedded:" to try the program out`,
 			`f.toml:1: listen: "127.0.0.1" has no port: write "127.0.0.1:53"`,
-			`f.toml:2: upstream_policy: "random" is not one of "round_robin" or "sequential"`,
+			`f.toml:2: upstream_policy: "fastest" is not one of "round_robin", "weighted", "random", "sequential", "race", "least_outstanding", "ewma", "hash" or "hedged"`,
 			`f.toml:4: cache.bytes: "64MB" is not a size: write a number of bytes, or "512KiB", "64MiB", "2GiB"`,
 			`f.toml:6: timeouts.query: must be a duration such as "3s" or "250ms", not an integer`,
 		}},
@@ -93,6 +93,36 @@ func TestProblems(t *testing.T) {
 		{"connection: of one upstream", "[[upstream]]\nurl = \"quic://192.0.2.1\"\npadding = -1\n[[upstream]]\nurl = \"tcp://192.0.2.1\"\npadding = 128\n", []string{
 			`f.toml:3: upstream[0].padding: -1 is out of range (0 to 512)`,
 			`f.toml:6: upstream[1].padding: has no effect on tcp://192.0.2.1: whoever sees its length reads the query as well`,
+		}},
+		{"pool: no table", "[[upstream]]\nurl = \"udp://192.0.2.1\"\npools = [\"default\", \"a\"]\n", []string{`f.toml:3: upstream[0].pools: pool "a" is not there: write a table [pool.a]`}},
+		{"pool: nobody in it, nothing for it", good + "[pool.a]\n", []string{
+			`f.toml:2: pool.a: has no suffixes: no query would be sent to it`,
+			`f.toml:2: pool.a: no upstream is in this pool: write pools = ["a"] in an [[upstream]]`,
+		}},
+		{"pool: default one empty", "[[upstream]]\nurl = \"udp://192.0.2.1\"\npools = [\"a\"]\n[pool.a]\nsuffixes = [\"a.example\"]\n", []string{
+			`f.toml:1: upstream: no upstream is in the pool "default": nobody could be asked for the names that no other pool claims`,
+		}},
+		{"pool: suffixes of the default one", good + "[pool.default]\nsuffixes = [\"a.example\"]\n", []string{`f.toml:3: pool.default.suffixes: the default pool has every name that no other pool claims, and takes no suffixes`}},
+		{"pool: one suffix twice", "[[upstream]]\nurl = \"udp://192.0.2.1\"\npools = [\"default\", \"a\", \"b\"]\n[pool.a]\nsuffixes = [\"x.example\"]\n[pool.b]\nsuffixes = [\"X.example.\"]\n", []string{
+			`f.toml:7: pool.b.suffixes: "x.example." is claimed by pool "a" already`,
+		}},
+		{"pool: bad names", good + "[pool]\n\"a b\" = {}\nx = 1\n", []string{
+			`f.toml:3: pool."a b": "a b" is no name of a pool: 1 to 32 letters, digits, - and _`,
+			`f.toml:4: pool.x: must be a table, written [pool.x], not an integer`,
+		}},
+		{"pool: bad suffixes", good + "[pool.a]\nsuffixes = [\"a..example\", 1]\n", []string{
+			`f.toml:2: pool.a: has no suffixes: no query would be sent to it`,
+			`f.toml:2: pool.a: no upstream is in this pool: write pools = ["a"] in an [[upstream]]`,
+			`f.toml:3: pool.a.suffixes[0]: "a..example" is not a name`,
+			`f.toml:3: pool.a.suffixes[1]: must be a string, not an integer`,
+		}},
+		{"pool: unknown key", good + "[pool.default]\npolcy = \"ewma\"\n", []string{`f.toml:3: pool.default.polcy: unknown key; the nearest known key is "policy"`}},
+		{"pool: without effect", good + "[pool.default]\npolicy = \"ewma\"\nhash_load = 200\n", []string{`f.toml:4: pool.default.hash_load: has no effect with policy "ewma", only with "hash"`}},
+		{"pool: policy twice", good + "upstream_policy = \"ewma\"\n[pool.default]\npolicy = \"hash\"\n", []string{`f.toml:4: pool.default.policy: stands beside upstream_policy, which means the same: keep one of them`}},
+		{"pool: fan-out without race", good + "upstream_race_fanout = 3\n", []string{`f.toml:2: upstream_race_fanout: warning: has no effect with upstream_policy "round_robin", only with "race"`}},
+		{"upstream: weight", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nweight = 0\npools = []\n", []string{
+			`f.toml:3: upstream[0].weight: 0 is out of range (1 to 1000)`,
+			`f.toml:4: upstream[0].pools: is empty: an upstream in no pool would never be asked`,
 		}},
 		{"tcp: per client over total", good + "[tcp]\nmax_connections = 10\n", []string{`f.toml:3: tcp.max_connections: max_connections_per_client (256) is more than max_connections (10)`}},
 		{"udp: payload", good + "[udp]\npayload_max = 100\n", []string{`f.toml:3: udp.payload_max: 100 is out of range (512 to 4096)`}},

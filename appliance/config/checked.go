@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/trust"
 )
@@ -18,7 +19,10 @@ type Checked struct {
 
 	Listen    []netip.AddrPort
 	Upstreams []Upstream
-	Policy    string // "round_robin" or "sequential"
+	Policy    balance.Policy // of the default pool
+	Fanout    int            // of the default pool
+	Pools     []Pool         // at least 1; the first is DefaultPool
+	Caps      Caps
 	Prewarm   bool
 	User      *User  // nil = stay who we are
 	Backend   string // "auto", "uring" or "mmsg"
@@ -70,6 +74,9 @@ type Upstream struct {
 	CipherSuites           *[]uint16
 	Groups                 *[]tls.CurveID
 	ECH                    *string
+	Pools                  []string // names, at least 1
+	Weight                 int
+	MaxOutstanding         int // all workers; 0 = no cap
 
 	Padding *int   // here and below: nil = as in Checked.Connection
 	Method  string // https and h3: "get", "post", or "auto" for GET if Path is a template, else POST
@@ -129,6 +136,7 @@ type Cache struct {
 	MinTTL         time.Duration
 	MaxTTL         time.Duration
 	MaxNegativeTTL time.Duration
+	MaxStale       time.Duration // past the TTL
 }
 
 // Timeouts are explained in proxy.toml.example.

@@ -13,6 +13,9 @@ const examplePath = "../../proxy.toml.example"
 // indexed finds the [0] in upstream[0].url.
 var indexed = regexp.MustCompile(`\[\d+\]`)
 
+// pooled finds the default in pool.default.policy.
+var pooled = regexp.MustCompile(`^pool\.[a-z]+`)
+
 // TestExampleIsValid: the file can be used as it is.
 func TestExampleIsValid(t *testing.T) {
 	if _, problems := Load(examplePath); len(problems) != 0 {
@@ -35,8 +38,9 @@ func TestExampleIsComplete(t *testing.T) {
 	index := lineIndex(strings.Join(rows, "\n")) // not toml: the example shows upstream in both of its forms
 	known := Names()
 	for path := range index {
-		name := indexed.ReplaceAllString(path, "[]")
+		name := pooled.ReplaceAllString(indexed.ReplaceAllString(path, "[]"), "pool.NAME")
 		switch {
+		case name == "pool.NAME":
 		case slices.Contains(known, name), isTable(name), strings.HasPrefix(name, "hosts."):
 		case strings.HasPrefix(name, "upstream[].health.") && slices.Contains(known, strings.TrimPrefix(name, "upstream[].")):
 		case strings.HasSuffix(name, "[]"): // an element of a list
@@ -66,6 +70,9 @@ func TestExampleIsComplete(t *testing.T) {
 	for _, k := range keys {
 		check(k.name, k.bounds, k.standard, k.live)
 	}
+	for _, k := range poolKeys {
+		check("pool.NAME."+k.name, k.bounds, k.standard, k.live)
+	}
 	for _, k := range upstreamKeys {
 		check("upstream[]."+k.name, k.bounds, k.standard, k.live)
 	}
@@ -73,7 +80,7 @@ func TestExampleIsComplete(t *testing.T) {
 
 func exampleLine(index lines, name string) (int, bool) {
 	for path, line := range index {
-		if indexed.ReplaceAllString(path, "[]") == name && !strings.HasSuffix(path, "]") {
+		if pooled.ReplaceAllString(indexed.ReplaceAllString(path, "[]"), "pool.NAME") == name && !strings.HasSuffix(path, "]") {
 			return line, true
 		}
 	}

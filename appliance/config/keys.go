@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"secure-dns-proxy/transport/balance"
 )
 
 // keys is every key of the file but those of one upstream (keys_upstream.go), in the order of proxy.toml.example. Where the
@@ -18,8 +20,12 @@ var keys = append([]key[Checked]{
 		name: "upstream", bounds: "1 to 64 upstreams",
 		read: readUpstreams, get: func(c *Checked) any { return &c.Upstreams },
 	}.reload(),
-	choiceKey("upstream_policy", "round_robin", texts("round_robin", "sequential"),
-		func(c *Checked) *string { return &c.Policy }).reload(),
+	policyKey("upstream_policy", func(c *Checked) *balance.Policy { return &c.Policy }).reload(),
+	fanoutKey("upstream_race_fanout", func(c *Checked) *int { return &c.Fanout }).reload(),
+	key[Checked]{
+		name: "pool", bounds: "tables [pool.NAME], 16 at most",
+		read: readPools, get: func(c *Checked) any { return &c.Pools },
+	}.reload(),
 	booleanKey("prewarm_pools", true, func(c *Checked) *bool { return &c.Prewarm }).reload(),
 	{
 		name: "user", standard: `""`, bounds: "a user of this machine",
@@ -38,6 +44,12 @@ var keys = append([]key[Checked]{
 	integerKey("workers.in_flight", inFlightMin, 1<<18, inFlightStandard, func(c *Checked) *int { return &c.Workers.InFlight }),
 	integerKey("workers.waiters", 16, 1<<20, waitersStandard, func(c *Checked) *int { return &c.Workers.Waiters }),
 
+	capKey("udp", func(c *Caps) *Cap { return &c.UDP }),
+	capKey("tcp", func(c *Caps) *Cap { return &c.TCP }),
+	capKey("tls", func(c *Caps) *Cap { return &c.TLS }),
+	capKey("quic", func(c *Caps) *Cap { return &c.QUIC }),
+	capKey("https", func(c *Caps) *Cap { return &c.HTTPS }),
+
 	booleanKey("cache.enabled", true, func(c *Checked) *bool { return &c.Cache.Enabled }).reload(),
 	sizeKey("cache.bytes", cacheShareMin, 1<<40, sizeText(cacheBytesStandard), func(c *Checked) *int64 { return &c.Cache.Bytes }).reload(),
 	durationKey("cache.min_ttl", 0, time.Hour, time.Second, "0s",
@@ -46,6 +58,8 @@ var keys = append([]key[Checked]{
 		func(c *Checked) *time.Duration { return &c.Cache.MaxTTL }).reload(),
 	durationKey("cache.max_negative_ttl", 0, secondsMax, time.Second, "1h",
 		func(c *Checked) *time.Duration { return &c.Cache.MaxNegativeTTL }).reload(),
+	durationKey("cache.max_stale", 0, secondsMax, time.Second, "24h",
+		func(c *Checked) *time.Duration { return &c.Cache.MaxStale }).reload(),
 
 	durationKey("timeouts.query", waitMin, waitMax, 1, "3s",
 		func(c *Checked) *time.Duration { return &c.Timeouts.Query }).reload(),

@@ -19,8 +19,10 @@ import (
 	"testing"
 	"time"
 
+	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/trust"
+	"secure-dns-proxy/worker"
 )
 
 // testCA writes a self-signed certificate and returns its file and the pool that reading it must give.
@@ -119,8 +121,27 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		want      any
 	}{
 		{"listen", `listen = ["0.0.0.0:5300", "[2001:db8::1]:53"]`, []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:5300"), netip.MustParseAddrPort("[2001:db8::1]:53")}},
-		{"upstream", good, []Upstream{{URL: "udp://192.0.2.1", Scheme: "udp", Host: "192.0.2.1", Port: 53, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Connections: 1, Method: "auto", HTTP3: "off", Health: changed(func(*Health) {})}}},
-		{"upstream_policy", `upstream_policy = "sequential"`, "sequential"},
+		{"upstream", good, []Upstream{{URL: "udp://192.0.2.1", Scheme: "udp", Host: "192.0.2.1", Port: 53, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Connections: 1, Pools: []string{"default"}, Weight: 1, Method: "auto", HTTP3: "off", Health: changed(func(*Health) {})}}},
+		{"upstream_policy", `upstream_policy = "sequential"`, balance.Sequential},
+		{"upstream_race_fanout", "upstream_policy = \"race\"\nupstream_race_fanout = 0", 0},
+		{"caps.udp.max_outstanding", `caps.udp.max_outstanding = 1`, 1},
+		{"caps.tcp.max_outstanding", `caps.tcp.max_outstanding = 2`, 2},
+		{"caps.tls.max_outstanding", `caps.tls.max_outstanding = 3`, 3},
+		{"caps.quic.max_outstanding", `caps.quic.max_outstanding = 4`, 4},
+		{"caps.https.max_outstanding", `caps.https.max_outstanding = 5`, 5},
+		{"pool", `pool.default.retry_budget = 7`, []Pool{{
+			Name: "default", Fanout: 2, HedgeBudget: 5, RetryBudget: 7, HashLoad: 125, Cache: true, Adaptive: true,
+		}}},
+		{"pool.NAME.policy", `pool.default.policy = "ewma"`, balance.EWMA},
+		{"pool.NAME.race_fanout", `pool.default = {policy = "race", race_fanout = 3}`, 3},
+		{"pool.NAME.hedge_budget", `pool.default = {policy = "hedged", hedge_budget = 1}`, 1},
+		{"pool.NAME.retry_budget", `pool.default.retry_budget = 0`, 0},
+		{"pool.NAME.hash_load", `pool.default = {policy = "hash", hash_load = 200}`, 200},
+		{"pool.NAME.suffixes", "[[upstream]]\nurl = \"udp://192.0.2.1\"\npools = [\"default\", \"a\"]\n[pool.a]\nsuffixes = [\"Corp.Example\"]", []string{"corp.example."}},
+		{"pool.NAME.cache", `pool.default.cache = false`, false},
+		{"pool.NAME.when_down", `pool.default.when_down = "stale"`, worker.Stale},
+		{"pool.NAME.max_outstanding", `pool.default.max_outstanding = 9`, 9},
+		{"pool.NAME.adaptive_limit", `pool.default.adaptive_limit = false`, false},
 		{"prewarm_pools", `prewarm_pools = false`, false},
 		{"user", `user = "root"`, root},
 		{"backend", `backend = "mmsg"`, "mmsg"},
@@ -135,6 +156,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"cache.min_ttl", `cache.min_ttl = "5s"`, 5 * second},
 		{"cache.max_ttl", `cache.max_ttl = "1h"`, hour},
 		{"cache.max_negative_ttl", `cache.max_negative_ttl = "1m"`, minute},
+		{"cache.max_stale", `cache.max_stale = "1h"`, hour},
 		{"timeouts.query", `timeouts.query = "4s"`, 4 * second},
 		{"timeouts.upstream", `timeouts.upstream = "700ms"`, 700 * ms},
 		{"timeouts.dial", `timeouts.dial = "300ms"`, 300 * ms},
@@ -210,6 +232,9 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"upstream[].groups", oneTLS + `groups = ["x25519"]`, &[]tls.CurveID{tls.X25519}},
 		{"upstream[].ech", oneTLS + `ech = "auto"`, new(ECHAuto)},
 		{"upstream[].ech_config", oneTLS + "ech = \"require\"\nech_config = \"" + base64.StdEncoding.EncodeToString(echList) + `"`, echList},
+		{"upstream[].pools", "[[upstream]]\nurl = \"udp://192.0.2.1\"\npools = [\"default\", \"a\"]\n[pool.a]\nsuffixes = [\".\"]", []string{"default", "a"}},
+		{"upstream[].weight", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nweight = 10", 10},
+		{"upstream[].max_outstanding", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nmax_outstanding = 10", 10},
 		{"upstream[].padding", "[[upstream]]\nurl = \"tls://192.0.2.1\"\npadding = 64", new(64)},
 	}
 	plain, problems := checkText(good)
@@ -261,6 +286,11 @@ func fieldOf(t *testing.T, checked *Checked, name string) any {
 	for _, k := range upstreamKeys {
 		if "upstream[]."+k.name == name {
 			return reflect.ValueOf(k.get(&checked.Upstreams[0])).Elem().Interface()
+		}
+	}
+	for _, k := range poolKeys {
+		if "pool.NAME."+k.name == name {
+			return reflect.ValueOf(k.get(&checked.Pools[len(checked.Pools)-1])).Elem().Interface()
 		}
 	}
 	t.Fatalf("no key %q", name)
@@ -362,6 +392,7 @@ func TestSameUpstream(t *testing.T) {
 		{"same ech", `ech = "auto"`, `ech = "auto"`, true},
 		{"other health", ``, `health = { mode = "active" }`, true},
 		{"other state", ``, `state = "down"`, true},
+		{"other place", ``, "weight = 3\nmax_outstanding = 10", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/health"
 )
 
@@ -33,6 +34,12 @@ var upstreamKeys = slices.Concat([]key[Upstream]{
 	integerKey("connections", 1, connectionsMax, 1, func(u *Upstream) *int { return &u.Connections }).reload(),
 	ownKey("dial_timeout", dialKey, func(u *Upstream) **time.Duration { return &u.DialTimeout }),
 	ownKey("idle_timeout", idleKey, func(u *Upstream) **time.Duration { return &u.IdleTimeout }),
+	key[Upstream]{
+		name: "pools", standard: `["default"]`, bounds: "1 to 16 names of pools",
+		read: readUpstreamPools, get: func(u *Upstream) any { return &u.Pools },
+	}.reload().apart(),
+	integerKey("weight", 1, balance.WeightMax, 1, func(u *Upstream) *int { return &u.Weight }).reload().apart(),
+	integerKey("max_outstanding", 0, outstandingMax, 0, func(u *Upstream) *int { return &u.MaxOutstanding }).reload().apart(),
 	ownKey("padding", paddingKey, func(u *Upstream) **int { return &u.Padding }),
 	choiceKey("method", "auto", texts("auto", "get", "post"), func(u *Upstream) *string { return &u.Method }).reload(),
 	choiceKey("http3", "off", texts("off", "probe", "only"), func(u *Upstream) *string { return &u.HTTP3 }).reload(),

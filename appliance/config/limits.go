@@ -55,3 +55,10 @@ const (
 
 	secondsMax = 7 * 24 * time.Hour // longest time for which an answer may be believed (RFC 8767 §4 names 7 days)
 )
+
+// Ranges of pools and caps.
+const (
+	fanoutMax      = 8       // inflight.ExchangesMax, which this folder may not import
+	outstandingMax = 1 << 20 // of the in-flight tables together
+	suffixesMax    = 4096    // of one pool; a list as long is better a file
+)

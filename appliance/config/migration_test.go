@@ -49,7 +49,7 @@ func TestEveryKeyOfTheOriginal(t *testing.T) {
 		{"bind_address", checked.Listen[0].Addr(), ip("127.0.0.9")},
 		{"port", checked.Listen[0].Port(), uint16(5353)},
 		{"insecure_tls", []bool{of("udp").InsecureTLS, of("https").InsecureTLS, of("tls").InsecureTLS, of("quic").InsecureTLS}, []bool{false, true, true, true}},
-		{"upstream_policy", checked.Policy, "sequential"},
+		{"upstream_policy", checked.Policy.String(), "sequential"},
 		{"upstream_race_fanout", warned("upstream_race_fanout"), true},
 		{"prewarm_pools", checked.Prewarm, false},
 		{"bootstrap.servers", identities(checked.Bootstrap.Servers), []string{"udp://192.0.2.53:53", "udp://192.0.2.54:53"}},
@@ -132,10 +132,10 @@ func TestOriginalDefaults(t *testing.T) {
 		got, want any
 	}{
 		{"listen", checked.Listen, []netip.AddrPort{netip.MustParseAddrPort("127.0.0.35:53")}},
-		{"policy", checked.Policy, "round_robin"},
 		{"bootstrap", identities(checked.Bootstrap.Servers), []string{"udp://1.1.1.1:53", "udp://1.0.0.1:53"}},
 		{"refresh", checked.Bootstrap.ThroughUpstreams, true},
 		{"jitter", checked.Bootstrap.JitterPercent, 20},
+		{"policy", checked.Policy.String(), "round_robin"},
 		{"bootstrap timeout", checked.Bootstrap.Timeout, 3 * time.Second},
 		{"connections", checked.Upstreams[0].Connections, 8}, // 16 for two workers
 		{"idle", *checked.Upstreams[0].IdleTimeout, 90 * time.Second},

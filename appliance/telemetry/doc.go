@@ -27,8 +27,15 @@
 //	sdp_upstream_insecure                      sdp_upstream_certificate_expiry_timestamp_seconds
 //	                                           sdp_upstream_client_certificate_expiry_timestamp_seconds
 //	sdp_upstream_tls_info{version,cipher,group,ech}
+//	sdp_upstream_limit                         sdp_upstream_cancelled_total
 //	sdp_upstream_{dials,dial_errors,tls_resumed,dead_connections,sent_bytes,received_bytes}_total
 //	sdp_upstream_http_responses_total{class}   sdp_upstream_http_connections{version}, sdp_upstream_http_fallbacks_total (https and h3 only)
+//
+// and for each pool, label pool = its name:
+//
+//	sdp_pool_queries_total, sdp_pool_failed_total, sdp_pool_limited_total, sdp_pool_stale_total, sdp_pool_in_flight
+//	sdp_pool_retries_total, sdp_pool_retries_denied_total, sdp_pool_racers_total
+//	sdp_pool_hedges_total, sdp_pool_hedges_denied_total, sdp_pool_hedge_wins_total
 //
 // followed by the go_* and process_* families of github.com/VictoriaMetrics/metrics. Every counter is there from the start with
 // value 0, labels included, so that a rate can be taken from the first event on.

@@ -20,6 +20,7 @@ import (
 type Source interface {
 	Stats() worker.Stats
 	Upstreams() []worker.UpstreamReport
+	Pools() []worker.PoolReport
 	Engine() (name, reason string)
 	Steering() (mode, reason string)
 	Workers() []worker.WorkerReport
@@ -50,6 +51,7 @@ func NewMetrics(source Source, build Build, reloads *Reloads, trend *Trend) *met
 		p.engine(&stats)
 		p.workers(source.Workers(), trend.Last())
 		p.upstreams(source.Upstreams())
+		p.pools(source.Pools())
 		p.writeTo(w)
 	})
 	set.RegisterMetricsWriter(metrics.WriteProcessMetrics)
@@ -249,6 +251,14 @@ var upstreamFamilies = []struct {
 	{
 		"in_flight", "gauge", "Queries waiting for an answer.",
 		func(p *page, r *worker.UpstreamReport) { p.gauge(r.Stats.InFlight, "upstream", r.Name) },
+	},
+	{
+		"limit", "gauge", "Queries that may wait for an answer at a time: falls below the static caps while the upstream is slow (adaptive_limit).",
+		func(p *page, r *worker.UpstreamReport) { p.gauge(r.Stats.Limit, "upstream", r.Name) },
+	},
+	{
+		"cancelled_total", "counter", "Queries given up in time because another upstream had answered first.",
+		func(p *page, r *worker.UpstreamReport) { p.counter(r.Stats.Cancelled, "upstream", r.Name) },
 	},
 	{
 		"connections", "gauge", "Open connections.",

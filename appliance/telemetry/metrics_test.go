@@ -28,12 +28,14 @@ type figures struct {
 	upstreams      []worker.UpstreamReport
 	engine, reason string
 	workers        []worker.WorkerReport
+	pools          []worker.PoolReport
 }
 
 func (f *figures) Stats() worker.Stats                { return f.stats }
 func (f *figures) Upstreams() []worker.UpstreamReport { return f.upstreams }
 func (f *figures) Engine() (engine, reason string)    { return f.engine, f.reason }
 func (f *figures) Steering() (mode, reason string)    { return worker.SteeringCPU, "" }
+func (f *figures) Pools() []worker.PoolReport         { return f.pools }
 func (f *figures) Workers() []worker.WorkerReport     { return slices.Clone(f.workers) }
 
 func scrape(t *testing.T, f *figures) map[string]string {
@@ -85,7 +87,11 @@ func sample() *figures {
 	r.Stats.Exchanges, r.Stats.Answers, r.Stats.Faults[transport.FaultTLS] = 25, 20, 5
 	r.Stats.Latency.Count[100] = 20
 	r.Endpoint.AddressFailed(other, 0)
+	r.Stats.Limit, r.Stats.Cancelled = 12, 13
 	f.upstreams = []worker.UpstreamReport{r, {Name: "udp://192.0.2.2"}}
+	f.pools = []worker.PoolReport{{Name: "default", Stats: worker.PoolStats{
+		Queries: 1, Retries: 2, RetriesDenied: 3, Hedges: 4, HedgesDenied: 5, HedgeWins: 6, Racers: 7, Limited: 8, Stale: 9, Failed: 10, InFlight: 11,
+	}}}
 	return f
 }
 
@@ -146,6 +152,19 @@ func TestPage(t *testing.T) {
 		`sdp_name_lookups_total{result="failed"}`:                                    "0",
 		`sdp_upstream_dial_errors_total{upstream="tls://192.0.2.1"}`:                 "5",
 		`sdp_upstream_sent_bytes_total{upstream="tls://192.0.2.1"}`:                  "1000",
+		`sdp_upstream_limit{upstream="tls://192.0.2.1"}`:                             "12",
+		`sdp_upstream_cancelled_total{upstream="tls://192.0.2.1"}`:                   "13",
+		`sdp_pool_queries_total{pool="default"}`:                                     "1",
+		`sdp_pool_retries_total{pool="default"}`:                                     "2",
+		`sdp_pool_retries_denied_total{pool="default"}`:                              "3",
+		`sdp_pool_hedges_total{pool="default"}`:                                      "4",
+		`sdp_pool_hedges_denied_total{pool="default"}`:                               "5",
+		`sdp_pool_hedge_wins_total{pool="default"}`:                                  "6",
+		`sdp_pool_racers_total{pool="default"}`:                                      "7",
+		`sdp_pool_limited_total{pool="default"}`:                                     "8",
+		`sdp_pool_stale_total{pool="default"}`:                                       "9",
+		`sdp_pool_failed_total{pool="default"}`:                                      "10",
+		`sdp_pool_in_flight{pool="default"}`:                                         "11",
 	} {
 		if got[series] != want {
 			t.Errorf("%s: got %q, want %q", series, got[series], want)

@@ -32,6 +32,7 @@ const (
 	EDENotReady             = 14
 	EDEBlocked              = 15
 	EDEProhibited           = 18
+	EDEStaleNXDomain        = 19
 	EDENoReachableAuthority = 22
 	EDENetworkError         = 23
 	EDENone                 = 0xFFFF

@@ -18,7 +18,7 @@ type Client struct {
 // Set by us: QR, RA. From the client: id, RD, CD, the question's bytes. From upstream: AA, TC, rcode, and AD if the client showed by AD
 // or DO that it understands it (RFC 6840 §5.8). TTLs lose age and stop at 0. An OPT is present if the client sent one (RFC 6891 §6.1.1);
 // without one an rcode above 15 cannot be told and becomes SERVFAIL. A reply that does not fit is TC=1 with the question and the OPT
-// only (RFC 2181 §9).
+// only (RFC 2181 §9). A stale answer carries its extended error in the OPT.
 func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16) int {
 	flags := FlagQR | FlagRA | a.Flags&(FlagAA|FlagTC) | c.Flags&(FlagRD|FlagCD)
 	if c.Flags&FlagAD != 0 || c.DO {
@@ -28,8 +28,13 @@ func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16)
 	start := HeaderBytes + len(c.Question)
 	end := start + len(records)
 	optBytes := 0
+	var ede [EDEBytes]byte
 	if c.HasOPT {
 		optBytes = OPTBytes
+		if a.Stale != 0 {
+			optBytes += EDEBytes
+			putEDE(ede[:], a.staleness())
+		}
 	}
 	if end+optBytes > min(c.Limit, len(dst)) {
 		flags |= FlagTC
@@ -40,7 +45,8 @@ func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16)
 	rcode := a.RCode
 	if c.HasOPT {
 		ar++
-		putOPT(dst[end:], ownUDPSize, rcode, c.DO, 0)
+		putOPT(dst[end:], ownUDPSize, rcode, c.DO, uint16(optBytes-OPTBytes))
+		copy(dst[end+OPTBytes:], ede[:])
 	} else if rcode > RCodeMask {
 		rcode = RCodeServFail
 	}
@@ -49,11 +55,29 @@ func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16)
 	if len(records) > 0 {
 		body := dst[start:end]
 		copy(body, records)
-		if age > 0 {
+		switch {
+		case a.Stale != 0:
+			setTTLs(body, a.TTLs, a.Stale)
+		case age > 0:
 			ageTTLs(body, a.TTLs, age)
 		}
 	}
 	return len(dst)
+}
+
+// staleness is the extended error for an answer past its TTL.
+func (a *Answer) staleness() uint16 {
+	if a.RCode == RCodeNXDomain {
+		return EDEStaleNXDomain
+	}
+	return EDEStaleAnswer
+}
+
+// setTTLs writes one TTL everywhere.
+func setTTLs(records []byte, offsets []uint16, ttl uint32) {
+	for _, off := range offsets {
+		binary.BigEndian.PutUint32(records[off:], ttl)
+	}
 }
 
 // ageTTLs takes age off the 4-byte TTLs at the given offsets of records, stopping at 0.
@@ -78,9 +102,7 @@ func WriteError(dst []byte, c *Client, rcode, ede, ownUDPSize uint16) int {
 		var optionBytes uint16
 		if ede != EDENone {
 			optionBytes = EDEBytes
-			option := dst[end+OPTBytes:]
-			binary.BigEndian.PutUint32(option, optionEDE<<16|2)
-			binary.BigEndian.PutUint16(option[4:], ede)
+			putEDE(dst[end+OPTBytes:], ede)
 		}
 		putOPT(dst[end:], ownUDPSize, rcode, c.DO, optionBytes)
 		n += OPTBytes + int(optionBytes)
@@ -94,4 +116,10 @@ func WriteError(dst []byte, c *Client, rcode, ede, ownUDPSize uint16) int {
 	}
 	copy(dst[HeaderBytes:end], c.Question)
 	return n
+}
+
+// putEDE writes an extended error option without text (RFC 8914 §2).
+func putEDE(dst []byte, code uint16) {
+	binary.BigEndian.PutUint32(dst, optionEDE<<16|2)
+	binary.BigEndian.PutUint16(dst[4:], code)
 }

@@ -2,28 +2,46 @@ package inflight
 
 import "secure-dns-proxy/transport/wire"
 
-// Slot is one question under way. The table writes Hash, Gen, Key, KeyLen and WaiterCount; everything else exported belongs to the
-// worker and is zero when the slot is opened.
+// ExchangesMax is how many exchanges one slot can have under way: retries whose predecessors may still answer, hedges, and racers.
+const ExchangesMax = 8
+
+// NoUpstream is Exchange.Upstream of an entry that is not in use.
+const NoUpstream = -1
+
+// Exchange is one upstream being asked for a slot.
+type Exchange struct {
+	SentAt   int64  // ns
+	Key      uint32 // Do53: the exchange's key while Open
+	Upstream int16  // the worker's number for the upstream, or NoUpstream
+	Open     bool   // Do53: Key is registered
+	Late     bool   // its attempt's time is over: another upstream may be asked, and an answer is still welcome
+}
+
+// Slot is one question under way. The table writes Hash, Gen, Key, KeyLen and WaiterCount and makes the Exchanges unused; everything else
+// exported belongs to the worker and is zero when the slot is opened.
 //
-//	bytes     0..64      64..324                      324..336
-//	          all state  key                          waiter list
+//	bytes     0..96      96..224     224..484  484..496
+//	          all state  exchanges   key       waiter list
 type Slot struct {
-	Hash         uint64 // of the key
-	Started      int64  // ns: when the first client asked
-	Deadline     int64  // ns: when waiting ends
-	SentAt       int64  // ns: start of the exchange under way
-	Tried        uint64 // bit i: upstream i was asked
-	Gen          uint32 // odd while the slot is open, even while it is free; 0 before its first use
-	ExchangeKey  uint32 // Do53: the exchange's key while ExchangeOpen
-	KeyLen       uint16 // 1..wire.KeyBytesMax
-	WaiterCount  uint16 // 0..WaitersPerSlotMax
-	Upstream     int16  // upstream of the exchange under way
-	Attempts     uint8  // exchanges started
-	ExchangeOpen bool   // Do53: ExchangeKey is registered
-	Key          [wire.KeyBytesMax]byte
-	first        uint32 // number + 1 of the first waiter, 0: none
-	last         uint32
-	nextFree     uint32 // number + 1 of the next free slot, while free
+	Hash        uint64    // of the key
+	Started     int64     // ns: when the first client asked
+	Deadline    int64     // ns: when waiting ends
+	HedgeAt     int64     // ns: when a second upstream is asked if none has answered; 0: never
+	Tried       [2]uint64 // bit i: the upstream that the worker numbers i was asked
+	Useless     [2]uint64 // and answered SERVFAIL, NOTIMP or REFUSED
+	Name        uint64    // hash of the name that upstreams are chosen by
+	Gen         uint32    // odd while the slot is open, even while it is free; 0 before its first use
+	KeyLen      uint16    // 1..wire.KeyBytesMax
+	WaiterCount uint16    // 0..WaitersPerSlotMax
+	Attempts    uint8     // exchanges started
+	Pool        uint8     // the worker's number for the pool
+	Hedge       int8      // index + 1 in Exchanges of the hedge; 0: none was sent
+	Again       bool      // all upstreams have been tried and may be tried once more
+	Exchanges   [ExchangesMax]Exchange
+	Key         [wire.KeyBytesMax]byte
+	first       uint32 // number + 1 of the first waiter, 0: none
+	last        uint32
+	nextFree    uint32 // number + 1 of the next free slot, while free
 }
 
 // KeyBytes returns the key: a view of the slot.

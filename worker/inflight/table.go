@@ -113,6 +113,9 @@ func (t *Table) Open(hash uint64, key []byte) (slot uint32, ok bool) {
 	s := &t.slots[slot]
 	gen := s.Gen + 1
 	*s = Slot{}
+	for i := range s.Exchanges {
+		s.Exchanges[i].Upstream = NoUpstream
+	}
 	s.Hash, s.Gen, s.KeyLen = hash, gen, uint16(len(key))
 	copy(s.Key[:], key)
 	t.index.insert(hash, slot)

@@ -40,11 +40,11 @@ func TestSizes(t *testing.T) {
 		got  uintptr
 		max  uintptr
 	}{
-		{"Slot", unsafe.Sizeof(Slot{}), 336},
+		{"Slot", unsafe.Sizeof(Slot{}), 496},
 		{"Waiter", unsafe.Sizeof(Waiter{}), 120},
 		{"indexEntry", unsafe.Sizeof(indexEntry{}), 8},
 		{"wheelNode", unsafe.Sizeof(wheelNode{}), 16},
-		{"Slot before Key", unsafe.Offsetof(Slot{}.Key), 64},
+		{"Slot before Key", unsafe.Offsetof(Slot{}.Key), 224},
 	}
 	for _, tt := range tests {
 		if tt.got > tt.max {
@@ -93,8 +93,9 @@ func TestOpenGivesCleanSlot(t *testing.T) {
 	slot := mustOpen(t, table, 1)
 	s := table.At(slot)
 	gen := s.Gen
-	s.Started, s.Deadline, s.SentAt, s.Tried = 1, 2, 3, 4
-	s.Attempts, s.Upstream, s.ExchangeKey, s.ExchangeOpen = 5, 6, 7, true
+	s.Started, s.Deadline, s.HedgeAt, s.Tried, s.Useless, s.Name = 1, 2, 3, [2]uint64{4, 4}, [2]uint64{5}, 6
+	s.Attempts, s.Pool, s.Hedge, s.Again = 5, 6, 7, true
+	s.Exchanges[3] = Exchange{SentAt: 1, Key: 2, Upstream: 3, Open: true, Late: true}
 	table.AddWaiter(slot, &Waiter{})
 	table.Schedule(slot, 5*TickNanos)
 	table.Release(slot)
@@ -106,6 +107,9 @@ func TestOpenGivesCleanSlot(t *testing.T) {
 	}
 	want := Slot{Hash: 9, Gen: gen + 2, KeyLen: wire.KeyBytesMax}
 	copy(want.Key[:], long)
+	for i := range want.Exchanges {
+		want.Exchanges[i].Upstream = NoUpstream
+	}
 	if got := *table.At(slot); got != want {
 		t.Errorf("reopened slot = %+v, want %+v", got, want)
 	}

@@ -1,0 +1,265 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"secure-dns-proxy/transport/balance"
+	"secure-dns-proxy/worker"
+)
+
+// DefaultPool is the name of the pool that takes every query that no other claims. It is always there.
+const DefaultPool = "default"
+
+// Pool is a set of upstreams with what is done with them.
+type Pool struct {
+	Name        string
+	Policy      balance.Policy
+	Fanout      int // race: upstreams asked at once; 0 = all
+	HedgeBudget int // hedged: percent of queries
+	RetryBudget int // percent of queries
+	HashLoad    int // hash: percent of the mean load
+	Suffixes    []string
+	Cache       bool
+	WhenDown    worker.WhenDown
+
+	MaxOutstanding int // all workers; 0 = no cap
+	Adaptive       bool
+}
+
+// Caps bounds what all upstreams of one kind may have under way together; 0 = no cap.
+type Caps struct {
+	UDP, TCP, TLS, QUIC, HTTPS Cap
+}
+
+// Cap is over all workers.
+type Cap struct {
+	MaxOutstanding int
+}
+
+// poolKeys is every key of one [pool.NAME].
+var poolKeys = []key[Pool]{
+	policyKey("policy", func(p *Pool) *balance.Policy { return &p.Policy }).reload(),
+	fanoutKey("race_fanout", func(p *Pool) *int { return &p.Fanout }).reload(),
+	integerKey("hedge_budget", 0, 100, 5, func(p *Pool) *int { return &p.HedgeBudget }).reload(),
+	integerKey("retry_budget", 0, 100, 20, func(p *Pool) *int { return &p.RetryBudget }).reload(),
+	integerKey("hash_load", 101, 1000, 125, func(p *Pool) *int { return &p.HashLoad }).reload(),
+	key[Pool]{
+		name: "suffixes", standard: "[]", bounds: "0 to 4096 names",
+		read: readSuffixes, get: func(p *Pool) any { return &p.Suffixes },
+	}.reload(),
+	booleanKey("cache", true, func(p *Pool) *bool { return &p.Cache }).reload(),
+	choiceKey("when_down", "best", []choice[worker.WhenDown]{
+		{"best", worker.Best}, {"stale", worker.Stale}, {"servfail", worker.ServFail},
+	}, func(p *Pool) *worker.WhenDown { return &p.WhenDown }).reload(),
+	integerKey("max_outstanding", 0, outstandingMax, 0, func(p *Pool) *int { return &p.MaxOutstanding }).reload(),
+	booleanKey("adaptive_limit", true, func(p *Pool) *bool { return &p.Adaptive }).reload(),
+}
+
+func capKey(scheme string, at func(*Caps) *Cap) key[Checked] {
+	return integerKey("caps."+scheme+".max_outstanding", 0, outstandingMax, 0,
+		func(c *Checked) *int { return &at(&c.Caps).MaxOutstanding }).reload()
+}
+
+func policyKey[T any](name string, at func(*T) *balance.Policy) key[T] {
+	var choices []choice[balance.Policy]
+	for i, text := range balance.Names() {
+		choices = append(choices, choice[balance.Policy]{text, balance.Policy(i)})
+	}
+	return choiceKey(name, balance.RoundRobin.String(), choices, at)
+}
+
+func fanoutKey[T any](name string, at func(*T) *int) key[T] {
+	return integerKey(name, 0, fanoutMax, 2, at)
+}
+
+func readPools(c *checker, t *Checked, v value) {
+	table, ok := v.data.(map[string]any)
+	if !ok {
+		c.fault(v, "must be tables, written [pool.NAME], not %s", v.kind())
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(table)) {
+		entry := v.field(name, table[name])
+		data, ok := table[name].(map[string]any)
+		switch {
+		case !ok:
+			c.fault(entry, "must be a table, written [pool.%s], not %s", name, entry.kind())
+			continue
+		case !poolName(name):
+			c.fault(entry, "%q is no name of a pool: 1 to 32 letters, digits, - and _", name)
+			continue
+		}
+		t.Pools = append(t.Pools, c.pool(name, entry, data))
+	}
+}
+
+// pool reads one table.
+func (c *checker) pool(name string, entry value, data map[string]any) Pool {
+	p := Pool{Name: name}
+	for _, k := range poolKeys {
+		k.preset(c, &p)
+	}
+	for _, part := range slices.Sorted(maps.Keys(data)) {
+		v := entry.field(part, data[part])
+		i := slices.IndexFunc(poolKeys, func(k key[Pool]) bool { return k.name == part })
+		if i < 0 {
+			var known []string
+			for _, k := range poolKeys {
+				known = append(known, k.name)
+			}
+			c.fault(v, "unknown key; the nearest known key is %q", nearest(part, known))
+			continue
+		}
+		poolKeys[i].read(c, &p, v)
+	}
+	return p
+}
+
+// idlePoolKeys refuses settings that would have no effect.
+func (c *checker) idlePoolKeys(out *Checked) {
+	for _, p := range out.Pools {
+		for _, only := range []struct {
+			key    string
+			policy balance.Policy
+		}{{"race_fanout", balance.Race}, {"hedge_budget", balance.Hedged}, {"hash_load", balance.Hash}} {
+			if v := c.written(joinKey(joinKey("pool", p.Name), only.key)); v.line != 0 && p.Policy != only.policy {
+				c.fault(v, "has no effect with policy %q, only with %q", p.Policy, only.policy)
+			}
+		}
+	}
+}
+
+// poolName accepts what needs no quotes in TOML and in a metric's label.
+func poolName(name string) bool {
+	return name != "" && len(name) <= 32 && strings.IndexFunc(name, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+	}) < 0
+}
+
+func readSuffixes(c *checker, p *Pool, v value) {
+	items, ok := c.oneOrMany(v, suffixesMax)
+	if !ok {
+		return
+	}
+	for _, item := range items {
+		text, ok := c.text(item)
+		if !ok {
+			continue
+		}
+		name := strings.ToLower(dns.Fqdn(text))
+		if _, ok := dns.IsDomainName(name); !ok || text == "" {
+			c.fault(item, "%q is not a name", text)
+			continue
+		}
+		p.Suffixes = append(p.Suffixes, name)
+	}
+}
+
+func readUpstreamPools(c *checker, u *Upstream, v value) {
+	items, ok := c.oneOrMany(v, worker.PoolsMax)
+	if !ok {
+		return
+	}
+	if len(items) == 0 {
+		c.fault(v, "is empty: an upstream in no pool would never be asked")
+	}
+	u.Pools = nil
+	for _, item := range items {
+		name, ok := c.text(item)
+		if !ok {
+			continue
+		}
+		if slices.Contains(u.Pools, name) {
+			c.fault(item, "%q stands twice", name)
+			continue
+		}
+		u.Pools = append(u.Pools, name)
+	}
+}
+
+// pools checks what no pool can know by itself, and puts the default pool first.
+func (c *checker) pools(out *Checked) {
+	at := slices.IndexFunc(out.Pools, func(p Pool) bool { return p.Name == DefaultPool })
+	standard := c.pool(DefaultPool, c.written("pool.default"), nil)
+	if at >= 0 {
+		standard = out.Pools[at]
+		out.Pools = slices.Delete(out.Pools, at, at+1)
+	}
+	c.defaultPool(out, &standard)
+	out.Pools = slices.Insert(out.Pools, 0, standard)
+	if len(out.Pools) > worker.PoolsMax {
+		c.fault(c.written("pool"), "%d pools, at most %d are allowed", len(out.Pools), worker.PoolsMax)
+	}
+	c.idlePoolKeys(out)
+	c.suffixes(out)
+	c.membership(out)
+}
+
+// defaultPool lets the keys at the top of the file speak for the default pool where its table does not.
+func (c *checker) defaultPool(out *Checked, p *Pool) {
+	if v := c.written("pool.default.suffixes"); len(p.Suffixes) > 0 {
+		c.fault(v, "the default pool has every name that no other pool claims, and takes no suffixes")
+	}
+	for _, pair := range []struct {
+		top, own string
+		take     func()
+	}{
+		{"upstream_policy", "pool.default.policy", func() { p.Policy = out.Policy }},
+		{"upstream_race_fanout", "pool.default.race_fanout", func() { p.Fanout = out.Fanout }},
+	} {
+		own := c.written(pair.own)
+		switch {
+		case own.line == 0:
+			pair.take()
+		case c.written(pair.top).line != 0:
+			c.fault(own, "stands beside %s, which means the same: keep one of them", pair.top)
+		}
+	}
+	out.Policy, out.Fanout = p.Policy, p.Fanout
+	if v := c.written("upstream_race_fanout"); v.line != 0 && p.Policy != balance.Race {
+		c.warn(v, "has no effect with upstream_policy %q, only with %q", p.Policy, balance.Race)
+	}
+}
+
+// suffixes makes sure that every name belongs to one pool, and that every pool is sent something.
+func (c *checker) suffixes(out *Checked) {
+	owner := map[string]string{}
+	for _, p := range out.Pools[1:] {
+		v := c.written(joinKey("pool", p.Name))
+		if len(p.Suffixes) == 0 {
+			c.fault(v, "has no suffixes: no query would be sent to it")
+		}
+		for _, suffix := range p.Suffixes {
+			if other, twice := owner[suffix]; twice {
+				c.fault(c.written(joinKey("pool", p.Name)+".suffixes"), "%q is claimed by pool %q already", suffix, other)
+			}
+			owner[suffix] = p.Name
+		}
+	}
+}
+
+// membership makes sure that upstreams and pools know each other.
+func (c *checker) membership(out *Checked) {
+	members := map[string]int{}
+	for i := range out.Upstreams {
+		for _, name := range out.Upstreams[i].Pools {
+			members[name]++
+			if !slices.ContainsFunc(out.Pools, func(p Pool) bool { return p.Name == name }) {
+				c.fault(c.written(joinKey(joinIndex("upstream", i), "pools")), "pool %q is not there: write a table [pool.%s]", name, name)
+			}
+		}
+	}
+	for _, p := range out.Pools {
+		switch v := c.written(joinKey("pool", p.Name)); {
+		case members[p.Name] > 0 || len(out.Upstreams) == 0:
+		case p.Name == DefaultPool:
+			c.fault(c.written("upstream"), "no upstream is in the pool %q: nobody could be asked for the names that no other pool claims", p.Name)
+		default:
+			c.fault(v, "no upstream is in this pool: write pools = [%q] in an [[upstream]]", p.Name)
+		}
+	}
+}
