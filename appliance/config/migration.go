@@ -17,6 +17,7 @@ import (
 type migration struct {
 	*checker // of the file as written
 
+	all      []moved             // its upstreams
 	values   map[string]value    // every key of originalKeys, as written or with the original's default
 	out      *File               // what it becomes
 	comments map[string][]string // by key of out: what a reader of the new file should know

@@ -9,10 +9,23 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
+
+	"secure-dns-proxy/transport/health"
 )
 
 // originalFile has every key of the original, none with its default but those that would have no effect otherwise.
 const originalFile = "testdata/original/every-key.toml"
+
+// servers are the bootstrap servers, each with its port.
+func servers(checked *Checked) []string {
+	var urls []string
+	for _, u := range checked.Bootstrap.Servers {
+		urls = append(urls, u.identity())
+	}
+	return urls
+}
 
 func readOriginal(t *testing.T, path string) *File {
 	t.Helper()
@@ -80,9 +93,9 @@ func TestEveryKeyOfTheOriginal(t *testing.T) {
 		{"timeouts.dial", checked.Timeouts.Dial, 1500 * time.Millisecond},
 		{"timeouts.read", checked.Bootstrap.Timeout, 2500 * time.Millisecond},
 		{"rate_limit.max_in_flight", checked.Workers.InFlight, 1001},
-		{"health_checks.enabled", warned("health_checks.enabled"), true},
-		{"health_checks.interval", warned("health_checks.interval"), true},
-		{"health_checks.query", warned("health_checks.query"), true},
+		{"health_checks.enabled", []health.Mode{checked.Health.Mode, of("tls").Health.Mode}, []health.Mode{health.Active, health.Active}},
+		{"health_checks.interval", of("tls").Health.Interval, 45 * time.Second},
+		{"health_checks.query", []any{of("tls").Health.Name, of("tls").Health.Type}, []any{"probe.example", dns.TypeA}},
 		{"logging.level", checked.Logging.Level, slog.LevelWarn},
 		{"metrics.enabled", checked.Metrics.Listen.IsValid(), false},
 	}
@@ -143,6 +156,8 @@ func TestOriginalDefaults(t *testing.T) {
 		{"dial", checked.Timeouts.Dial, 2 * time.Second},
 		{"in flight", checked.Workers.InFlight, 512},
 		{"metrics", checked.Metrics.Listen, netip.MustParseAddrPort("127.0.0.1:9153")},
+		{"probes", []any{checked.Health.Mode, checked.Health.Interval, checked.Health.Name}, []any{health.Active, 2 * time.Minute, ""}},
+		{"through upstreams", checked.Bootstrap.ThroughUpstreams, true},
 		{"prewarm", checked.Prewarm, true},
 		{"verification", checked.Upstreams[0].InsecureTLS, false},
 	} {
@@ -157,6 +172,7 @@ var originalTexts = map[string]string{
 	"little":      "[upstreams]\ndns = [\"192.0.2.1\"]\n",
 	"default TTL": "[upstreams]\ndns = [\"192.0.2.1\"]\n[cache]\nrespect_record_ttl = false\n",
 	"no cache":    "[upstreams]\ndns = [\"192.0.2.1\"]\n[cache]\nenabled = false\ncapacity = 0\n",
+	"no probes":   "[upstreams]\ndns = [\"192.0.2.1\"]\n[health_checks]\nenabled = false\n",
 	"no limit":    "[upstreams]\ndns = [\"192.0.2.1\"]\n[rate_limit]\nmax_in_flight = 0\n",
 	"high limit":  "[upstreams]\ndns = [\"192.0.2.1\"]\n[rate_limit]\nmax_in_flight = 400000\n",
 	"everywhere":  "bind_address = \"\"\n[upstreams]\ndns = [\"2001:db8::1\", \"[2001:db8::2]:5353\", \"dns://192.0.2.1\"]\n",
@@ -280,6 +296,7 @@ func TestOriginalWarnings(t *testing.T) {
 		{"unverified", "insecure_tls = true\n[upstreams]\ndot = [\"tls://192.0.2.1\"]\n", `f.toml:1: insecure_tls: warning: tls://192.0.2.1 is used without verifying its certificate: whoever is on the path can answer in its place`},
 		{"too many connections", "[upstreams]\ndot = [\"tls://192.0.2.1\"]\n[pools.tls]\nsize = 128\n", `f.toml:4: pools.tls.size: warning: 128 connections per upstream are more than the workers (2 here) can have, 16 each, which is used; queries share a connection now`},
 		{"no limit", "[upstreams]\ndns = [\"192.0.2.1\"]\n[rate_limit]\nmax_in_flight = 0\n", `f.toml:4: rate_limit.max_in_flight: warning: 0 stood for no limit, and there is always one now: workers.in_flight, 16384 for each worker`},
+		{"a name outside of hosts", "[upstreams]\ndot = [\"tls://a.example\", \"tls://b.example\"]\n[hosts]\n\"a.example\" = \"192.0.2.1\"\n", `f.toml: bootstrap.servers: warning: [1.1.1.1 1.0.0.1], the original's default, are asked first where "b.example" is; the original asked the upstream "a.example", which [hosts] knows: put all names there if nothing may be asked in plain`},
 		{"a default that differs", "[upstreams]\ndns = [\"192.0.2.1\"]\n", `f.toml: timeouts.upstream: warning: 5s, the original's default, is for all of a query, as it was there; one upstream now has 1s of it, then another is asked`},
 	}
 	for _, tt := range tests {

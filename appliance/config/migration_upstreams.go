@@ -42,6 +42,7 @@ func (m *migration) upstreams() {
 		return
 	}
 	all = m.once(all)
+	m.all = all
 	m.onePort(all)
 	m.verification(all)
 	m.connections(all)

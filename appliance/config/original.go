@@ -3,6 +3,7 @@ package config
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -36,8 +37,7 @@ func (m *migration) choice() {
 		return
 	}
 	m.keep("upstream_policy")
-	plain, _ := m.values["upstreams.dns"].list()
-	if m.textOf("upstream_policy") == "sequential" && len(plain) > 0 && m.encrypted() {
+	if m.textOf("upstream_policy") == "sequential" && count(m.all, "udp") > 0 && count(m.all, "udp") < int64(len(m.all)) {
 		m.differ(policy, "upstream_policy", `"sequential" asks the plain upstreams.dns first, as in the original, where the order was dns, doh, dot, doq; put them last in the new form`)
 	}
 	fanout := m.values["upstream_race_fanout"]
@@ -45,49 +45,66 @@ func (m *migration) choice() {
 	case m.textOf("upstream_policy") != "race" && fanout.written():
 		m.warn(fanout, `has no effect unless upstream_policy = "race", as in the original`)
 	case m.textOf("upstream_policy") == "race":
-		all, _ := m.out.tree["upstream"].([]map[string]any)
-		if n < 0 || n > int64(len(all)) {
+		if n < 0 || n > int64(len(m.all)) {
 			n = 0
 		}
 		m.set("upstream_race_fanout", n, fanout)
 	}
 }
 
-// encrypted returns whether a list other than upstreams.dns holds something.
-func (m *migration) encrypted() bool {
-	return slices.ContainsFunc(originalLists[1:], func(list struct{ name, scheme string }) bool {
-		items, _ := m.values[list.name].list()
-		return len(items) > 0
-	})
-}
-
 // names says where upstreams are whose URL has a name.
 func (m *migration) names() {
 	m.keep("hosts")
 	m.keep("bootstrap.servers")
+	m.firstLookup()
 	m.setDuration("bootstrap.timeout", m.durationOf("timeouts.read"), m.values["timeouts.read"])
 }
 
-// refresh is when names are looked up again.
-func (m *migration) refresh() {
-	if v := m.values["upstream_refresh.enabled"]; !m.booleanOf(v.path) {
-		m.set("bootstrap.through_upstreams", false, v)
-		m.differ(v, "bootstrap.through_upstreams", "no longer keeps names from being looked up again before their addresses expire: the bootstrap servers are asked then, not the upstreams")
+// firstLookup warns if the original had asked an upstream that [hosts] knows for the names of the others, and no bootstrap server.
+func (m *migration) firstLookup() {
+	hosts, _ := m.values["hosts"].data.(map[string]any)
+	known := map[string]bool{}
+	for name := range hosts {
+		known[strings.TrimSuffix(strings.ToLower(name), ".")] = true
 	}
-	if v := m.values["upstream_refresh.jitter_percent"]; v.written() {
-		percent := min(m.integerOf(v.path), jitterPercentMax)
-		if percent <= 0 {
-			percent = 20 // as there
+	inside, outside := "", ""
+	for _, u := range m.all {
+		switch {
+		case !u.Name():
+		case known[u.Host]:
+			inside = u.Host
+		default:
+			outside = u.Host
 		}
-		m.set("bootstrap.jitter_percent", percent, v)
-		m.differ(v, "bootstrap.jitter_percent", "is a share of the time to the next look-up now, not of a second")
 	}
+	if servers := m.values["bootstrap.servers"]; inside != "" && outside != "" {
+		m.differ(servers, "bootstrap.servers", "are asked first where %q is; the original asked the upstream %q, which [hosts] knows: put all names there if nothing may be asked in plain", outside, inside)
+	}
+}
+
+// refresh is when names are looked up again, and where.
+func (m *migration) refresh() {
 	for _, k := range []struct{ from, to string }{
 		{"upstream_refresh.refresh_threshold", "bootstrap.refresh_threshold"},
 		{"upstream_refresh.min_ttl", "bootstrap.min_ttl"},
 		{"upstream_refresh.failure_retry", "bootstrap.failure_retry"},
 	} {
 		m.setDuration(k.to, m.positive(k.from, 30*time.Second), m.values[k.from])
+	}
+	enabled := m.values["upstream_refresh.enabled"]
+	m.set("bootstrap.through_upstreams", m.booleanOf(enabled.path), enabled)
+	if !m.booleanOf(enabled.path) {
+		m.differ(enabled, "bootstrap.through_upstreams", "stands for asking bootstrap.servers only; names are looked up again all the same, for an upstream that moves would be lost")
+	}
+	jitter := m.values["upstream_refresh.jitter_percent"]
+	percent := m.integerOf(jitter.path)
+	if percent <= 0 {
+		m.warn(jitter, "stands for 20, as it did in the original")
+		percent = 20
+	}
+	m.set("bootstrap.jitter_percent", percent, jitter)
+	if jitter.written() {
+		m.differ(jitter, "bootstrap.jitter_percent", "is a share of the time to the next look-up now, not of one second")
 	}
 }
 
@@ -144,13 +161,28 @@ func (m *migration) limits() {
 	}
 }
 
-// checks was how upstreams are probed.
+// checks is how upstreams are probed.
 func (m *migration) checks() {
-	for _, name := range []string{"health_checks.enabled", "health_checks.interval", "health_checks.query"} {
-		if v := m.values[name]; v.written() {
-			m.warn(v, "has no effect: what queries meet decides whether an upstream is up, not probes")
+	enabled, interval, query := m.values["health_checks.enabled"], m.values["health_checks.interval"], m.values["health_checks.query"]
+	if !m.booleanOf(enabled.path) {
+		m.set("health.mode", "passive", enabled)
+		for _, v := range []value{interval, query} {
+			if v.written() {
+				m.warn(v, "has no effect while health_checks.enabled is false, as in the original")
+			}
 		}
+		return
 	}
+	m.set("health.mode", "active", enabled)
+	m.setDuration("health.interval", m.positive(interval.path, 2*time.Minute), interval)
+	m.differ(interval, "health.interval", "is for upstreams that look well; failures of live queries count as well now, and one that looks wrong is probed within health.rest_max (the original hardly ever took one out)")
+	name := m.textOf(query.path)
+	if name == "" {
+		m.warn(query, `stands for ".", as it did in the original`)
+		name = "."
+	}
+	m.set("health.name", name, query)
+	m.set("health.type", "A", query)
 }
 
 // operation is the rest: what is seen of the program from outside.

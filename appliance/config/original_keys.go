@@ -64,9 +64,9 @@ var originalKeys = []originalKey{
 	{"rate_limit.max_in_flight", "1024", anInteger, "workers.in_flight"},
 	{"logging.level", `"info"`, aString, "logging.level"},
 	{"metrics.enabled", "true", aBoolean, "metrics.listen"},
-	{"health_checks.enabled", "true", aBoolean, "health"},
-	{"health_checks.interval", `"120s"`, aDuration, "health"},
-	{"health_checks.query", `"."`, aString, "health"},
+	{"health_checks.enabled", "true", aBoolean, "health.mode"},
+	{"health_checks.interval", `"120s"`, aDuration, "health.interval"},
+	{"health_checks.query", `"."`, aString, "health.name"},
 }
 
 func originalKeyOf(path string) (originalKey, bool) {
