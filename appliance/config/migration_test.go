@@ -18,15 +18,6 @@ import (
 // originalFile has every key of the original, none with its default but those that would have no effect otherwise.
 const originalFile = "testdata/original/every-key.toml"
 
-// servers are the bootstrap servers, each with its port.
-func servers(checked *Checked) []string {
-	var urls []string
-	for _, u := range checked.Bootstrap.Servers {
-		urls = append(urls, u.identity())
-	}
-	return urls
-}
-
 func readOriginal(t *testing.T, path string) *File {
 	t.Helper()
 	text, err := os.ReadFile(path)
