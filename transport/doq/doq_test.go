@@ -64,8 +64,8 @@ func TestStreamLimit(t *testing.T) {
 	}
 }
 
-// TestBreaches has servers break RFC 9250 in various ways.
-func TestBreaches(t *testing.T) {
+// TestRFC9250Section4_3_3 has servers break the protocol in various ways.
+func TestRFC9250Section4_3_3(t *testing.T) {
 	flip := func(at int, bit byte) func(x *served) {
 		return func(x *served) {
 			msg := lanetest.Answer(x.query)
@@ -88,9 +88,9 @@ func TestBreaches(t *testing.T) {
 			_ = x.stream.Close()
 		}, transport.FaultProtocol, codeProtocolError},
 		{"wrong name", flip(13, 1), transport.FaultProtocol, 0},
-		{"reset", func(x *served) { x.stream.CancelWrite(1) }, transport.FaultProtocol, 0},
-		{"too much load", func(x *served) { x.stream.CancelWrite(codeExcessiveLoad) }, transport.FaultFull, 0},
-		{"closed with an error", func(x *served) { _ = x.conn.CloseWithError(1, "") }, transport.FaultClosed, 0},
+		{"longer than the longest", func(x *served) { x.answer(make([]byte, 65535), make([]byte, 100)) }, transport.FaultProtocol, codeProtocolError},
+		{"keepalive", func(x *served) { x.answer(withKeepalive(lanetest.Answer(x.query), []byte{0, 100})) }, transport.FaultProtocol, codeProtocolError},
+		{"keepalive without a time", func(x *served) { x.answer(withKeepalive(lanetest.Answer(x.query), nil)) }, transport.FaultProtocol, codeProtocolError},
 		{"other case", flip(13, 0x20), transport.FaultNone, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -119,6 +119,13 @@ func TestBreaches(t *testing.T) {
 			}
 		})
 	}
+}
+
+// withKeepalive returns msg with an OPT that holds an edns-tcp-keepalive option (RFC 7828 §3.1).
+func withKeepalive(msg, value []byte) []byte {
+	msg[11]++ // ARCOUNT
+	msg = append(msg, 0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, byte(4+len(value)), 0, 11, 0, byte(len(value)))
+	return append(msg, value...)
 }
 
 // TestServerCloses has the server close its connection, in order, with every third query; each is sent again.

@@ -20,11 +20,22 @@ import (
 type server struct {
 	t        testing.TB
 	addr     netip.AddrPort
+	tls      *tls.Config
 	socket   *net.UDPConn
 	mux      *quic.Transport
 	accepted atomic.Int32
 	group    sync.WaitGroup
 	once     sync.Once
+
+	mu    sync.Mutex
+	conns []*quic.Conn // accepted so far
+}
+
+// last returns the connection that was accepted last.
+func (s *server) last() *quic.Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conns[len(s.conns)-1]
 }
 
 // served is one stream of a client, with its query read to the end.
@@ -46,16 +57,22 @@ func (x *served) answer(messages ...[]byte) {
 
 func serve(t testing.TB, address string, cfg *tls.Config, limits *quic.Config, handle func(x *served)) *server {
 	t.Helper()
+	return serveOver(t, address, new(quic.Transport), cfg, limits, handle)
+}
+
+// serveOver is serve with a transport that the test has set up, but for its socket.
+func serveOver(t testing.TB, address string, over *quic.Transport, cfg *tls.Config, limits *quic.Config, handle func(x *served)) *server {
+	t.Helper()
 	udp, err := net.ResolveUDPAddr("udp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t}
+	s := &server{t: t, tls: cfg}
 	if s.socket, err = net.ListenUDP("udp", udp); err != nil {
 		t.Fatal(err)
 	}
 	s.addr = s.socket.LocalAddr().(*net.UDPAddr).AddrPort()
-	s.mux = &quic.Transport{Conn: s.socket}
+	over.Conn, s.mux = s.socket, over
 	listener, err := s.mux.Listen(cfg, limits)
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +84,9 @@ func serve(t testing.TB, address string, cfg *tls.Config, limits *quic.Config, h
 				return
 			}
 			s.accepted.Add(1)
+			s.mu.Lock()
+			s.conns = append(s.conns, conn)
+			s.mu.Unlock()
 			s.group.Go(func() { s.converse(conn, handle) })
 		}
 	})

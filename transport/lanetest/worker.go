@@ -81,8 +81,13 @@ func Query(name string) []byte {
 
 // Submit sends a query for name that must be answered within timeout, and flushes. False: refused.
 func (w *Worker) Submit(name string, timeout time.Duration) bool {
+	return w.SubmitMessage(name, Query(name), timeout)
+}
+
+// SubmitMessage is Submit of a query for name that the test has made.
+func (w *Worker) SubmitMessage(name string, query []byte, timeout time.Duration) bool {
 	slot, gen := w.next, w.next*7+1
-	if !w.Lane.Submit(slot, gen, transport.Now()+timeout, Query(name)) {
+	if !w.Lane.Submit(slot, gen, transport.Now()+timeout, query) {
 		return false
 	}
 	w.next++

@@ -26,6 +26,10 @@ const (
 	// connection is made to take over. The old one is used on until the new one is up, or DeadAfter has passed.
 	stallShare = 4
 
+	// idleShare is the part of QUIC's idle time after which a connection without keep-alives is closed: near its end the server may have
+	// forgotten it (RFC 9250 §4.4).
+	idleShare = 2
+
 	// How often deadlines and dead connections are looked for while anything is outstanding: DeadAfter/4 within these bounds.
 	sweepMin = 5 * time.Millisecond
 	sweepMax = 100 * time.Millisecond

@@ -18,6 +18,7 @@ type driver struct {
 	end       *transport.Endpoint
 	protocol  Protocol
 	tick      time.Duration
+	idle      time.Duration  // a connection without queries for so long is closed
 	group     sync.WaitGroup // dials, those that wait for connections to end, residents
 	running   atomic.Int32   // calls without a reply
 	calls     sync.Pool      // of *Call
@@ -37,7 +38,10 @@ type driver struct {
 // every query it took has a reply.
 func Run(ctx context.Context, lane *transport.Lane, protocol Protocol) {
 	end := lane.Endpoint()
-	d := &driver{ctx: ctx, lane: lane, end: end, protocol: protocol, tick: min(max(end.DeadAfter/4, sweepMin), sweepMax)}
+	d := &driver{ctx: ctx, lane: lane, end: end, protocol: protocol, tick: min(max(end.DeadAfter/4, sweepMin), sweepMax), idle: end.IdleTimeout}
+	if q := end.QUIC.WithDefaults(); end.Scheme == transport.QUIC && q.KeepAlive < 0 {
+		d.idle = min(d.idle, q.MaxIdle/idleShare)
+	}
 	d.calls.New = func() any { return &Call{driver: d} }
 	d.residents.init(d)
 	for ctx.Err() == nil {

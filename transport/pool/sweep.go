@@ -18,7 +18,7 @@ func (d *driver) sweep(now time.Duration) (next time.Duration) {
 		switch {
 		case c.silentSince != 0 && now-c.silentSince > d.end.DeadAfter:
 			dead = append(dead, c)
-		case c.silentSince == 0 && c.outstanding == 0 && now-c.lastUse > d.end.IdleTimeout && !(d.end.Prewarm && len(d.conns) == 1):
+		case c.silentSince == 0 && c.outstanding == 0 && now-c.lastUse > d.idle && !(d.end.Prewarm && len(d.conns) == 1):
 			idle = append(idle, c)
 		}
 	}
@@ -87,7 +87,7 @@ func (d *driver) nextEvent(now time.Duration) (next time.Duration) {
 		if c.silentSince != 0 {
 			earlier(now + d.tick)
 		} else if !d.end.Prewarm || len(d.conns) > 1 {
-			earlier(c.lastUse + d.end.IdleTimeout + time.Millisecond)
+			earlier(c.lastUse + d.idle + time.Millisecond)
 		}
 	}
 	earlier(d.residents.quiet(now))
