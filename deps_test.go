@@ -41,7 +41,7 @@ const lattice = `
 	transport/pool: transport, transport/wire
 	transport/dot, transport/do53: transport, transport/wire
 	transport/doq, transport/doh: transport, transport/wire, transport/pool
-	transport/lanetest: transport, transport/wire
+	transport/lanetest: transport, transport/wire, transport/trust
 	transport/health: transport, transport/wire
 	transport/client: transport, transport/drive
 	transport/balance, transport/concurrency:

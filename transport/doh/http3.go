@@ -67,7 +67,7 @@ func (c *conn3) Ended() <-chan struct{} { return c.quic.Context().Done() }
 func (c *conn3) Reason() (orderly bool, err error) {
 	err = context.Cause(c.quic.Context())
 	_, orderly = pool.QUICEnd(err, noError3)
-	return orderly, err
+	return orderly, pool.WithAlert(err)
 }
 
 var errSilent = errors.New("no answer")

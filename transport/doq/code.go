@@ -73,7 +73,7 @@ func (c *conn) Reason() (orderly bool, err error) {
 	}
 	err = context.Cause(c.quic.Context())
 	_, orderly = pool.QUICEnd(err, codeNoError)
-	return orderly && (c.proven() || isLocal(err)), err
+	return orderly && (c.proven() || isLocal(err)), pool.WithAlert(err)
 }
 
 // isLocal reports whether we closed the connection.
