@@ -27,7 +27,7 @@ import (
 type Unbound struct {
 	tb               testing.TB
 	Do53, TLS, HTTPS netip.AddrPort // Do53 is UDP and TCP
-	config           string
+	dir, config      string
 	process          *Process
 }
 
@@ -35,13 +35,19 @@ type Unbound struct {
 func NewUnbound(tb testing.TB, certificate Certificate) *Unbound {
 	tb.Helper()
 	u := &Unbound{tb: tb, Do53: FreeAddr(tb), TLS: FreeAddr(tb), HTTPS: FreeAddr(tb)}
-	dir := SharedDir(tb)
-	u.config = filepath.Join(dir, "unbound.conf")
-	if err := os.WriteFile(u.config, []byte(u.configText(dir, certificate)), 0o644); err != nil {
-		tb.Fatal(err)
-	}
+	u.dir = SharedDir(tb)
+	u.config = filepath.Join(u.dir, "unbound.conf")
+	u.UseCertificate(certificate)
 	u.Start()
 	return u
+}
+
+// UseCertificate makes the next Start serve another certificate.
+func (u *Unbound) UseCertificate(certificate Certificate) {
+	u.tb.Helper()
+	if err := os.WriteFile(u.config, []byte(u.configText(u.dir, certificate)), 0o644); err != nil {
+		u.tb.Fatal(err)
+	}
 }
 
 // HTTPSPath is where Unbound serves DoH.
