@@ -8,6 +8,7 @@
 //	load_test.go       dnsperf with 10,000 names: nothing lost, hits and metrics add up
 //	outage_test.go     the upstream killed and started again under load
 //	hostile_test.go    malformed, oversized, half-sent and idle input
+//	sick_test.go       one upstream of three in turn slow, silent, refusing, useless, untrusted, killed
 //	trust_test.go      certificates and addresses that are wrong, and what the log says
 //	operate_test.go    --check, signals, privileges, io_uring denied
 //	race_test.go       the whole program under the race detector

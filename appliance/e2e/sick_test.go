@@ -49,7 +49,15 @@ func TestSickUpstream(t *testing.T) {
 		{phase: "answering SERVFAIL", upstream: urls.actor, make: func() { actor.Says(dns.RcodeServerFailure) }, heal: actor.Well},
 		{
 			phase: "expired certificate", upstream: urls.real,
-			make: func() { real.Kill(); real.UseCertificate(expired); real.Start() },
+			make: func() {
+				real.Kill()
+				real.UseCertificate(expired)
+				real.Start()
+				before := faults(t, proxy, urls.real) // it runs again: what fails now, fails for its certificate
+				if !rig.Holds(sickOutMax, func() bool { return faults(t, proxy, urls.real) >= before+2 }) {
+					t.Error("no probe failed with the expired certificate")
+				}
+			},
 			heal: func() { real.Kill(); real.UseCertificate(good); real.Start() },
 		},
 		{phase: "killed", upstream: urls.real, make: real.Kill, heal: real.Start},
@@ -127,6 +135,12 @@ func startSick(t *testing.T, authority *rig.Authority, urls []string, settings .
 func inUse(t *testing.T, proxy *rig.Proxy, url string) bool {
 	t.Helper()
 	return proxy.Metrics(t).Sum(t, "sdp_upstream_up", fmt.Sprintf("upstream=%q", url)) == 1
+}
+
+// faults is how many probes found no connection.
+func faults(t *testing.T, proxy *rig.Proxy, url string) int {
+	t.Helper()
+	return int(proxy.Metrics(t).Sum(t, "sdp_upstream_probes_total", fmt.Sprintf("upstream=%q", url), `result="fault"`))
 }
 
 // downs is how often an upstream was taken out.

@@ -2,6 +2,8 @@
 //
 //	Authority      a certificate authority of the test's own: good, expired, misnamed and foreign certificates
 //	Unbound        the authoritative peer: Do53 over UDP and TCP, DoT, DoH
+//	Actor          a UDP upstream that is slow, mute, useless or gone when the test says so
+//	Steady         a client that sends at a steady rate and counts by phase of the test
 //	DNSProxy       AdGuard's dnsproxy in front of an Unbound: DoQ
 //	Proxy          the product: configuration file, signals, log, metrics, /proc
 //	Dig, Kdig      one query by a client that was not written here
