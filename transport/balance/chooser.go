@@ -23,7 +23,7 @@ type Chooser struct {
 	random *rand.Rand
 
 	current [UpstreamsMax]int64 // smooth weighted round-robin: how much each is owed
-	cursor  uint32              // breaks ties of LeastOutstanding
+	cursor  uint32              // Race: the next one; LeastOutstanding: breaks ties
 	seen    int                 // length of the list that current is about
 }
 
@@ -46,7 +46,7 @@ func (c *Chooser) Pick(list []Candidate, name uint64) int {
 	if set == 0 {
 		return -1
 	}
-	if set&(set-1) == 0 && c.policy != RoundRobin && c.policy != Weighted && c.policy != Race {
+	if set&(set-1) == 0 && c.policy != RoundRobin && c.policy != Weighted {
 		return bits.TrailingZeros64(set)
 	}
 	switch c.policy {
@@ -60,10 +60,10 @@ func (c *Chooser) Pick(list []Candidate, name uint64) int {
 		return c.cheaperOfTwo(list, set)
 	case Hash:
 		return c.rendezvous(list, set, name)
-	case Weighted:
-		return c.turn(list, set, true)
+	case Race:
+		return c.following(set, len(list))
 	}
-	return c.turn(list, set, false)
+	return c.turn(list, set, c.policy == Weighted)
 }
 
 // thin returns the usable candidates as bits. One that is in its slow start is left out at random, as often as its share says, while
@@ -83,6 +83,18 @@ func (c *Chooser) thin(list []Candidate) uint64 {
 		return rest
 	}
 	return usable
+}
+
+// following takes the next one after the last one taken: the picks of a race, and those of the next one, go round.
+func (c *Chooser) following(set uint64, n int) int {
+	for range n {
+		i := int(c.cursor % uint32(n))
+		c.cursor = uint32(i + 1)
+		if set&(1<<i) != 0 {
+			return i
+		}
+	}
+	return -1
 }
 
 // turn is smooth weighted round-robin: each is owed its weight every time, the one that is owed most gets the query and pays for all.
