@@ -116,6 +116,17 @@ func (p *product) ask(t *testing.T, network, name string) *dns.Msg {
 
 func (p *product) metric(t *testing.T, series string) string {
 	t.Helper()
+	for line := range strings.Lines(p.page(t)) {
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "none"
+}
+
+// page is the metrics as they are now.
+func (p *product) page(t *testing.T) string {
+	t.Helper()
 	reply, err := http.Get("http://" + p.metricsAddr().String() + "/metrics")
 	if err != nil {
 		t.Fatal(err)
@@ -125,12 +136,7 @@ func (p *product) metric(t *testing.T, series string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(body)) {
-		if value, ok := strings.CutPrefix(line, series+" "); ok {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "none"
+	return string(body)
 }
 
 func TestServesTheEmbeddedZone(t *testing.T) {

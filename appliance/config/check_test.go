@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"secure-dns-proxy/transport/lanetest"
 	"secure-dns-proxy/transport/trust"
 )
 
@@ -156,7 +157,7 @@ func TestProblems(t *testing.T) {
 		{"ech: not a list", tlsUpstream + "ech_config = \"AAQBAgME\"\n", []string{
 			`f.toml:3: upstream[0].ech_config: the ECH configuration list cannot be used: tls: malformed ECHConfig, invalid length field`,
 		}},
-		{"ech: off", tlsUpstream + "ech_config = \"" + base64.StdEncoding.EncodeToString(testECHList(t)) + "\"\n", []string{
+		{"ech: off", tlsUpstream + "ech_config = \"" + base64.StdEncoding.EncodeToString(lanetest.ECHList(lanetest.ECHKey(t, 1, "public.example"))) + "\"\n", []string{
 			`f.toml:3: upstream[0].ech_config: has no effect: ech is "off"; set it to "auto" or "require"`,
 		}},
 		{"pins: form", tlsUpstream + "pins = [\"abc\", \"" + trust.Pin{}.String() + "\", \"" + trust.Pin{}.String() + "\"]\n", []string{

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -21,6 +20,7 @@ import (
 
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/health"
+	"secure-dns-proxy/transport/lanetest"
 	"secure-dns-proxy/transport/trust"
 	"secure-dns-proxy/worker"
 )
@@ -71,19 +71,6 @@ func testPair(t *testing.T) string {
 	return file
 }
 
-// testECHList makes an ECHConfigList with one configuration (RFC 9849 §4).
-func testECHList(t *testing.T) []byte {
-	t.Helper()
-	key, err := ecdh.X25519().GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body := append([]byte{1, 0x00, 0x20, 0x00, 32}, key.PublicKey().Bytes()...) // DHKEM(X25519, HKDF-SHA256)
-	body = append(body, 0, 4, 0, 1, 0, 1, 0, 14)                                // HKDF-SHA256, AES-128-GCM; then the public name
-	body = append(body, "public.example\x00\x00"...)
-	return append([]byte{0, byte(len(body) + 4), 0xfe, 0x0d, 0, byte(len(body))}, body...)
-}
-
 // changed is the default health with a change.
 func changed(change func(h *Health)) Health {
 	h := Health{
@@ -102,7 +89,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 	caFile, pool := testCA(t)
 	pairFile := testPair(t)
 	client := "client_cert_file = \"" + pairFile + "\"\nclient_key_file = \"" + pairFile + "\""
-	pin, echList := trust.Pin{1, 2, 3}, testECHList(t)
+	pin, echList := trust.Pin{1, 2, 3}, lanetest.ECHList(lanetest.ECHKey(t, 1, "public.example"))
 	const oneTLS = "[[upstream]]\nurl = \"tls://192.0.2.1\"\n"
 	root, err := lookUpUser("root") // its groups differ between distributions
 	if err != nil {
