@@ -151,8 +151,9 @@ func (s *State) trial(now int64, good bool, why Reason) {
 			s.comeBack(now, why)
 			return
 		}
+		c := s.config.Load()
 		s.trialAt.Store(now)
-		s.probes.soon(now, s.config.Load())
+		s.probes.after(now, int64(c.RestMin), c) // a thousand successes must not be a thousand probes in a row
 		s.enter(now, Trial, why)
 	}
 }
