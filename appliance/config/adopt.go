@@ -1,6 +1,9 @@
 package config
 
-import "reflect"
+import (
+	"reflect"
+	"slices"
+)
 
 // Adopt returns the configuration that a process running on current changes to when it reloads next: what only a restart can
 // change stays as it is, and each such difference is a warning that names the key and its line in next's file.
@@ -17,7 +20,7 @@ func (next *Checked) Adopt(current *Checked) (*Checked, Problems) {
 		})
 		reflect.ValueOf(k.get(&merged)).Elem().Set(reflect.ValueOf(k.get(current)).Elem())
 	}
-	return &merged, held.sorted()
+	return &merged, slices.Compact(held.sorted()) // two keys of ours may be one of the original's
 }
 
 // Same returns whether two upstreams are configured alike but for what is applied to an endpoint in use, so that the connections of one can

@@ -12,6 +12,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/health"
 )
 
@@ -83,7 +84,7 @@ func TestEveryKeyOfTheOriginal(t *testing.T) {
 		{"timeouts.upstream", checked.Timeouts.Query, 4 * time.Second},
 		{"timeouts.dial", checked.Timeouts.Dial, 1500 * time.Millisecond},
 		{"timeouts.read", checked.Bootstrap.Timeout, 2500 * time.Millisecond},
-		{"rate_limit.max_in_flight", checked.Workers.InFlight, 1001},
+		{"rate_limit.max_in_flight", checked.Pools[0].MaxOutstanding, 2001},
 		{"health_checks.enabled", []health.Mode{checked.Health.Mode, of("tls").Health.Mode}, []health.Mode{health.Active, health.Active}},
 		{"health_checks.interval", of("tls").Health.Interval, 45 * time.Second},
 		{"health_checks.query", []any{of("tls").Health.Name, of("tls").Health.Type}, []any{"probe.example", dns.TypeA}},
@@ -145,7 +146,7 @@ func TestOriginalDefaults(t *testing.T) {
 		{"idle", *checked.Upstreams[0].IdleTimeout, 90 * time.Second},
 		{"query", checked.Timeouts.Query, 5 * time.Second},
 		{"dial", checked.Timeouts.Dial, 2 * time.Second},
-		{"in flight", checked.Workers.InFlight, 512},
+		{"in flight", checked.Pools[0].MaxOutstanding, 1024},
 		{"metrics", checked.Metrics.Listen, netip.MustParseAddrPort("127.0.0.1:9153")},
 		{"probes", []any{checked.Health.Mode, checked.Health.Interval, checked.Health.Name}, []any{health.Active, 2 * time.Minute, ""}},
 		{"through upstreams", checked.Bootstrap.ThroughUpstreams, true},
@@ -158,6 +159,38 @@ func TestOriginalDefaults(t *testing.T) {
 	}
 }
 
+// TestRaceOfTheOriginal: how many upstreams a race asks at once, and that the limit of queries is one of queries still.
+func TestRaceOfTheOriginal(t *testing.T) {
+	three := `["192.0.2.1", "192.0.2.2", "192.0.2.3"]`
+	ten := `["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6", "192.0.2.7", "192.0.2.8", "192.0.2.9", "192.0.2.10"]`
+	for _, tt := range []struct {
+		fanout, dns  string
+		want, limit  int
+		wantsWarning bool
+	}{
+		{"", three, 2, 200, false},
+		{"upstream_race_fanout = 1", three, 1, 100, false},
+		{"upstream_race_fanout = 3", three, 3, 300, false},
+		{"upstream_race_fanout = 0", three, 3, 300, false},
+		{"upstream_race_fanout = -1", three, 3, 300, false},
+		{"upstream_race_fanout = 9", three, 3, 300, false},
+		{"upstream_race_fanout = 9", ten, 8, 800, true},
+	} {
+		checked, problems := checkText("upstream_policy = \"race\"\n" + tt.fanout + "\n[upstreams]\ndns = " + tt.dns + "\n[rate_limit]\nmax_in_flight = 100\n")
+		if checked == nil {
+			t.Fatal(problems)
+		}
+		pool := checked.Pools[0]
+		if pool.Policy != balance.Race || pool.Fanout != tt.want || pool.MaxOutstanding != tt.limit {
+			t.Errorf("%s of %s: got %v of %d, at most %d, want race of %d, at most %d", tt.fanout, tt.dns, pool.Policy, pool.Fanout, pool.MaxOutstanding, tt.want, tt.limit)
+		}
+		warned := slices.ContainsFunc(problems, func(p Problem) bool { return p.Key == "upstream_race_fanout" })
+		if warned != tt.wantsWarning {
+			t.Errorf("%s of %s: warned %v, want %v", tt.fanout, tt.dns, warned, tt.wantsWarning)
+		}
+	}
+}
+
 // originalTexts are files in the original's form that are good.
 var originalTexts = map[string]string{
 	"little":      "[upstreams]\ndns = [\"192.0.2.1\"]\n",
@@ -166,6 +199,8 @@ var originalTexts = map[string]string{
 	"no probes":   "[upstreams]\ndns = [\"192.0.2.1\"]\n[health_checks]\nenabled = false\n",
 	"no limit":    "[upstreams]\ndns = [\"192.0.2.1\"]\n[rate_limit]\nmax_in_flight = 0\n",
 	"high limit":  "[upstreams]\ndns = [\"192.0.2.1\"]\n[rate_limit]\nmax_in_flight = 400000\n",
+	"race":        "upstream_policy = \"race\"\n[upstreams]\ndns = [\"192.0.2.1\", \"192.0.2.2\", \"192.0.2.3\"]\n",
+	"race of all": "upstream_policy = \"race\"\nupstream_race_fanout = 0\n[upstreams]\ndns = [\"192.0.2.1\", \"192.0.2.2\", \"192.0.2.3\"]\n",
 	"everywhere":  "bind_address = \"\"\n[upstreams]\ndns = [\"2001:db8::1\", \"[2001:db8::2]:5353\", \"dns://192.0.2.1\"]\n",
 	"JSON": `{ // with comments
 		"port": 5353, "upstreams": {"doh": ["https://dns.example/q"], "doq": ["quic://dns.example:853",],},
@@ -253,7 +288,7 @@ func TestOriginalProblems(t *testing.T) {
 		}},
 		{"ours with a key of the original", "upstream = \"udp://192.0.2.1\"\nport = 53\n[rate_limit]\nmax_in_flight = 5\n", []string{
 			`f.toml:2: port: is a key of the original secure-dns-proxy, but upstream on line 1 is of the new form: write listen`,
-			`f.toml:4: rate_limit.max_in_flight: is a key of the original secure-dns-proxy, but upstream on line 1 is of the new form: write workers.in_flight`,
+			`f.toml:4: rate_limit.max_in_flight: is a key of the original secure-dns-proxy, but upstream on line 1 is of the new form: write pool.default.max_outstanding`,
 		}},
 		{"the original's with a key of ours", plain + "[workers]\ncount = 2\n", []string{
 			`f.toml:4: workers.count: is a key of the new form, but upstreams on line 1 is of the original secure-dns-proxy: turn the file into the new form first, with --migrate`,
@@ -286,7 +321,7 @@ func TestOriginalWarnings(t *testing.T) {
 		{"nothing to verify", "insecure_tls = true\n[upstreams]\ndns = [\"192.0.2.1\"]\n", `f.toml:1: insecure_tls: warning: has no effect: no upstream uses TLS`},
 		{"unverified", "insecure_tls = true\n[upstreams]\ndot = [\"tls://192.0.2.1\"]\n", `f.toml:1: insecure_tls: warning: tls://192.0.2.1 is used without verifying its certificate: whoever is on the path can answer in its place`},
 		{"too many connections", "[upstreams]\ndot = [\"tls://192.0.2.1\"]\n[pools.tls]\nsize = 128\n", `f.toml:4: pools.tls.size: warning: 128 connections per upstream are more than the workers (2 here) can have, 16 each, which is used; queries share a connection now`},
-		{"no limit", "[upstreams]\ndns = [\"192.0.2.1\"]\n[rate_limit]\nmax_in_flight = 0\n", `f.toml:4: rate_limit.max_in_flight: warning: 0 stood for no limit, and there is always one now: workers.in_flight, 16384 for each worker`},
+		{"no limit", "[upstreams]\ndns = [\"192.0.2.1\"]\n[rate_limit]\nmax_in_flight = 0\n", `f.toml:4: rate_limit.max_in_flight: warning: stands for no limit but what workers.in_flight is anyway: 16384 queries for each worker`},
 		{"a name outside of hosts", "[upstreams]\ndot = [\"tls://a.example\", \"tls://b.example\"]\n[hosts]\n\"a.example\" = \"192.0.2.1\"\n", `f.toml: bootstrap.servers: warning: [1.1.1.1 1.0.0.1], the original's default, are asked first where "b.example" is; the original asked the upstream "a.example", which [hosts] knows: put all names there if nothing may be asked in plain`},
 		{"a default that differs", "[upstreams]\ndns = [\"192.0.2.1\"]\n", `f.toml: timeouts.upstream: warning: 5s, the original's default, is for all of a query, as it was there; one upstream now has 1s of it, then another is asked`},
 	}
@@ -319,7 +354,7 @@ func TestMigrateOurs(t *testing.T) {
 // TestAdoptOfTheOriginal: a reload names what it cannot change as the file does.
 func TestAdoptOfTheOriginal(t *testing.T) {
 	current, _ := checkText("port = 5300\n[upstreams]\ndns = [\"192.0.2.1\"]\n")
-	next, problems := checkText("[upstreams]\ndns = [\"192.0.2.2\"]\n[rate_limit]\nmax_in_flight = 64\n")
+	next, problems := checkText("[upstreams]\ndns = [\"192.0.2.2\"]\n[rate_limit]\nmax_in_flight = 400000\n")
 	if next == nil {
 		t.Fatal(problems)
 	}

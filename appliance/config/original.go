@@ -40,16 +40,23 @@ func (m *migration) choice() {
 	if m.textOf("upstream_policy") == "sequential" && count(m.all, "udp") > 0 && count(m.all, "udp") < int64(len(m.all)) {
 		m.differ(policy, "upstream_policy", `"sequential" asks the plain upstreams.dns first, as in the original, where the order was dns, doh, dot, doq; put them last in the new form`)
 	}
-	fanout := m.values["upstream_race_fanout"]
-	switch n := m.integerOf("upstream_race_fanout"); {
-	case m.textOf("upstream_policy") != "race" && fanout.written():
+	if fanout := m.values["upstream_race_fanout"]; m.textOf("upstream_policy") == "race" {
+		m.set("upstream_race_fanout", m.fanout(), fanout)
+	} else if fanout.written() {
 		m.warn(fanout, `has no effect unless upstream_policy = "race", as in the original`)
-	case m.textOf("upstream_policy") == "race":
-		if n < 0 || n > int64(len(m.all)) {
-			n = 0
-		}
-		m.set("upstream_race_fanout", n, fanout)
 	}
+}
+
+// fanout is how many upstreams a race asks at once; the original took anything that is not one of their numbers for all.
+func (m *migration) fanout() int64 {
+	n, all := m.integerOf("upstream_race_fanout"), int64(len(m.all))
+	if n < 1 || n > all {
+		n = all
+	}
+	if n > fanoutMax {
+		m.warn(m.values["upstream_race_fanout"], "stands for %d upstreams at once, and %d are possible", n, fanoutMax)
+	}
+	return min(n, fanoutMax)
 }
 
 // names says where upstreams are whose URL has a name.
@@ -145,19 +152,26 @@ func (m *migration) timeouts() {
 	m.setDuration("timeouts.dial", m.durationOf("timeouts.dial"), m.values["timeouts.dial"])
 }
 
-// limits is how many queries may be with upstreams at a time.
+// limits is how many queries may be with upstreams at a time. We count what is asked of upstreams, so a race counts several times.
 func (m *migration) limits() {
 	v := m.values["rate_limit.max_in_flight"]
 	n := m.integerOf("rate_limit.max_in_flight")
 	if n <= 0 {
-		m.warn(v, "%d stood for no limit, and there is always one now: workers.in_flight, %d for each worker", n, inFlightStandard)
+		m.warn(v, "stands for no limit but what workers.in_flight is anyway: %d queries for each worker", inFlightStandard)
 		return
 	}
-	each := max(m.share(n), inFlightMin)
-	m.set("workers.in_flight", each, v)
-	m.differ(v, "workers.in_flight", "is divided among the workers (%d here): %d each; beyond that a query gets SERVFAIL at once (the original let it wait without limit)", m.machine.workers(), each)
-	if each > waitersStandard {
-		m.set("workers.waiters", each, v)
+	at := "pool.default.max_outstanding"
+	if m.textOf("upstream_policy") != "race" {
+		m.set(at, n, v)
+		m.differ(v, at, "is a number beyond which a query gets SERVFAIL at once; the original let it wait without limit")
+	} else {
+		fanout, _ := m.out.tree["upstream_race_fanout"].(int64)
+		m.set(at, n*max(fanout, 1), v)
+		m.differ(v, at, "is taken times %d, for a race asks so many upstreams; beyond it a query gets SERVFAIL at once, and the original let it wait without limit", fanout)
+	}
+	if each := m.share(n); each > inFlightStandard {
+		m.set("workers.in_flight", each, v)
+		m.set("workers.waiters", max(each, waitersStandard), v)
 	}
 }
 

@@ -61,7 +61,7 @@ var originalKeys = []originalKey{
 	{"timeouts.upstream", `"5s"`, aDuration, "timeouts.query"},
 	{"timeouts.dial", `"2s"`, aDuration, "timeouts.dial"},
 	{"timeouts.read", `"3s"`, aDuration, "bootstrap.timeout"},
-	{"rate_limit.max_in_flight", "1024", anInteger, "workers.in_flight"},
+	{"rate_limit.max_in_flight", "1024", anInteger, "pool.default.max_outstanding"},
 	{"logging.level", `"info"`, aString, "logging.level"},
 	{"metrics.enabled", "true", aBoolean, "metrics.listen"},
 	{"health_checks.enabled", "true", aBoolean, "health.mode"},

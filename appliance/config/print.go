@@ -31,6 +31,7 @@ func migrateOn(f *File, m machine) ([]byte, Problems) {
 		p.header("[" + name + "]")
 		p.table(name)
 	}
+	p.pools()
 	p.upstreams()
 	return p.out.Bytes(), mig.problems.sorted()
 }
@@ -48,7 +49,7 @@ func (p *printer) tables() []string {
 	for _, k := range keys {
 		name, _, nested := strings.Cut(k.name, ".")
 		data, _ := p.file.tree[name].(map[string]any)
-		if (nested || data != nil) && len(data) > 0 && !slices.Contains(names, name) {
+		if (nested || name == "hosts") && len(data) > 0 && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
@@ -69,7 +70,7 @@ func (p *printer) table(name string) {
 		if !nested {
 			in, part = "", k.name
 		}
-		if in != name || k.name == "upstream" || k.name == "hosts" {
+		if in != name || k.name == "upstream" || k.name == "hosts" || k.name == "pool" {
 			continue
 		}
 		if data, given := find(p.file.tree, k.name); given {
@@ -99,6 +100,20 @@ func (p *printer) wrap(text string) {
 		line += " " + word
 	}
 	fmt.Fprintln(&p.out, line)
+}
+
+func (p *printer) pools() {
+	all, _ := p.file.tree["pool"].(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		path := joinKey("pool", name)
+		table, _ := all[name].(map[string]any)
+		p.header("[" + path + "]")
+		for _, k := range poolKeys {
+			if data, given := table[k.name]; given {
+				p.pair(joinKey(path, k.name), k.name, data)
+			}
+		}
+	}
 }
 
 func (p *printer) upstreams() {

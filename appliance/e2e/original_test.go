@@ -102,3 +102,42 @@ func TestTrustOfTheOriginal(t *testing.T) {
 		}
 	}
 }
+
+// The three policies of the original: how many of the questions go to the second of two upstreams, the one over TLS.
+func TestPoliciesOfTheOriginal(t *testing.T) {
+	p := startPeers(t)
+	const questions = 20
+	for _, c := range []struct {
+		policy      string
+		least, most int
+	}{
+		{"sequential", 0, 0},
+		{"round_robin", questions/2 - 1, questions/2 + 1},
+		{"race", questions - 5, questions}, // the loser may be called off before it was sent
+	} {
+		addr := rig.FreeAddr(t)
+		file := rig.WriteFile(t, "old.toml", fmt.Sprintf(`
+bind_address = "127.0.0.1"
+port = %d
+upstream_policy = %q
+upstreams = { dns = [%q], dot = ["tls://%s:%d"] }
+hosts = { %q = "127.0.0.1" }
+metrics.enabled = false
+health_checks.enabled = false
+`, addr.Port(), c.policy, p.unbound.Do53, rig.ServerName, p.unbound.TLS.Port(), rig.ServerName))
+		for _, file := range []string{file, migrate(t, file)} {
+			proxy := rig.StartFile(t, proxyBinary, file, addr, p.authority.CAFile)
+			_, before, _ := p.unbound.Queries()
+			for range questions {
+				if got := rig.Dig(t, addr, freshName()); got.Status != "NOERROR" {
+					t.Fatalf("%s: got %s", c.policy, got.Status)
+				}
+			}
+			_, after, _ := p.unbound.Queries()
+			if got := after - before; got < c.least || got > c.most {
+				t.Errorf("%s, %s: %d of %d questions went over TLS, want %d to %d", c.policy, file, got, questions, c.least, c.most)
+			}
+			proxy.Stop()
+		}
+	}
+}
