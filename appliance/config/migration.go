@@ -187,7 +187,7 @@ func (m *migration) setDuration(path string, d time.Duration, from value) {
 // keep copies a key that both forms have with one meaning.
 func (m *migration) keep(name string) {
 	v := m.values[name]
-	if v.data == nil {
+	if table, isTable := v.data.(map[string]any); v.data == nil || isTable && len(table) == 0 {
 		return
 	}
 	m.set(name, v.data, v)

@@ -196,6 +196,7 @@ var originalTexts = map[string]string{
 	"little":      "[upstreams]\ndns = [\"192.0.2.1\"]\n",
 	"default TTL": "[upstreams]\ndns = [\"192.0.2.1\"]\n[cache]\nrespect_record_ttl = false\n",
 	"no cache":    "[upstreams]\ndns = [\"192.0.2.1\"]\n[cache]\nenabled = false\ncapacity = 0\n",
+	"no hosts":    "[upstreams]\ndns = [\"192.0.2.1\"]\n[hosts]\n",
 	"no probes":   "[upstreams]\ndns = [\"192.0.2.1\"]\n[health_checks]\nenabled = false\n",
 	"no limit":    "[upstreams]\ndns = [\"192.0.2.1\"]\n[rate_limit]\nmax_in_flight = 0\n",
 	"high limit":  "[upstreams]\ndns = [\"192.0.2.1\"]\n[rate_limit]\nmax_in_flight = 400000\n",
