@@ -44,11 +44,12 @@ type shared struct {
 	prewarm          bool
 	tls              config.TLS
 	connection       config.Connection
+	quic             config.QUIC
 	addresses        config.Addresses
 }
 
 func sharedOf(c *config.Checked) shared {
-	return shared{c.Timeouts.Dial, c.Timeouts.Idle, c.Timeouts.Dead, c.Prewarm, c.TLS, c.Connection, c.Addresses}
+	return shared{c.Timeouts.Dial, c.Timeouts.Idle, c.Timeouts.Dead, c.Prewarm, c.TLS, c.Connection, c.QUIC, c.Addresses}
 }
 
 func (s shared) same(other shared) bool {
@@ -328,7 +329,20 @@ func endpoint(name string, scheme transport.Scheme, u *config.Upstream, s shared
 	if scheme.Encrypted() {
 		e.PaddingBlock = c.Padding
 	}
+	e.QUIC = quicSettings(u.QUIC(s.quic))
 	return e
+}
+
+// quicSettings says what is configured in the words of transport, where zero is the default.
+func quicSettings(q config.QUIC) transport.QUICSettings {
+	s := transport.QUICSettings{
+		Versions: q.Versions, EarlyData: q.EarlyData, KeepAlive: q.KeepAlive, MaxIdle: q.MaxIdle,
+		Streams: q.MaxStreams, StreamWindow: q.StreamWindow, ConnectionWindow: q.ConnectionWindow,
+	}
+	if s.KeepAlive == 0 {
+		s.KeepAlive = -1
+	}
+	return s
 }
 
 func withPort(addrs []netip.Addr, port uint16) []netip.AddrPort {

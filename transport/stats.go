@@ -13,7 +13,7 @@ type Counters struct {
 	Dead          atomic.Uint64 // connections closed here because nothing was read for DeadAfter
 	BytesSent     atomic.Uint64 // payload of the connections: framed queries, before TLS
 	BytesReceived atomic.Uint64
-	Replaced      atomic.Uint64 // connections that another one took over from because they stalled or wore out
+	Stalled       atomic.Uint64 // connections that another one took over from because nothing came from their server any more
 	Retried       atomic.Uint64 // queries sent again because the server closed the connection (RFC 7766 §6.2.4)
 	Unmatched     atomic.Uint64 // answers without an outstanding query: wrong id, too late, twice
 	Mismatched    atomic.Uint64 // answers to another question than was asked
@@ -57,7 +57,7 @@ type Stats struct {
 	Retried, Unmatched, Mismatched   uint64
 	Cancelled                        uint64
 	EarlyAccepted, EarlyRejected     uint64
-	Replaced                         uint64
+	Stalled                          uint64
 
 	HTTPStatus    [HTTPClasses]uint64
 	OpenHTTP3     int64
@@ -76,7 +76,7 @@ func (l *Lane) Stats() Stats {
 		BytesSent: c.BytesSent.Load(), BytesReceived: c.BytesReceived.Load(),
 		Retried: c.Retried.Load(), Unmatched: c.Unmatched.Load(), Mismatched: c.Mismatched.Load(),
 		Cancelled:     c.Cancelled.Load(),
-		EarlyAccepted: c.EarlyAccepted.Load(), EarlyRejected: c.EarlyRejected.Load(), Replaced: c.Replaced.Load(),
+		EarlyAccepted: c.EarlyAccepted.Load(), EarlyRejected: c.EarlyRejected.Load(), Stalled: c.Stalled.Load(),
 	}
 	for class := range c.HTTPStatus {
 		s.HTTPStatus[class] = c.HTTPStatus[class].Load()

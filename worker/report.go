@@ -17,7 +17,10 @@ type UpstreamReport struct {
 	Connections                      uint64 // gauge
 	BytesSent, BytesReceived         uint64
 
-	// https only; see transport.Counters.
+	// See transport.Counters.
+	EarlyAccepted, EarlyRejected, Stalled uint64 // quic only
+
+	// https only.
 	HTTPStatus    [transport.HTTPClasses]uint64
 	OpenHTTP3     uint64 // gauge
 	HTTP3Failures uint64
@@ -99,6 +102,7 @@ func (m *member) addTo(sum *UpstreamReport) {
 		sum.BytesReceived += lane.BytesReceived
 		sum.OpenHTTP3 += uint64(max(lane.OpenHTTP3, 0))
 		sum.addHTTP(&lane.HTTPStatus, lane.HTTP3Failures)
+		sum.addQUIC(lane.EarlyAccepted, lane.EarlyRejected, lane.Stalled)
 	}
 }
 
@@ -108,6 +112,13 @@ func (r *UpstreamReport) addHTTP(status *[transport.HTTPClasses]uint64, failures
 		r.HTTPStatus[class] += n
 	}
 	r.HTTP3Failures += failures
+}
+
+// addQUIC adds what only quic upstreams count.
+func (r *UpstreamReport) addQUIC(accepted, rejected, stalled uint64) {
+	r.EarlyAccepted += accepted
+	r.EarlyRejected += rejected
+	r.Stalled += stalled
 }
 
 // addTo adds the kept figures of closed members.
@@ -121,4 +132,5 @@ func (r *UpstreamReport) addTo(sum *UpstreamReport) {
 	sum.BytesSent += r.BytesSent
 	sum.BytesReceived += r.BytesReceived
 	sum.addHTTP(&r.HTTPStatus, r.HTTP3Failures)
+	sum.addQUIC(r.EarlyAccepted, r.EarlyRejected, r.Stalled)
 }

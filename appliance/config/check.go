@@ -156,6 +156,7 @@ func (c *checker) relations(out *Checked) {
 		c.fault(c.written("metrics.listen"), "%s is not a loopback address: anyone who reaches it can read the figures; set metrics.allow_remote = true if that is meant",
 			m.Listen)
 	}
+	c.quic(out)
 	c.handshakes(out)
 	c.locate(out)
 	c.healths(out)

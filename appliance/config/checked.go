@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/trust"
@@ -31,6 +32,7 @@ type Checked struct {
 	Cache      Cache
 	Timeouts   Timeouts
 	Connection Connection
+	QUIC       QUIC
 	TCP        TCP
 	UDP        UDP
 	TLS        TLS
@@ -77,6 +79,12 @@ type Upstream struct {
 	Pools                  []string // names, at least 1
 	Weight                 int
 	MaxOutstanding         int // all workers; 0 = no cap
+
+	// nil = as in Checked.QUIC
+	QUICVersions   *[]transport.QUICVersion
+	QUICEarlyData  *bool
+	QUICMaxStreams *int
+	QUICKeepAlive  *time.Duration
 
 	Padding *int   // here and below: nil = as in Checked.Connection
 	Method  string // https and h3: "get", "post", or "auto" for GET if Path is a template, else POST

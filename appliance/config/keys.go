@@ -74,6 +74,14 @@ var keys = append([]key[Checked]{
 
 	paddingKey,
 
+	quicVersionsKey,
+	earlyDataKey,
+	maxStreamsKey,
+	keepAliveKey,
+	quicIdleKey,
+	streamWindowKey,
+	connectionWindowKey,
+
 	durationKey("tcp.idle_timeout", time.Second, time.Hour, 1, "10s",
 		func(c *Checked) *time.Duration { return &c.TCP.IdleTimeout }),
 	integerKey("tcp.max_connections", 1, 1<<20, 4096, func(c *Checked) *int { return &c.TCP.MaxConnections }),

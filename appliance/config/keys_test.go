@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/lanetest"
@@ -151,6 +152,13 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"timeouts.dead", `timeouts.dead = "900ms"`, 900 * ms},
 		{"timeouts.drain", `timeouts.drain = "1s"`, second},
 		{"connection.padding", `connection.padding = 0`, 0},
+		{"quic.versions", `quic.versions = ["2", "1"]`, []transport.QUICVersion{transport.QUICv2, transport.QUICv1}},
+		{"quic.early_data", `quic.early_data = true`, true},
+		{"quic.max_streams", `quic.max_streams = 100`, 100},
+		{"quic.keep_alive", `quic.keep_alive = "0s"`, time.Duration(0)},
+		{"quic.max_idle", `quic.max_idle = "1m"`, time.Minute},
+		{"quic.stream_window", `quic.stream_window = "1MiB"`, 1 << 20},
+		{"quic.connection_window", `quic.connection_window = "32MiB"`, 32 << 20},
 		{"tcp.idle_timeout", `tcp.idle_timeout = "1m"`, minute},
 		{"tcp.max_connections", `tcp.max_connections = 300`, 300},
 		{"tcp.max_connections_per_client", `tcp.max_connections_per_client = 7`, 7},
@@ -223,6 +231,10 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"upstream[].weight", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nweight = 10", 10},
 		{"upstream[].max_outstanding", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nmax_outstanding = 10", 10},
 		{"upstream[].padding", "[[upstream]]\nurl = \"tls://192.0.2.1\"\npadding = 64", new(64)},
+		{"upstream[].quic_versions", "[[upstream]]\nurl = \"quic://192.0.2.1\"\nquic_versions = \"2\"", &[]transport.QUICVersion{transport.QUICv2}},
+		{"upstream[].quic_early_data", "[[upstream]]\nurl = \"quic://192.0.2.1\"\nquic_early_data = true", new(true)},
+		{"upstream[].quic_max_streams", "[[upstream]]\nurl = \"quic://192.0.2.1\"\nquic_max_streams = 1", new(1)},
+		{"upstream[].quic_keep_alive", "[[upstream]]\nurl = \"h3://192.0.2.1\"\nquic_keep_alive = \"5s\"", new(5 * time.Second)},
 	}
 	plain, problems := checkText(good)
 	if plain == nil {

@@ -53,7 +53,7 @@ var upstreamKeys = slices.Concat([]key[Upstream]{
 		{"down", health.Avoid},
 		{"drain", health.Drain},
 	}, func(u *Upstream) *health.Manual { return &u.State }).reload().apart(),
-}, upstreamTLSKeys)
+}, upstreamTLSKeys, upstreamQUICKeys)
 
 func readTLSName(c *checker, u *Upstream, v value) {
 	name, ok := c.text(v)

@@ -119,6 +119,7 @@ func (c *checker) fit(u *Upstream, table value, data map[string]any) {
 			idle(name, "it does not use HTTP")
 		}
 	}
+	u.fitQUIC(idle)
 	if u.Scheme == "h3" {
 		idle("http3", "h3:// is always HTTP/3")
 	}
@@ -201,6 +202,9 @@ func (u *Upstream) parseURL(text, scheme string) string {
 			return fmt.Sprintf("port %s is out of range (1 to 65535)", port)
 		}
 		u.Port = uint16(n)
+	}
+	if scheme == "quic" && u.Port == 53 {
+		return "port 53 is not for DNS over QUIC (RFC 9250 §4.1.1)"
 	}
 	return ""
 }

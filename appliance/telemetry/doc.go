@@ -30,6 +30,7 @@
 //	sdp_upstream_limit                         sdp_upstream_cancelled_total
 //	sdp_upstream_{dials,dial_errors,tls_resumed,dead_connections,sent_bytes,received_bytes}_total
 //	sdp_upstream_http_responses_total{class}   sdp_upstream_http_connections{version}, sdp_upstream_http_fallbacks_total (https and h3 only)
+//	sdp_upstream_quic_early_data_total{result}, sdp_upstream_quic_stalled_total (quic only)
 //
 // and for each pool, label pool = its name:
 //

@@ -325,6 +325,8 @@ var upstreamFamilies = []struct {
 	{"http_responses_total", "counter", "HTTP responses of https and h3 upstreams by class of their status.", httpResponses},
 	{"http_connections", "gauge", "Open connections of https and h3 upstreams by version of HTTP.", httpConnections},
 	{"http_fallbacks_total", "counter", "Times that HTTP/3 did not work and HTTP/2 was used instead, for a minute at least (http3 = \"probe\").", httpFallbacks},
+	{"quic_early_data_total", "counter", "Connections of quic upstreams that sent queries in 0-RTT, by what the server made of it.", quicEarlyData},
+	{"quic_stalled_total", "counter", "Connections that another one took over from because nothing came from the server any more.", quicStalled},
 }
 
 // trustOf is nil for an upstream without TLS, and for one that a reload has removed.

@@ -40,7 +40,7 @@ func TestPathLost(t *testing.T) {
 		t.Errorf("replies %v, want answers only", got)
 	}
 	got := w.Lane.Stats()
-	if got.Replaced != 1 || got.Retried != queries || got.Dead != 0 || s.accepted.Load() != 2 || relay.Clients() != 2 {
+	if got.Stalled != 1 || got.Retried != queries || got.Dead != 0 || s.accepted.Load() != 2 || relay.Clients() != 2 {
 		t.Errorf("%+v, %d connections from %d ports; want one replaced, from another port, its queries sent again once", got, s.accepted.Load(), relay.Clients())
 	}
 	if downs := health.Downs(); len(downs) != 0 {
@@ -150,7 +150,7 @@ func TestReplacementFails(t *testing.T) {
 	if r := w.Receive(1)[0]; r.Fault != transport.FaultNone {
 		t.Errorf("fault %v, want the old connection's answer", r.Fault)
 	}
-	if got := w.Lane.Stats(); got.Replaced != 0 || got.Retried != 0 {
+	if got := w.Lane.Stats(); got.Stalled != 0 || got.Retried != 0 {
 		t.Errorf("%+v, want nothing replaced", got)
 	}
 }

@@ -33,7 +33,7 @@ func (d *driver) replace(fresh *conn) {
 	}
 	d.mu.Unlock()
 	for _, c := range stalled {
-		d.lane.Counters().Replaced.Add(1)
+		d.lane.Counters().Stalled.Add(1)
 		d.move(c)
 	}
 }
