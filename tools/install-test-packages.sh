@@ -10,6 +10,7 @@ dig:bind9-dnsutils
 kdig:knot-dnsutils
 dnsperf:dnsperf
 dnsdist:dnsdist
+openssl:openssl
 gcc:build-essential'
 
 PATH=$PATH:/usr/sbin:/sbin

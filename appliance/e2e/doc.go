@@ -11,6 +11,7 @@
 //	hostile_test.go    malformed, oversized, half-sent and idle input
 //	sick_test.go       one upstream of three in turn slow, silent, refusing, useless, untrusted, killed
 //	trust_test.go      certificates and addresses that are wrong, and what the log says
+//	pins_test.go       keys that are pinned, key exchange, and what is loud in the log
 //	operate_test.go    --check, signals, privileges, io_uring denied
 //	race_test.go       the whole program under the race detector
 //

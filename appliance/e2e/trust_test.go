@@ -64,11 +64,7 @@ func TestUnreachable(t *testing.T) {
 			url := fmt.Sprintf("%s://%v", scheme, rig.FreeAddr(t))
 			proxy := startProxy(t, "", rig.Upstream{URL: url})
 			allServfail(t, proxy)
-			reason := "refused"
-			if scheme == "quic" {
-				reason = "timed out" // QUIC's socket is not connected: the kernel has nobody to tell of the ICMP message
-			}
-			checkStateLines(t, proxy, url, reason)
+			checkStateLines(t, proxy, url, "refused")
 		})
 		t.Run(scheme+" silent", func(t *testing.T) {
 			t.Parallel()

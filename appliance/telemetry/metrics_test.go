@@ -2,6 +2,8 @@ package telemetry
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
@@ -19,6 +21,7 @@ import (
 	"secure-dns-proxy/appliance/bootstrap"
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/health"
+	"secure-dns-proxy/transport/trust"
 	"secure-dns-proxy/worker"
 )
 
@@ -84,6 +87,12 @@ func sample() *figures {
 		Name: "tls://192.0.2.1", Endpoint: &transport.Endpoint{Name: "tls://192.0.2.1", Health: state, Addresses: transport.NewAddresses(address, other)},
 		Connections: 2, Dials: 8, DialErrors: 5, BytesSent: 1000,
 	}
+	client, err := trust.New(trust.Policy{Verify: trust.Nothing})
+	if err != nil {
+		panic(err)
+	}
+	r.Endpoint.Trust = client
+	client.Failed(&tls.CertificateVerificationError{UnverifiedCertificates: []*x509.Certificate{{NotAfter: time.Unix(1_800_000_000, 0)}}})
 	r.Stats.Exchanges, r.Stats.Answers, r.Stats.Faults[transport.FaultTLS] = 25, 20, 5
 	r.Stats.Latency.Count[100] = 20
 	r.Endpoint.AddressFailed(other, 0)
@@ -98,73 +107,75 @@ func sample() *figures {
 func TestPage(t *testing.T) {
 	got := scrape(t, sample())
 	for series, want := range map[string]string{
-		`sdp_build_info{version="v1",revision="abc",go="go1"}`:                       "1",
-		`sdp_engine{engine="mmsg"}`:                                                  "1",
-		`sdp_engine{engine="uring"}`:                                                 "0",
-		`sdp_engine_fallback{reason="sysctl says \"no\""}`:                           "1",
-		`sdp_steering{by="cpu"}`:                                                     "1",
-		`sdp_steering{by="hash"}`:                                                    "0",
-		`sdp_worker_queries_total{worker="0",transport="udp"}`:                       "80",
-		`sdp_worker_queries_total{worker="1",transport="tcp"}`:                       "10",
-		`sdp_worker_skew`:                                                            "0",
-		`sdp_engine_enters_per_query`:                                                "0",
-		`sdp_reloads_total{result="refused"}`:                                        "0",
-		`sdp_queries_total{transport="udp"}`:                                         "90",
-		`sdp_queries_total{transport="tcp"}`:                                         "10",
-		`sdp_cache_hits_total`:                                                       "70",
-		`sdp_cache_misses_total`:                                                     "20",
-		`sdp_coalesced_total`:                                                        "10",
-		`sdp_answers_total{rcode="NOERROR"}`:                                         "95",
-		`sdp_answers_total{rcode="NXDOMAIN"}`:                                        "4",
-		`sdp_answers_total{rcode="RCODE15"}`:                                         "0",
-		`sdp_answers_total{rcode="OTHER"}`:                                           "1",
-		`sdp_drops_total{reason="short"}`:                                            "7",
-		`sdp_drops_total{reason="response"}`:                                         "0",
-		`sdp_tcp_connection_events_total{event="idle"}`:                              "3",
-		`sdp_cache_bytes`:                                                            "4096",
-		`sdp_in_flight`:                                                              "6",
-		`sdp_query_duration_seconds_bucket{le="4.096e-06"}`:                          "5",
-		`sdp_query_duration_seconds_bucket{le="+Inf"}`:                               "7",
-		`sdp_query_duration_seconds_sum`:                                             "1.5",
-		`sdp_query_duration_seconds_count`:                                           "7",
-		`sdp_upstream_up{upstream="tls://192.0.2.1"}`:                                "0",
-		`sdp_upstream_exchanges_total{upstream="tls://192.0.2.1"}`:                   "25",
-		`sdp_upstream_exchanges_total{upstream="udp://192.0.2.2"}`:                   "0",
-		`sdp_upstream_state{upstream="tls://192.0.2.1",state="down"}`:                "1",
-		`sdp_upstream_state{upstream="tls://192.0.2.1",state="up"}`:                  "0",
-		`sdp_upstream_transitions_total{upstream="tls://192.0.2.1",state="down"}`:    "1",
-		`sdp_upstream_transitions_total{upstream="tls://192.0.2.1",state="suspect"}`: "0",
-		`sdp_upstream_share{upstream="tls://192.0.2.1"}`:                             "1",
-		`sdp_upstream_probes_total{upstream="tls://192.0.2.1",result="timeout"}`:     "1",
-		`sdp_upstream_probes_total{upstream="tls://192.0.2.1",result="rcode"}`:       "1",
-		`sdp_upstream_probes_total{upstream="tls://192.0.2.1",result="good"}`:        "0",
-		`sdp_upstream_probe_duration_seconds_sum{upstream="tls://192.0.2.1"}`:        "0.5",
-		`sdp_upstream_probe_duration_seconds_count{upstream="tls://192.0.2.1"}`:      "1",
-		`sdp_upstream_errors_total{upstream="tls://192.0.2.1",fault="tls"}`:          "5",
-		`sdp_upstream_errors_total{upstream="udp://192.0.2.2",fault="timeout"}`:      "0",
-		`sdp_upstream_duration_seconds_count{upstream="tls://192.0.2.1"}`:            "20",
-		`sdp_upstream_duration_seconds_bucket{upstream="tls://192.0.2.1",le="+Inf"}`: "20",
-		`sdp_upstream_connections{upstream="tls://192.0.2.1"}`:                       "2",
-		`sdp_upstream_addresses{upstream="tls://192.0.2.1",state="known"}`:           "2",
-		`sdp_upstream_addresses{upstream="tls://192.0.2.1",state="healthy"}`:         "1",
-		`sdp_name_lookups_total{result="upstream"}`:                                  "3",
-		`sdp_name_lookups_total{result="bootstrap"}`:                                 "2",
-		`sdp_name_lookups_total{result="failed"}`:                                    "0",
-		`sdp_upstream_dial_errors_total{upstream="tls://192.0.2.1"}`:                 "5",
-		`sdp_upstream_sent_bytes_total{upstream="tls://192.0.2.1"}`:                  "1000",
-		`sdp_upstream_limit{upstream="tls://192.0.2.1"}`:                             "12",
-		`sdp_upstream_cancelled_total{upstream="tls://192.0.2.1"}`:                   "13",
-		`sdp_pool_queries_total{pool="default"}`:                                     "1",
-		`sdp_pool_retries_total{pool="default"}`:                                     "2",
-		`sdp_pool_retries_denied_total{pool="default"}`:                              "3",
-		`sdp_pool_hedges_total{pool="default"}`:                                      "4",
-		`sdp_pool_hedges_denied_total{pool="default"}`:                               "5",
-		`sdp_pool_hedge_wins_total{pool="default"}`:                                  "6",
-		`sdp_pool_racers_total{pool="default"}`:                                      "7",
-		`sdp_pool_limited_total{pool="default"}`:                                     "8",
-		`sdp_pool_stale_total{pool="default"}`:                                       "9",
-		`sdp_pool_failed_total{pool="default"}`:                                      "10",
-		`sdp_pool_in_flight{pool="default"}`:                                         "11",
+		`sdp_build_info{version="v1",revision="abc",go="go1"}`:                          "1",
+		`sdp_engine{engine="mmsg"}`:                                                     "1",
+		`sdp_engine{engine="uring"}`:                                                    "0",
+		`sdp_engine_fallback{reason="sysctl says \"no\""}`:                              "1",
+		`sdp_steering{by="cpu"}`:                                                        "1",
+		`sdp_steering{by="hash"}`:                                                       "0",
+		`sdp_worker_queries_total{worker="0",transport="udp"}`:                          "80",
+		`sdp_worker_queries_total{worker="1",transport="tcp"}`:                          "10",
+		`sdp_worker_skew`:                                                               "0",
+		`sdp_engine_enters_per_query`:                                                   "0",
+		`sdp_reloads_total{result="refused"}`:                                           "0",
+		`sdp_queries_total{transport="udp"}`:                                            "90",
+		`sdp_queries_total{transport="tcp"}`:                                            "10",
+		`sdp_cache_hits_total`:                                                          "70",
+		`sdp_cache_misses_total`:                                                        "20",
+		`sdp_coalesced_total`:                                                           "10",
+		`sdp_answers_total{rcode="NOERROR"}`:                                            "95",
+		`sdp_answers_total{rcode="NXDOMAIN"}`:                                           "4",
+		`sdp_answers_total{rcode="RCODE15"}`:                                            "0",
+		`sdp_answers_total{rcode="OTHER"}`:                                              "1",
+		`sdp_drops_total{reason="short"}`:                                               "7",
+		`sdp_drops_total{reason="response"}`:                                            "0",
+		`sdp_tcp_connection_events_total{event="idle"}`:                                 "3",
+		`sdp_cache_bytes`:                                                               "4096",
+		`sdp_in_flight`:                                                                 "6",
+		`sdp_query_duration_seconds_bucket{le="4.096e-06"}`:                             "5",
+		`sdp_query_duration_seconds_bucket{le="+Inf"}`:                                  "7",
+		`sdp_query_duration_seconds_sum`:                                                "1.5",
+		`sdp_query_duration_seconds_count`:                                              "7",
+		`sdp_upstream_up{upstream="tls://192.0.2.1"}`:                                   "0",
+		`sdp_upstream_exchanges_total{upstream="tls://192.0.2.1"}`:                      "25",
+		`sdp_upstream_exchanges_total{upstream="udp://192.0.2.2"}`:                      "0",
+		`sdp_upstream_state{upstream="tls://192.0.2.1",state="down"}`:                   "1",
+		`sdp_upstream_state{upstream="tls://192.0.2.1",state="up"}`:                     "0",
+		`sdp_upstream_transitions_total{upstream="tls://192.0.2.1",state="down"}`:       "1",
+		`sdp_upstream_transitions_total{upstream="tls://192.0.2.1",state="suspect"}`:    "0",
+		`sdp_upstream_share{upstream="tls://192.0.2.1"}`:                                "1",
+		`sdp_upstream_probes_total{upstream="tls://192.0.2.1",result="timeout"}`:        "1",
+		`sdp_upstream_probes_total{upstream="tls://192.0.2.1",result="rcode"}`:          "1",
+		`sdp_upstream_probes_total{upstream="tls://192.0.2.1",result="good"}`:           "0",
+		`sdp_upstream_probe_duration_seconds_sum{upstream="tls://192.0.2.1"}`:           "0.5",
+		`sdp_upstream_probe_duration_seconds_count{upstream="tls://192.0.2.1"}`:         "1",
+		`sdp_upstream_errors_total{upstream="tls://192.0.2.1",fault="tls"}`:             "5",
+		`sdp_upstream_errors_total{upstream="udp://192.0.2.2",fault="timeout"}`:         "0",
+		`sdp_upstream_duration_seconds_count{upstream="tls://192.0.2.1"}`:               "20",
+		`sdp_upstream_duration_seconds_bucket{upstream="tls://192.0.2.1",le="+Inf"}`:    "20",
+		`sdp_upstream_connections{upstream="tls://192.0.2.1"}`:                          "2",
+		`sdp_upstream_addresses{upstream="tls://192.0.2.1",state="known"}`:              "2",
+		`sdp_upstream_addresses{upstream="tls://192.0.2.1",state="healthy"}`:            "1",
+		`sdp_name_lookups_total{result="upstream"}`:                                     "3",
+		`sdp_name_lookups_total{result="bootstrap"}`:                                    "2",
+		`sdp_name_lookups_total{result="failed"}`:                                       "0",
+		`sdp_upstream_dial_errors_total{upstream="tls://192.0.2.1"}`:                    "5",
+		`sdp_upstream_insecure{upstream="tls://192.0.2.1"}`:                             "1",
+		`sdp_upstream_certificate_expiry_timestamp_seconds{upstream="tls://192.0.2.1"}`: "1800000000",
+		`sdp_upstream_sent_bytes_total{upstream="tls://192.0.2.1"}`:                     "1000",
+		`sdp_upstream_limit{upstream="tls://192.0.2.1"}`:                                "12",
+		`sdp_upstream_cancelled_total{upstream="tls://192.0.2.1"}`:                      "13",
+		`sdp_pool_queries_total{pool="default"}`:                                        "1",
+		`sdp_pool_retries_total{pool="default"}`:                                        "2",
+		`sdp_pool_retries_denied_total{pool="default"}`:                                 "3",
+		`sdp_pool_hedges_total{pool="default"}`:                                         "4",
+		`sdp_pool_hedges_denied_total{pool="default"}`:                                  "5",
+		`sdp_pool_hedge_wins_total{pool="default"}`:                                     "6",
+		`sdp_pool_racers_total{pool="default"}`:                                         "7",
+		`sdp_pool_limited_total{pool="default"}`:                                        "8",
+		`sdp_pool_stale_total{pool="default"}`:                                          "9",
+		`sdp_pool_failed_total{pool="default"}`:                                         "10",
+		`sdp_pool_in_flight{pool="default"}`:                                            "11",
 	} {
 		if got[series] != want {
 			t.Errorf("%s: got %q, want %q", series, got[series], want)

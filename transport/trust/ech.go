@@ -52,7 +52,7 @@ func (e *ECH) Publish(list []byte) {
 		return
 	}
 	e.published, e.rested = list, time.Time{}
-	if err := Usable(list); err != nil { // RFC 9849 §6.1.1: as if it were not there
+	if err := Usable(list); err != nil { // RFC 9849 §6.1: as if it were not there
 		e.list, e.state = nil, "published, but "+err.Error()
 		return
 	}

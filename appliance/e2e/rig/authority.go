@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -93,6 +94,13 @@ func (a *Authority) Issue(leaf Leaf) Certificate {
 		ChainFile: writePEM(a.tb, "chain.pem", "CERTIFICATE", der),
 		KeyFile:   writePEM(a.tb, "key.pem", "PRIVATE KEY", keyDER),
 	}
+}
+
+// Pin is the SHA-256 of the leaf's SubjectPublicKeyInfo in base64, computed by openssl as an operator would.
+func (c Certificate) Pin(tb testing.TB) string {
+	tb.Helper()
+	script := "openssl x509 -in \"$0\" -pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64"
+	return strings.TrimSpace(run(tb, program(tb, "sh"), "-c", script, c.ChainFile))
 }
 
 func newKey(tb testing.TB) *ecdsa.PrivateKey {

@@ -17,7 +17,10 @@ type Config struct {
 }
 
 // Upstream is one [[upstream]] table; empty fields are left out.
-type Upstream struct{ URL, TLSName, CAFile string }
+type Upstream struct {
+	URL, TLSName, CAFile string
+	Settings             []string // any other line, as `pin_only = true`
+}
 
 // Text is the configuration file.
 func (c Config) Text() string {
@@ -42,6 +45,9 @@ func (c Config) Text() string {
 		}
 		if u.CAFile != "" {
 			fmt.Fprintf(&b, "ca_file = %q\n", u.CAFile)
+		}
+		for _, line := range u.Settings {
+			fmt.Fprintln(&b, line)
 		}
 	}
 	return b.String()
