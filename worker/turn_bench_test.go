@@ -2,6 +2,9 @@ package worker
 
 import (
 	"fmt"
+	"runtime"
+	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -100,4 +103,36 @@ func cpuTime(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkWorkers is BenchmarkTurn of several workers at a time, each on a thread of its own, as many as there are CPUs at most. If they
+// wrote to a line, a counter or a lock that they share, CPU time per query would rise with their number.
+func BenchmarkWorkers(b *testing.B) {
+	for workers := 1; workers <= runtime.GOMAXPROCS(0); workers *= 2 {
+		b.Run(strconv.Itoa(workers), func(b *testing.B) {
+			var all []*bench
+			for range workers {
+				one, _ := newFeed(b, 10_000)
+				all = append(all, one)
+			}
+			b.ResetTimer()
+			start := cpuTime(b)
+			var threads sync.WaitGroup
+			for _, one := range all {
+				threads.Go(func() {
+					runtime.LockOSThread()
+					defer runtime.UnlockOSThread()
+					for n := 0; n < b.N; n += feedBatch * workers {
+						one.w.turn()
+					}
+				})
+			}
+			threads.Wait()
+			b.StopTimer()
+			b.ReportMetric(float64(cpuTime(b)-start)/float64(b.N), "cpu-ns/op")
+			for _, one := range all {
+				one.w.eng = one.eng
+			}
+		})
+	}
 }

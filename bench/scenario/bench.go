@@ -72,6 +72,7 @@ type Turn struct {
 	Number  int // from 0
 	Program *server.Program
 	process *server.Process
+	env     []string // of processes started from now on
 }
 
 // start runs the program with the given upstream and cache on the server's CPUs.
@@ -94,7 +95,7 @@ func (t *Turn) startWorkers(ctx context.Context, scheme server.Scheme, cache ser
 		return err
 	}
 	t.process, err = server.Start(ctx, t.Program, server.Setup{
-		Dir: dir, Listen: listen, Control: control, CPUs: cpus, Workers: len(cpus), Upstream: t.Backend.Upstream(scheme), Cache: cache,
+		Dir: dir, Listen: listen, Control: control, CPUs: cpus, Workers: len(cpus), Upstream: t.Backend.Upstream(scheme), Cache: cache, Env: t.env,
 	})
 	return err
 }

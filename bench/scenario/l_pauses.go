@@ -3,6 +3,7 @@ package scenario
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"secure-dns-proxy/bench/figure"
@@ -13,19 +14,19 @@ import (
 // disturbancePause is the time between two disturbances: far more often than in operation, so that p99.9 sees them.
 const disturbancePause = 50 * time.Millisecond
 
-// pauses: what do a scrape and a reload cost the queries that come meanwhile? Both allocate, so they bring GC cycles too.
+// eagerGC makes a collector that starts a cycle whenever the heap has grown by a hundredth: far more often than in operation.
+const eagerGC = "GOGC=1"
+
+// pauses: what do a scrape, a reload and a cycle of the garbage collector cost the queries that come meanwhile?
 func pauses() *Scenario {
 	return &Scenario{
-		ID: Pauses, Title: "pauses by scrapes and reloads",
-		Question: "What do scrapes of /metrics, reloads, and the GC cycles they bring, cost the queries that come meanwhile?",
-		Load:     "hits at half of the closed-loop rate: undisturbed, with 20 scrapes/s, with 20 reloads/s",
+		ID: Pauses, Title: "pauses by scrapes, reloads and garbage collection",
+		Question: "What do scrapes of /metrics, reloads and GC cycles cost the queries that come meanwhile?",
+		Load:     "hits at half of the closed-loop rate: undisturbed, with 20 scrapes/s, with 20 reloads/s; with 20 scrapes/s and GOGC=1",
 		Bar:      "none in numbers: the pause must be bounded",
-		Programs: ours, Takes: func(s Settings) time.Duration { return s.Full + 3*s.Half },
+		Programs: ours, Takes: func(s Settings) time.Duration { return s.Full + 4*s.Half },
 		Run: func(ctx context.Context, t *Turn) (figure.Sample, error) {
-			if err := t.start(ctx, server.UDP, roomFor(hitNames)); err != nil {
-				return nil, err
-			}
-			if err := t.fill(ctx, hitNames); err != nil {
+			if err := t.startFull(ctx); err != nil {
 				return nil, err
 			}
 			capacity, err := t.measure(ctx, load.Run{Names: hitNames, Window: window, Duration: t.Full})
@@ -47,9 +48,59 @@ func pauses() *Scenario {
 					return nil, err
 				}
 			}
-			return s, nil
+			return s, t.collecting(ctx, s, scrape)
 		},
 	}
+}
+
+// startFull starts the program with everything cached that will be asked.
+func (t *Turn) startFull(ctx context.Context) error {
+	if err := t.start(ctx, server.UDP, roomFor(hitNames)); err != nil {
+		return err
+	}
+	return t.fill(ctx, hitNames)
+}
+
+// collecting measures a new process whose collector runs with every scrape, and makes sure that it did.
+func (t *Turn) collecting(ctx context.Context, s figure.Sample, scrape func() error) error {
+	if err := t.process.Stop(); err != nil {
+		return err
+	}
+	t.env = []string{eagerGC}
+	defer func() { t.env = nil }()
+	if err := t.startFull(ctx); err != nil {
+		return err
+	}
+	before, err := t.cycles(ctx)
+	if err != nil {
+		return err
+	}
+	if s[figure.GC999], err = t.disturbed(ctx, s[figure.QPS]/2, scrape); err != nil {
+		return err
+	}
+	after, err := t.cycles(ctx)
+	if err != nil {
+		return err
+	}
+	s[figure.GCCycles] = after - before
+	if after == before {
+		return fmt.Errorf("%s collected no garbage under %s", t.Program.ID, eagerGC)
+	}
+	return nil
+}
+
+// cycles is how many cycles the program's collector has run.
+func (t *Turn) cycles(ctx context.Context) (float64, error) {
+	const counter = "go_gc_duration_seconds_count"
+	metrics, err := readMetrics(ctx, t.process.Setup.Control)
+	if err != nil {
+		return 0, err
+	}
+	n, ok := metrics[counter]
+	if !ok {
+		return 0, fmt.Errorf("metrics have no %s", counter)
+	}
+	return n, nil
 }
 
 // disturbed returns p99.9 in microseconds at the given rate while disturb is called again and again.

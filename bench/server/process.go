@@ -60,6 +60,7 @@ func (p *Process) exec(arguments []string) error {
 	defer log.Close() // the program has its own copy
 	command := exec.Command("taskset", arguments...)
 	command.Dir, command.Stdout, command.Stderr = p.Setup.Dir, log, log
+	command.Env = append(os.Environ(), p.Setup.Env...)
 	if err := spawn(command); err != nil {
 		return fmt.Errorf("start %s: %w", p.name, err)
 	}

@@ -51,6 +51,7 @@ type Setup struct {
 	Workers  int            // threads that serve clients, where the program lets one choose
 	Upstream Upstream
 	Cache    Cache
+	Env      []string // NAME=value, added to the environment; of programs that read it
 }
 
 // Launch is a Setup in a program's own terms.
