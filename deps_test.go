@@ -58,7 +58,7 @@ const lattice = `
 	# The product. worker/stream only for the limits in worker.Config.
 	appliance/config: worker, worker/stream, transport, transport/balance
 	# Telemetry names wire's faults in a label, and shows how names are looked up.
-	appliance/telemetry: transport/wire, appliance/bootstrap
+	appliance/telemetry: transport/wire, appliance/bootstrap, appliance/ddr
 	# config fills in the very Config that the state machine goes by.
 	appliance/config: transport/health
 	# The certificates that were seen, for metrics and log; pins and client certificates to be checked.
@@ -70,7 +70,8 @@ const lattice = `
 	# A probe goes over the upstream's own transport.
 	appliance/prober: transport, transport/client, transport/health
 	appliance: worker, worker/stream, transport, transport/health, transport/balance, ring/probe
-	appliance: appliance/config, appliance/bootstrap, appliance/prober, appliance/privilege, appliance/control, appliance/telemetry, appliance/embedded
+	appliance/ddr: transport, transport/client
+	appliance: appliance/config, appliance/bootstrap, appliance/ddr, appliance/prober, appliance/privilege, appliance/control, appliance/telemetry, appliance/embedded
 	appliance/cmd/...: appliance, appliance/config
 	appliance/e2e/rig:
 	appliance/e2e: appliance/e2e/rig

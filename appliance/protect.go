@@ -58,6 +58,8 @@ func (r *roster) protect(e *transport.Endpoint, p trust.Policy, keyLogFile strin
 
 // keyLog returns the open file, which it opens if need be.
 func (r *roster) keyLog(path string) (*trust.KeyLog, error) {
+	r.keyLogsMu.Lock()
+	defer r.keyLogsMu.Unlock()
 	for _, log := range r.keyLogs {
 		if log.Path == path {
 			return log, nil
@@ -70,8 +72,17 @@ func (r *roster) keyLog(path string) (*trust.KeyLog, error) {
 	return log, err
 }
 
+// openKeyLogs lists the open files.
+func (r *roster) openKeyLogs() []*trust.KeyLog {
+	r.keyLogsMu.Lock()
+	defer r.keyLogsMu.Unlock()
+	return slices.Clone(r.keyLogs)
+}
+
 // closeKeyLogs closes all files but one. Connections that still know another write to nowhere.
 func (r *roster) closeKeyLogs(except string) {
+	r.keyLogsMu.Lock()
+	defer r.keyLogsMu.Unlock()
 	r.keyLogs = slices.DeleteFunc(r.keyLogs, func(log *trust.KeyLog) bool {
 		if log.Path == except {
 			return false

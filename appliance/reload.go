@@ -47,7 +47,7 @@ func (s *service) adopt() bool {
 	logProblems(s.log, held)
 	s.roster.adopt(planned, merged)
 	s.watch.follow(planned)
-	s.papers.follow(endpointsOf(planned), s.roster.keyLogs, merged.TLS.ExpiryWarning)
+	s.papers.follow(endpointsOf(planned), s.roster.openKeyLogs(), merged.TLS.ExpiryWarning)
 	s.level.Set(merged.Logging.Level)
 	s.checked = merged
 	s.log.Info("reloaded", "config", merged.File, "upstreams", len(snap.Upstreams), "pools", poolsText(merged), "cache_bytes", snap.CacheBytes)

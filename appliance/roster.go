@@ -21,14 +21,18 @@ import (
 // roster turns configured upstreams into endpoints and keeps the addresses of their names fresh. An upstream that a reload leaves as
 // it is keeps its endpoint, and with it its connections and its health. Not for concurrent use.
 type roster struct {
-	log      *slog.Logger
-	entries  []entry
-	embedded *embedded.Server    // started when first wanted; then kept, for its connections may still be draining
-	follower *bootstrap.Follower // nil: no name to follow
-	ech      *bootstrap.Follower // of configurations for Encrypted Client Hello; nil: before the first adopt
-	keyLogs  []*trust.KeyLog     // open; more than one only until adopt
-	lookups  bootstrap.Counters
-	serving  atomic.Bool // the upstreams are in use: names may be looked up through them
+	log       *slog.Logger
+	entries   []entry
+	embedded  *embedded.Server    // started when first wanted; then kept, for its connections may still be draining
+	follower  *bootstrap.Follower // nil: no name to follow
+	ech       *bootstrap.Follower // of configurations for Encrypted Client Hello; nil: before the first adopt
+	keyLogs   []*trust.KeyLog     // open; more than one only until adopt
+	keyLogsMu sync.Mutex          // seekers open some too
+	lookups   bootstrap.Counters
+	inUse     atomic.Pointer[[]*transport.Endpoint] // of the entries, in the order in which names are looked up through them
+	seekers   atomic.Pointer[[]seeker]
+	upgrades  chan upgrade // from the seekers, to whoever runs the service; nil: nobody does
+	serving   atomic.Bool  // the upstreams are in use: names may be looked up through them
 }
 
 // entry is one configured upstream with all that went into its endpoints.
@@ -36,6 +40,7 @@ type entry struct {
 	upstream  config.Upstream
 	shared    shared
 	endpoints []*transport.Endpoint // two for embedded:, else one
+	ddr       designated
 }
 
 // shared is what endpoints take from outside of their upstream's own settings.
@@ -73,7 +78,11 @@ func (r *roster) plan(c *config.Checked) ([]entry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("upstream %s: %w", u.URL, err)
 		}
-		planned = append(planned, entry{u, sharedOf(c), endpoints})
+		e := entry{upstream: u, shared: sharedOf(c), endpoints: endpoints}
+		if err := r.prepare(&e); err != nil {
+			return nil, fmt.Errorf("upstream %s: %w", u.URL, err)
+		}
+		planned = append(planned, e)
 	}
 	return planned, nil
 }
@@ -99,8 +108,9 @@ func endpointsOf(entries []entry) []*transport.Endpoint {
 // adopt makes planned the entries in use and follows their names from now on. The returned channel is closed once every name was looked
 // up for the first time.
 func (r *roster) adopt(planned []entry, c *config.Checked) <-chan struct{} {
-	r.entries = planned
+	r.setEntries(planned)
 	r.closeKeyLogs(c.TLS.KeyLogFile)
+	r.seek(c)
 	cfg := r.bootstrapConfig(c)
 	r.followECH(cfg)
 	return both(r.followNames(cfg), r.ech.Tried())
@@ -146,7 +156,7 @@ func (r *roster) bootstrapConfig(c *config.Checked) bootstrap.Config {
 	for i := range b.Servers {
 		u, off := b.Servers[i], config.ECHOff // nobody could be asked for the configuration
 		u.ECH = &off
-		server, err := r.located(&u, sharedOf(c))
+		server, err := r.located(&u, sharedOf(c), "")
 		if err != nil {
 			r.log.Error("bootstrap server cannot be used", "server", b.Servers[i].URL, "error", err)
 			continue
@@ -154,33 +164,44 @@ func (r *roster) bootstrapConfig(c *config.Checked) bootstrap.Config {
 		cfg.Servers = append(cfg.Servers, server)
 	}
 	if b.ThroughUpstreams {
-		cfg.Upstreams = r.resolvers()
+		cfg.Upstreams = r.resolvers
 	}
 	return cfg
 }
 
-// resolvers returns a function that lists the upstreams to ask for a name: encrypted ones first, none that is down. The embedded server
-// knows no names but its own.
-func (r *roster) resolvers() func() []*transport.Endpoint {
-	var all []*transport.Endpoint
-	for _, e := range r.entries {
-		if e.upstream.Scheme != "embedded" {
-			all = append(all, e.endpoints...)
+// setEntries makes planned the entries in use.
+func (r *roster) setEntries(planned []entry) {
+	r.entries = planned
+	var encrypted, plain []*transport.Endpoint
+	for _, e := range planned {
+		for _, end := range e.endpoints {
+			switch {
+			case e.upstream.Scheme == "embedded": // knows no names but its own
+			case end.Scheme.Encrypted():
+				encrypted = append(encrypted, end)
+			default:
+				plain = append(plain, end)
+			}
 		}
 	}
-	plain := func(e *transport.Endpoint) bool { return !e.Scheme.Encrypted() }
-	encrypted := slices.DeleteFunc(slices.Clone(all), plain)
-	all = append(encrypted, slices.DeleteFunc(all, func(e *transport.Endpoint) bool { return !plain(e) })...)
-	return func() []*transport.Endpoint {
-		if !r.serving.Load() {
-			return nil
-		}
-		return slices.DeleteFunc(slices.Clone(all), func(e *transport.Endpoint) bool { return e.Health.(*health.State).Status() == health.Down })
-	}
+	all := append(encrypted, plain...)
+	r.inUse.Store(&all)
 }
+
+// resolvers lists the upstreams to ask for a name: encrypted ones first, none that is down. Any goroutine.
+func (r *roster) resolvers() []*transport.Endpoint {
+	all := r.inUse.Load()
+	if all == nil || !r.serving.Load() {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(*all), isDown)
+}
+
+func isDown(e *transport.Endpoint) bool { return e.Health.(*health.State).Status() == health.Down }
 
 // close ends the look-ups and the embedded server.
 func (r *roster) close() error {
+	r.stopSeeking()
 	if r.follower != nil {
 		r.follower.Close()
 	}
@@ -205,7 +226,7 @@ func (r *roster) endpoints(u *config.Upstream, s shared) ([]*transport.Endpoint,
 	if u.Scheme == "embedded" {
 		return r.embeddedEndpoints(u, s)
 	}
-	e, err := r.located(u, s)
+	e, err := r.located(u, s, "")
 	if err != nil {
 		return nil, err
 	}
@@ -230,8 +251,9 @@ func (r *roster) known(host string) []netip.Addr {
 	return nil
 }
 
-// located makes the endpoint of an upstream with the addresses that the configuration gives it.
-func (r *roster) located(u *config.Upstream, s shared) (*transport.Endpoint, error) {
+// located makes the endpoint of an upstream with the addresses that the configuration gives it. also is another name or address that its
+// certificate must be valid for; empty: none.
+func (r *roster) located(u *config.Upstream, s shared, also string) (*transport.Endpoint, error) {
 	e := endpoint(u.URL, schemes[u.Scheme], u, s)
 	e.Host, e.Port = u.Host, u.Port
 	if u.HTTP() {
@@ -243,6 +265,7 @@ func (r *roster) located(u *config.Upstream, s shared) (*transport.Endpoint, err
 	e.Addresses = transport.NewAddresses(withPort(u.Addresses, u.Port)...)
 	if e.Scheme.Encrypted() {
 		policy, err := policyOf(u, s.tls)
+		policy.Also = also
 		if err == nil {
 			err = r.protect(e, policy, s.tls.KeyLogFile)
 		}

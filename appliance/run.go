@@ -76,6 +76,8 @@ func (s *service) serve(signals <-chan os.Signal, live *screen, figures bool) in
 			}
 			live.end()
 			return s.finish(sig, signals)
+		case q := <-s.roster.upgrades:
+			q.done <- s.upgrade(q)
 		case err := <-s.group.Fault():
 			live.end()
 			s.log.Error("a worker died, the process ends", "error", err)

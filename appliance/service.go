@@ -41,7 +41,7 @@ type service struct {
 
 // startService brings everything up; on an error nothing is left behind. roam lets the metrics take another port.
 func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, level *slog.LevelVar, roam bool) (*service, error) {
-	s := &service{log: log, level: level, notify: newNotifier(), checked: c, roster: &roster{log: log}, watch: newWatch(log), papers: newCertificates(log)}
+	s := &service{log: log, level: level, notify: newNotifier(), checked: c, roster: &roster{log: log, upgrades: make(chan upgrade)}, watch: newWatch(log), papers: newCertificates(log)}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stopAll = cancel
 	tune(c.Workers.Count)
@@ -60,6 +60,7 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 	if s.metrics != nil {
 		page := telemetry.NewMetrics(s.group, build, &s.reloads, &s.trend)
 		telemetry.AddLookups(page, &s.roster.lookups)
+		telemetry.AddDesignations(page, s.roster.designations)
 		s.metrics.Serve(page, log)
 	}
 	s.announce(build)
@@ -124,7 +125,7 @@ func (s *service) startWorkers() error {
 	if s.group, err = worker.Start(workerConfig(s.checked, s.log), s.listeners, snap); err != nil {
 		return fmt.Errorf("start workers: %w", err)
 	}
-	s.papers.follow(endpointsOf(planned), s.roster.keyLogs, s.checked.TLS.ExpiryWarning)
+	s.papers.follow(endpointsOf(planned), s.roster.openKeyLogs(), s.checked.TLS.ExpiryWarning)
 	s.roster.serving.Store(true)
 	return nil
 }

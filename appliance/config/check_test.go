@@ -236,6 +236,33 @@ func TestProblems(t *testing.T) {
 		{"upstream: nobody knows the name, table", "[[upstream]]\nconnections = 1\nurl = \"tls://dns.example\"\n", []string{
 			`f.toml:3: upstream[0].url: tls://dns.example: nothing says where "dns.example" is: add it to [hosts], give the upstream addresses = [...], or set bootstrap.servers`,
 		}},
+		{"ddr on a name", "[[upstream]]\nurl = \"udp://dns.example\"\naddresses = \"192.0.2.1\"\nddr = \"upgrade\"\n", []string{
+			`f.toml:4: upstream[0].ddr: udp://dns.example: the host must be an IP address: the certificate of the designated resolver has to be valid for it (RFC 9462 §4.2)`,
+		}},
+		{"ddr where it is encrypted already", "[[upstream]]\nurl = \"tls://192.0.2.1\"\nddr = \"upgrade\"\n", []string{
+			`f.toml:3: upstream[0].ddr: has no effect on tls://192.0.2.1: it is no plain resolver`,
+		}},
+		{"ddr contradicts itself", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nddr = \"require\"\nddr_downgrade = true\n", []string{
+			`f.toml:4: upstream[0].ddr_downgrade: contradicts ddr = "require"`,
+		}},
+		{"ddr settings without ddr", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nddr_opportunistic = true\n", []string{
+			`f.toml:3: upstream[0].ddr_opportunistic: has no effect on udp://192.0.2.1: ddr is off`,
+		}},
+		{"ddr knows the name itself", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nddr = \"upgrade\"\ntls_name = \"x.example\"\ninsecure_tls = true\n", []string{
+			`f.toml:4: upstream[0].tls_name: has no effect on udp://192.0.2.1: the designation says the name`,
+			`f.toml:5: upstream[0].insecure_tls: has no effect on udp://192.0.2.1: a designated resolver is verified by its certificate, or see ddr_opportunistic`,
+		}},
+		{"bootstrap server with a name", good + "bootstrap.servers = \"tls://dns.example\"\n", []string{
+			`f.toml:2: bootstrap.servers: "tls://dns.example": a bootstrap server needs an IP address in place of the name: it is there to resolve names`,
+		}},
+		{"bootstrap server inside", good + "bootstrap.servers = [\"embedded:\", \"ftp://192.0.2.1\"]\n", []string{
+			`f.toml:2: bootstrap.servers[0]: "embedded:" is not an IP address and port such as "127.0.0.1:53" or "[::1]:53"; names are not allowed here`,
+			`f.toml:2: bootstrap.servers[1]: "ftp://192.0.2.1": "ftp://" is not one of udp://, tcp://, tls://, quic://, https:// or h3://`,
+		}},
+		{"address settings", good + "addresses = {first_family = \"ipv5\", attempt_delay = \"50ms\"}\n", []string{
+			`f.toml:2: addresses.attempt_delay: 50ms is out of range (100ms to 2s)`,
+			`f.toml:2: addresses.first_family: "ipv5" is not one of "ipv6" or "ipv4"`,
+		}},
 		{"upstream: TLS settings without TLS", "[[upstream]]\nurl = \"udp://192.0.2.1\"\ntls_name = \"x.example\"\n", []string{`f.toml:3: upstream[0].tls_name: has no effect on udp://192.0.2.1: it does not use TLS`}},
 		{"upstream: method without HTTP", "[[upstream]]\nurl = \"tls://192.0.2.1\"\nmethod = \"get\"\n", []string{`f.toml:3: upstream[0].method: has no effect on tls://192.0.2.1: it does not use HTTP`}},
 		{"upstream: method", "[[upstream]]\nurl = \"https://192.0.2.1\"\nmethod = \"put\"\n", []string{`f.toml:3: upstream[0].method: "put" is not one of "auto", "get" or "post"`}},

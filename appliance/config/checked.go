@@ -65,6 +65,10 @@ type Upstream struct {
 
 	DialTimeout, IdleTimeout *time.Duration // nil = as in Checked.Timeouts
 
+	DDR              string // one of DDROff, DDRUpgrade, DDRRequire
+	DDROpportunistic bool   // RFC 9462 §4.3
+	DDRDowngrade     bool   // back to plain DNS when the designated resolver is lost
+
 	SNI                           string      // "" = VerifiedName, SNIOff = none
 	Pins                          []trust.Pin // nil = none
 	PinOnly                       bool        // Pins in place of certificate authorities
@@ -95,6 +99,16 @@ type Upstream struct {
 
 	own value // of the key health, until [health] has been read
 }
+
+// Whether a plain resolver is asked for an encrypted one beside it (RFC 9462).
+const (
+	DDROff     = "off"
+	DDRUpgrade = "upgrade" // plain until one is found
+	DDRRequire = "require" // unused until one is found
+)
+
+// Designates returns whether queries are to go to the resolver that u designates.
+func (u *Upstream) Designates() bool { return u.DDR == DDRUpgrade || u.DDR == DDRRequire }
 
 // Name returns whether Host is a name, not an address.
 func (u *Upstream) Name() bool {

@@ -109,7 +109,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		want      any
 	}{
 		{"listen", `listen = ["0.0.0.0:5300", "[2001:db8::1]:53"]`, []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:5300"), netip.MustParseAddrPort("[2001:db8::1]:53")}},
-		{"upstream", good, []Upstream{{URL: "udp://192.0.2.1", Scheme: "udp", Host: "192.0.2.1", Port: 53, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Connections: 1, Pools: []string{"default"}, Weight: 1, Method: "auto", HTTP3: "off", Health: changed(func(*Health) {})}}},
+		{"upstream", good, []Upstream{{URL: "udp://192.0.2.1", Scheme: "udp", Host: "192.0.2.1", Port: 53, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Connections: 1, Pools: []string{"default"}, Weight: 1, DDR: "off", Method: "auto", HTTP3: "off", Health: changed(func(*Health) {})}}},
 		{"upstream_policy", `upstream_policy = "sequential"`, balance.Sequential},
 		{"upstream_race_fanout", "upstream_policy = \"race\"\nupstream_race_fanout = 0", 0},
 		{"caps.udp.max_outstanding", `caps.udp.max_outstanding = 1`, 1},
@@ -213,6 +213,9 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"upstream[].addresses", "[[upstream]]\nurl = \"tls://dns.example\"\naddresses = \"192.0.2.8\"", []netip.Addr{netip.MustParseAddr("192.0.2.8")}},
 		{"upstream[].method", "[[upstream]]\nurl = \"https://192.0.2.1\"\nmethod = \"get\"", "get"},
 		{"upstream[].http3", "[[upstream]]\nurl = \"https://192.0.2.1\"\nhttp3 = \"probe\"", "probe"},
+		{"upstream[].ddr", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nddr = \"require\"", "require"},
+		{"upstream[].ddr_opportunistic", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nddr = \"upgrade\"\nddr_opportunistic = true", true},
+		{"upstream[].ddr_downgrade", "[[upstream]]\nurl = \"tcp://192.0.2.1\"\nddr = \"upgrade\"\nddr_downgrade = true", true},
 		{"upstream[].connections", "[[upstream]]\nurl = \"tls://192.0.2.1\"\nconnections = 4", 4},
 		{"upstream[].dial_timeout", "[[upstream]]\nurl = \"tls://192.0.2.1\"\ndial_timeout = \"7s\"", new(7 * second)},
 		{"upstream[].idle_timeout", "[[upstream]]\nurl = \"tls://192.0.2.1\"\nidle_timeout = \"7s\"", new(7 * second)},

@@ -53,6 +53,9 @@ var upstreamKeys = slices.Concat([]key[Upstream]{
 		{"down", health.Avoid},
 		{"drain", health.Drain},
 	}, func(u *Upstream) *health.Manual { return &u.State }).reload().apart(),
+	choiceKey("ddr", DDROff, texts(DDROff, DDRUpgrade, DDRRequire), func(u *Upstream) *string { return &u.DDR }).reload(),
+	booleanKey("ddr_opportunistic", false, func(u *Upstream) *bool { return &u.DDROpportunistic }).reload(),
+	booleanKey("ddr_downgrade", false, func(u *Upstream) *bool { return &u.DDRDowngrade }).reload(),
 }, upstreamTLSKeys, upstreamQUICKeys)
 
 func readTLSName(c *checker, u *Upstream, v value) {

@@ -104,14 +104,18 @@ func (c *checker) fit(u *Upstream, table value, data map[string]any) {
 		why = "it brings its own certificate and address"
 		idle("addresses", why)
 	}
-	if !u.Encrypted() {
+	c.discovery(u, table, idle)
+	switch {
+	case u.Encrypted():
+		c.handshake(u, table, idle)
+	case u.Designates():
+		c.identity(u, table)
+	default:
 		for _, name := range tlsNames() {
 			idle(name, why)
 		}
-	} else {
-		c.handshake(u, table, idle)
 	}
-	if u.Scheme == "udp" || u.Scheme == "tcp" {
+	if (u.Scheme == "udp" || u.Scheme == "tcp") && !u.Designates() {
 		idle("padding", "whoever sees its length reads the query as well")
 	}
 	if !u.HTTP() {
@@ -123,7 +127,7 @@ func (c *checker) fit(u *Upstream, table value, data map[string]any) {
 	if u.Scheme == "h3" {
 		idle("http3", "h3:// is always HTTP/3")
 	}
-	if u.Scheme == "udp" {
+	if u.Scheme == "udp" && !u.Designates() {
 		idle("connections", "udp has none")
 	}
 	if len(u.Addresses) > 0 && !u.Name() && u.Host != "" {

@@ -22,7 +22,7 @@
 //	sdp_upstream_share                         sdp_upstream_probes_total{result}, sdp_upstream_probe_duration_seconds (summary)
 //	sdp_upstream_up                            sdp_upstream_exchanges_total, sdp_upstream_answers_total
 //	sdp_upstream_errors_total{fault}           sdp_upstream_rejected_total, sdp_upstream_truncated_total
-//	sdp_upstream_addresses{state}
+//	sdp_upstream_addresses{state}              sdp_upstream_ddr{state}
 //	sdp_upstream_duration_seconds (histogram)  sdp_upstream_in_flight, sdp_upstream_connections
 //	sdp_upstream_insecure                      sdp_upstream_certificate_expiry_timestamp_seconds
 //	                                           sdp_upstream_client_certificate_expiry_timestamp_seconds

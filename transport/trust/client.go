@@ -124,6 +124,11 @@ func (c *Client) authenticate(s *tls.ConnectionState) error {
 			return &tls.CertificateVerificationError{UnverifiedCertificates: s.PeerCertificates, Err: err} // as crypto/tls does
 		}
 	}
+	if c.policy.Also != "" {
+		if err := s.PeerCertificates[0].VerifyHostname(c.policy.Also); err != nil {
+			return &tls.CertificateVerificationError{UnverifiedCertificates: s.PeerCertificates, Err: err}
+		}
+	}
 	if len(c.policy.Pins) == 0 {
 		return nil
 	}

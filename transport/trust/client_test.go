@@ -32,6 +32,10 @@ func TestVerify(t *testing.T) {
 	pkix := Policy{Name: serverName, Roots: root.pool()}
 	with := func(p Policy, pins ...Pin) Policy { p.Pins = pins; return p }
 	only := func(pins ...Pin) Policy { return Policy{Name: serverName, Verify: PinOnly, Pins: pins} }
+	designated := pkix
+	designated.Also = "192.0.2.1"
+	both := issue(t, middle, time.Hour, serverName, "192.0.2.1")
+	elsewhere := issue(t, middle, time.Hour, serverName, "192.0.2.2")
 	sni := pkix
 	sni.SNI = "front.example"
 	for _, test := range []struct {
@@ -41,6 +45,11 @@ func TestVerify(t *testing.T) {
 		want   string // in the error; empty: accepted
 	}{
 		{"pkix", pkix, good.chain(middle), ""},
+		{"RFC 9462 §4.2, the name and the address", designated, both.chain(middle), ""},
+		{"RFC 9462 §4.2, no address", designated, good.chain(middle), "192.0.2.1"},
+		{"RFC 9462 §4.2, another address", designated, elsewhere.chain(middle), "192.0.2.2"},
+		{"RFC 9462 §4.2, the address but another name", designated, issue(t, middle, time.Hour, "other.example", "192.0.2.1").chain(middle), "other.example"},
+		{"RFC 9462 §4.2, a pin beside", with(designated, unrelated), both.chain(middle), both.pin().String()},
 		{"pkix, unknown authority", pkix, stranger.chain(), "unknown authority"},
 		{"pkix, expired", pkix, expired.chain(middle), "expired"},
 		{"pkix, wrong name", pkix, other.chain(middle), "other.example"},

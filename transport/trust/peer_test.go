@@ -42,7 +42,14 @@ func issue(t testing.TB, issuer *link, notAfter time.Duration, names ...string) 
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
 	if len(names) > 0 {
-		template.Subject.CommonName, template.DNSNames, template.IsCA = names[0], names, false
+		template.Subject.CommonName, template.IsCA = names[0], false
+		for _, name := range names {
+			if ip := net.ParseIP(name); ip != nil {
+				template.IPAddresses = append(template.IPAddresses, ip)
+			} else {
+				template.DNSNames = append(template.DNSNames, name)
+			}
+		}
 		template.KeyUsage = x509.KeyUsageDigitalSignature
 		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	}

@@ -25,6 +25,7 @@ const (
 // Policy is what is configured for one upstream.
 type Policy struct {
 	Name   string // to find in the certificate: a DNS name or an IP address
+	Also   string // with PKIX: another one to find in it, "" = none (RFC 9462 §4.2: the address of the resolver that designated this one)
 	SNI    string // server name to send; "" = Name, if that is no address
 	NoSNI  bool   // send none
 	Verify Verify
@@ -47,6 +48,9 @@ func (p *Policy) check() error {
 	}
 	if p.Verify == PinOnly && len(p.Pins) == 0 {
 		problems = append(problems, errors.New("verification by pin without a pin"))
+	}
+	if p.Also != "" && p.Verify != PKIX {
+		problems = append(problems, errors.New("a second name is found only in a certificate that is verified"))
 	}
 	if p.Verify == Nothing && len(p.Pins) > 0 {
 		problems = append(problems, errors.New("pins without verification"))
