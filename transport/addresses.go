@@ -162,6 +162,23 @@ func (e *Endpoint) AddressOrder(now time.Duration) (order []netip.AddrPort, usab
 	return append(order, resting...), usable
 }
 
+// AddressSpread sorts the addresses of e for somebody who uses all that work at once. good are those against which no failure is held; on
+// trial are those whose rest is over. Both are the caller's.
+func (e *Endpoint) AddressSpread(now time.Duration) (good, trial []netip.AddrPort) {
+	a := e.Addresses
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, address := range a.Load() {
+		switch m := a.marks[path{address, e.Scheme}]; {
+		case m.failures == 0:
+			good = append(good, address)
+		case now >= m.until:
+			trial = append(trial, address)
+		}
+	}
+	return good, trial
+}
+
 // AddressHealth returns how many addresses of e are known, and against how many of them no failure is held.
 func (e *Endpoint) AddressHealth() (known, healthy int) {
 	a := e.Addresses

@@ -126,7 +126,21 @@ func TestAddressRest(t *testing.T) {
 		now += rest()
 		e.addressConnected(a) // a handshake forgives nothing
 	}
+	spread := func() string {
+		good, trial := e.AddressSpread(now)
+		return names(good) + ", " + names(trial)
+	}
+	if got := spread(); got != "b4, a4" {
+		t.Errorf("after its rest: good and on trial are %q, want b4 and a4", got)
+	}
+	e.AddressFailed(a, now)
+	if got := spread(); got != "b4, " {
+		t.Errorf("while it rests: good and on trial are %q, want b4 and none", got)
+	}
 	e.AddressWorked(a)
+	if got := spread(); got != "a4 b4, " {
+		t.Errorf("after an answer: good and on trial are %q, want both and none", got)
+	}
 	if known, healthy := e.AddressHealth(); known != 2 || healthy != 2 || rest() != 0 {
 		t.Errorf("after an answer: got %d known, %d healthy, a rest of %v", known, healthy, rest())
 	}

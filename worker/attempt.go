@@ -126,7 +126,9 @@ func (w *worker) overdue(s *inflight.Slot) {
 		u.stats.Faults[transport.FaultTimeout]++
 		u.latency.Observe(w.now, w.now-e.SentAt)
 		u.limit.Lost(w.now, u.outstanding)
-		u.health.Failed(w.now)
+		if !e.Open || !w.unanswered(u, w.sockets[e.Key>>16].path) {
+			u.health.Failed(w.now)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 type upstreamSocket struct {
 	handle   ring.Handle
 	upstream *upstream
+	path     *path
 }
 
 // openSockets gives u its sockets. What cannot be opened now is tried again when it is needed.
@@ -46,18 +48,24 @@ func (w *worker) openSocket(u *upstream) bool {
 	return true
 }
 
-// connect opens one more socket for u; its addresses take turns.
+// connect opens one more socket for u, to the address whose turn it is. Addresses that the kernel knows no way to are passed over.
 func (w *worker) connect(u *upstream) error {
-	addrs := u.endpoint.Addresses.Load()
-	if len(addrs) == 0 {
-		return fmt.Errorf("no address known for %s", u.endpoint.Host)
+	err := fmt.Errorf("no address known for %s", u.endpoint.Host)
+	for range u.endpoint.Addresses.Load() {
+		addr := w.nextAddress(u)
+		u.opened++
+		var fd int
+		if fd, err = sys.ConnectUDP(addr, sys.SocketOptions{RecvBufferBytes: w.cfg.RecvBufferBytes}); err == nil {
+			return w.watchSocket(u, addr, fd)
+		}
+		err = fmt.Errorf("udp %v: %w", addr, err)
+		u.endpoint.AddressFailed(addr, time.Duration(w.now))
 	}
-	addr := addrs[u.opened%len(addrs)]
-	u.opened++
-	fd, err := sys.ConnectUDP(addr, sys.SocketOptions{RecvBufferBytes: w.cfg.RecvBufferBytes})
-	if err != nil {
-		return fmt.Errorf("udp %v: %w", addr, err)
-	}
+	return err
+}
+
+// watchSocket puts a connected socket into use.
+func (w *worker) watchSocket(u *upstream, addr netip.AddrPort, fd int) error {
 	index, ok := w.freeSocket()
 	if !ok {
 		return errors.Join(fmt.Errorf("udp %v: worker %d uses all its %d sockets", addr, w.index, do53.SocketsMax), sys.CloseFD(fd))
@@ -67,7 +75,7 @@ func (w *worker) connect(u *upstream) error {
 		return fmt.Errorf("udp %v: %w", addr, err)
 	}
 	w.exchanges.Started(index, w.now)
-	w.sockets[index] = upstreamSocket{handle: h, upstream: u}
+	w.sockets[index] = upstreamSocket{handle: h, upstream: u, path: u.pathTo(addr)}
 	u.sockets = append(u.sockets, index)
 	return nil
 }
@@ -151,7 +159,7 @@ func (w *worker) transmit(e *inflight.Exchange, query []byte) {
 }
 
 // sendAgain repeats the last query of a slot whose datagram, or the answer to it, may have been lost: same id, same port, so either answer
-// will do. What was asked over a connection is not repeated.
+// will do; unless the address seems to be dead and there is another. What was asked over a connection is not repeated.
 func (w *worker) sendAgain(slot uint32, s *inflight.Slot, p *pool) {
 	var last *inflight.Exchange
 	for i := range s.Exchanges {
@@ -162,13 +170,21 @@ func (w *worker) sendAgain(slot uint32, s *inflight.Slot, p *pool) {
 	if last == nil || s.Attempts >= attemptsMax || !p.retry.Spend(w.now, p.spec.RetryPercent, balance.RetryFloor) {
 		return
 	}
+	if from := w.sockets[last.Key>>16].path; from != nil && (from.silent > 0 || !from.answered) {
+		w.move(slot, s, last)
+	}
+	w.repeat(s, p, last)
+}
+
+// repeat transmits the query of an exchange once more.
+func (w *worker) repeat(s *inflight.Slot, p *pool, e *inflight.Exchange) {
 	n := wire.BuildQuery(w.request[:], 0, s.KeyBytes(), upstreamUDPSize)
-	w.transmit(last, w.request[:n])
+	w.transmit(e, w.request[:n])
 	w.stats.Retries++
 	p.stats.Retries++
-	w.upstreams[last.Upstream].stats.Exchanges++
+	w.upstreams[e.Upstream].stats.Exchanges++
 	s.Attempts++
-	last.SentAt, last.Late = w.now, false
+	e.SentAt, e.Late = w.now, false
 }
 
 // upstreamDatagram handles what came to one of the source ports.
@@ -193,6 +209,9 @@ func (w *worker) upstreamDatagram(ev *ring.Event) {
 		panic("worker: exchange of a slot that is gone")
 	}
 	fault := wire.ParseResponse(ev.Data, s.KeyBytes(), &w.answer, &w.scratch)
+	if p := w.sockets[sock].path; fault == wire.FaultNone && (p.silent > 0 || !p.answered) {
+		p.heard(u)
+	}
 	switch {
 	case fault == wire.FaultRecord || fault == wire.FaultOPT: // the right question, but nothing that could be used
 		u.stats.Rejected++
@@ -220,18 +239,30 @@ func (w *worker) overTCP(slot uint32, s *inflight.Slot, u *upstream) {
 	w.schedule(slot, s)
 }
 
-// upstreamError handles an error on a source port: mostly the ICMP message that nobody listens at the upstream's port. All exchanges
-// with that upstream are failed at once, so that their queries go elsewhere.
+// upstreamError handles an error on a source port: mostly the ICMP message that nobody listens at the address. All exchanges with it are
+// ended at once: they move to another address of the upstream, or fail, so that their queries go elsewhere.
 func (w *worker) upstreamError(ev *ring.Event) {
-	u := w.sockets[uint16(ev.Tag&^upstreamTag)].upstream
-	if u == nil || w.now-u.sweptAt < int64(refusedSweep) {
+	sock := &w.sockets[uint16(ev.Tag&^upstreamTag)]
+	u, from := sock.upstream, sock.path
+	if u == nil || w.now-from.sweptAt < int64(refusedSweep) {
 		return
 	}
-	u.sweptAt = w.now
-	u.health.Down(fmt.Errorf("udp %v: %w", u.endpoint.Addresses.Load(), ev.Errno))
+	from.sweptAt = w.now
+	if !w.abandon(u, from) {
+		u.health.Down(fmt.Errorf("udp %v: %w", from.addr, ev.Errno))
+	}
 	for slot := range uint32(w.cfg.Slots) {
-		if e := attemptOf(w.table.At(slot), u); e != nil && e.Open {
-			w.failed(slot, u, transport.FaultDial)
+		s := w.table.At(slot)
+		e := attemptOf(s, u)
+		if e == nil || !e.Open || w.sockets[e.Key>>16].path != from {
+			continue
 		}
+		p := w.poolOf(s)
+		if s.Attempts < attemptsMax && w.move(slot, s, e) && p.retry.Spend(w.now, p.spec.RetryPercent, balance.RetryFloor) {
+			w.repeat(s, p, e)
+			w.schedule(slot, s)
+			continue
+		}
+		w.failed(slot, u, transport.FaultDial)
 	}
 }

@@ -62,6 +62,10 @@ const (
 	// laneBatch bounds the answers taken from one lane in one turn; the rest is taken in the next one, after the clients had theirs.
 	laneBatch = 256
 
+	// silentMax is how many exchanges with one address of a Do53 upstream may end without an answer in a row before its sockets are replaced by
+	// some to another address: one lost datagram, or two, mean nothing.
+	silentMax = 3
+
 	// openRetry is how long a UDP socket that could not be opened is not tried again: trying costs system calls.
 	openRetry = 20 * time.Millisecond
 

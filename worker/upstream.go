@@ -32,9 +32,9 @@ type upstream struct {
 	limit   concurrency.Limit
 
 	sockets   []uint16 // udp: those that queries leave from, by number in the exchange table
+	paths     []*path  // udp: the addresses of those sockets, and of some before
 	opened    int      // udp: sockets opened so far
 	openAgain int64    // ns: not before this is a socket tried again that could not be opened
-	sweptAt   int64    // ns: when its exchanges were last failed together
 
 	stats  UpstreamStats
 	public published[UpstreamStats]
