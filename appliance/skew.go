@@ -10,11 +10,11 @@ import (
 )
 
 // observe closes an interval of the trend now and then until ctx ends, and has its skew judged.
-func (s *service) observe(ctx context.Context) {
+func (s *service) observe(ctx context.Context, workers int) {
 	ticker := time.NewTicker(trendInterval)
 	defer ticker.Stop()
 	steering, _ := s.group.Steering()
-	judge := skewJudge{log: s.log, workers: s.checked.Workers.Count, steering: steering}
+	judge := skewJudge{log: s.log, workers: workers, steering: steering}
 	for {
 		select {
 		case <-ctx.Done():

@@ -9,6 +9,7 @@
 //	blackhole_test.go  all upstreams silent at full load
 //	outage_test.go     the upstream killed and started again under load
 //	hostile_test.go    malformed, oversized, half-sent and idle input
+//	probes_test.go     active probes of every kind of upstream: hung, killed, back
 //	sick_test.go       one upstream of three in turn slow, silent, refusing, useless, untrusted, killed
 //	trust_test.go      certificates and addresses that are wrong, and what the log says
 //	pins_test.go       keys that are pinned, key exchange, and what is loud in the log

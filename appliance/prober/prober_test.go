@@ -291,10 +291,20 @@ func TestInterval(t *testing.T) {
 	state.Configure(int64(transport.Now()), c)
 	p.Wake()
 	await(t, "10 probes", func() bool { return len(u.questions()) >= 12 })
-	for i := range 12 {
-		if got := time.Duration(p.jittered(int64(time.Second))); got < time.Second/2 || got > 3*time.Second/2 {
-			t.Errorf("wait %d of 1s with 50%% jitter: %v", i, got)
+	waits := map[time.Duration]bool{}
+	for range 12 {
+		got := time.Duration(p.jittered(int64(time.Second)))
+		if waits[got] = true; got < time.Second/2 || got > 3*time.Second/2 {
+			t.Errorf("1s with 50%% jitter: %v", got)
 		}
+	}
+	if len(waits) < 6 {
+		t.Errorf("12 waits with jitter are %v: want them to differ", waits)
+	}
+	s.Jitter = 0
+	p.Configure(s)
+	if got := time.Duration(p.jittered(int64(time.Second))); got != time.Second {
+		t.Errorf("1s without jitter: %v", got)
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
