@@ -489,4 +489,21 @@ func TestCertificatesFollow(t *testing.T) {
 	if book.String() != "" {
 		t.Errorf("without a warning time: %s", book.String())
 	}
+	keys, err := trust.OpenKeyLog(filepath.Join(t.TempDir(), "keys.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keys.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.follow(nil, []*trust.KeyLog{keys}, 0)
+	c.look(time.Now())
+	if _, err := keys.Write([]byte("x\n")); err != nil || book.String() != "" {
+		t.Errorf("%v; log before anything was lost: %s", err, book.String())
+	}
+	c.look(time.Now())
+	c.look(time.Now())
+	if book.count("the tls key log lacks lines") != 1 {
+		t.Errorf("lost lines are not said once: %s", book.String())
+	}
 }

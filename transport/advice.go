@@ -35,7 +35,7 @@ func causeOfAlert(err error) Cause {
 }
 
 var advices = map[Cause]string{
-	CauseUnknownAuthority:  "set ca_file to the authority that signed it, or pins to the server's key",
+	CauseUnknownAuthority:  "set ca_file to the authority that signed it, or pins to the server's key with pin_only = true",
 	CauseExpired:           "the server needs a new certificate, or the clock here is wrong",
 	CauseWrongName:         "set tls_name to a name in the certificate, if this is the right server",
 	CauseCertificate:       "the server needs another certificate",

@@ -168,3 +168,41 @@ func TestFollowECH(t *testing.T) {
 	}
 	f.Close()
 }
+
+// FuzzServiceRecords: whatever an answer holds, a configuration comes only from a record of the name and protocol that were asked for.
+func FuzzServiceRecords(f *testing.F) {
+	t := ECHTarget{Name: "dns.example", Port: 853, ALPN: []string{"dot"}}
+	for _, line := range []string{
+		"_dns.dns.example. 300 IN SVCB 1 dns.example. alpn=dot" + ech("a"), "_dns.dns.example. 300 IN SVCB 0 other.example.",
+		"_dns.dns.example. 300 IN CNAME _dns.dns.example.", "_dns.dns.example. 300 IN SVCB 1 . mandatory=ech,port alpn=dot,h2 port=853" + ech("b"),
+	} {
+		rr, err := dns.NewRR(line)
+		if err != nil {
+			f.Fatal(err)
+		}
+		packed, err := (&dns.Msg{Answer: []dns.RR{rr}}).Pack()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(packed)
+	}
+	f.Fuzz(func(tt *testing.T, msg []byte) {
+		reply := new(dns.Msg)
+		if reply.Unpack(msg) != nil {
+			return
+		}
+		q := t.questions()[0]
+		records, ttl := serviceRecords(reply, q)
+		if ttl < 0 || ttl > ttlMax {
+			tt.Errorf("holds for %v", ttl)
+		}
+		for i, r := range records {
+			if i > 0 && r.Priority < records[i-1].Priority {
+				tt.Error("not in order")
+			}
+			if list := t.listOf(r, t.usualPort(q.qtype)); list != nil && !strings.Contains(r.String(), "dot") {
+				tt.Errorf("a configuration from %s", r)
+			}
+		}
+	})
+}

@@ -36,10 +36,9 @@ func New(p Policy) (*Client, error) {
 		KeyLogWriter:       p.KeyLog,
 		ClientSessionCache: c.sessions,
 	}
-	switch p.Verify { // PKIX leaves it to crypto/tls, which wants the public name of the ECH configuration in a chain to Roots
-	case PinOnly:
-		c.base.EncryptedClientHelloRejectionVerify = func(s tls.ConnectionState) error { return c.pinned(s.PeerCertificates) }
-	case Nothing:
+	if p.Verify == Nothing {
+		// Otherwise crypto/tls wants the public name of the ECH configuration in a chain to Roots, also with PinOnly: the callback gets to see no
+		// certificate (Go 1.26, handshake_client.go, verifyServerCertificate), so that pins cannot be looked at here.
 		c.base.EncryptedClientHelloRejectionVerify = func(tls.ConnectionState) error { return nil }
 	}
 	return c, nil

@@ -293,6 +293,16 @@ func TestKeyLog(t *testing.T) {
 	if _, err := OpenKeyLog(filepath.Join(dir, "link")); err == nil {
 		t.Error("a symbolic link was followed")
 	}
+	before, err := os.Stat(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenKeyLog(os.DevNull); err == nil || !strings.Contains(err.Error(), "not a plain file") {
+		t.Errorf("a device: got %v", err)
+	}
+	if after, err := os.Stat(os.DevNull); err != nil || after.Mode() != before.Mode() {
+		t.Fatalf("%s has mode %v now, %v", os.DevNull, after.Mode(), err)
+	}
 	// A log that cannot be written keeps nobody from connecting, and says so.
 	if err := log.Close(); err != nil {
 		t.Fatal(err)

@@ -82,6 +82,34 @@ func TestECH(t *testing.T) {
 	}
 }
 
+// A server that rejects ECH must prove itself before what it says is believed, by authorities unless nothing is verified at all.
+func TestECHRejectionIsVerified(t *testing.T) {
+	root := issue(t, nil, time.Hour)
+	inner, outer := issue(t, root, time.Hour, serverName), issue(t, root, time.Hour, publicName)
+	key, old := echKey(t, 1, publicName), echKey(t, 2, publicName)
+	server := serveTLS(t, &tls.Config{
+		Certificates: []tls.Certificate{inner.chain(), outer.chain()}, EncryptedClientHelloKeys: []tls.EncryptedClientHelloKey{key},
+	})
+	for _, test := range []struct {
+		name   string
+		policy Policy
+		want   string // empty: accepted in the end
+	}{
+		{"pin only, known authority", Policy{Verify: PinOnly, Pins: []Pin{inner.pin()}, Roots: root.pool()}, ""},
+		{"pin only, unknown authority", Policy{Verify: PinOnly, Pins: []Pin{inner.pin(), outer.pin()}, Roots: inner.pool()}, "unknown authority"},
+		{"pin only, known authority, no pin fits", Policy{Verify: PinOnly, Pins: []Pin{outer.pin()}, Roots: root.pool()}, "no pin fits"},
+		{"nothing", Policy{Verify: Nothing}, ""},
+		{"pkix, pin of the inner", Policy{Roots: root.pool(), Pins: []Pin{inner.pin()}}, ""},
+		{"pkix, another server name", Policy{Roots: root.pool(), SNI: "front.example"}, ""},
+	} {
+		test.policy.Name, test.policy.ECH = serverName, NewECH(true, echList(old))
+		state, _, err := server.handshake(t, newClient(t, test.policy))
+		if test.want == "" && (err != nil || !state.ECHAccepted) || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s: got %v, accepted %t, want %q", test.name, err, state.ECHAccepted, test.want)
+		}
+	}
+}
+
 // With ECH required, a caller that forgets about Attempt gets no connection.
 func TestECHRequiredAlways(t *testing.T) {
 	root := issue(t, nil, time.Hour)

@@ -16,15 +16,22 @@ type KeyLog struct {
 	problem atomic.Pointer[error]
 }
 
-// OpenKeyLog opens the file to append to it, and makes sure that nobody but its owner may read it. It follows no symbolic link.
+// OpenKeyLog opens the file to append to it, and makes sure that nobody but its owner may read it. It follows no symbolic link, and takes
+// nothing but a plain file: a pipe would stop handshakes, and a device is not ours to close to others.
 func OpenKeyLog(path string) (*KeyLog, error) {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("tls key log: %w", err)
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a plain file", path)
+	}
 	if err == nil {
-		if err = file.Chmod(0o600); err != nil { // it may have been there, open to others
-			file.Close()
-		}
+		err = file.Chmod(0o600) // it may have been there, open to others
 	}
 	if err != nil {
+		file.Close()
 		return nil, fmt.Errorf("tls key log: %w", err)
 	}
 	return &KeyLog{Path: path, file: file}, nil

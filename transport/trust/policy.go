@@ -16,7 +16,8 @@ const (
 	PKIX Verify = iota
 	// PinOnly: Pins instead of Roots (RFC 7858 §4.2, out-of-band key-pinned profile). A pin on the server's own key is enough: the key is
 	// the identity, so neither name nor dates count. A pin on an authority's key makes that authority, if the server sends its
-	// certificate, the only root: chain, dates and Name are verified, because such a key certifies others as well.
+	// certificate, the only root: chain, dates and Name are verified, because such a key certifies others as well. A server that rejects
+	// ECH is the exception: it is believed only if Roots prove the public name of the configuration.
 	PinOnly
 	// Nothing is verified: whoever is on the path can answer.
 	Nothing
