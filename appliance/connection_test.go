@@ -11,11 +11,15 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"secure-dns-proxy/transport/lanetest"
 )
 
 // streamServer answers over TCP or TLS and remembers what it was asked, by connection.
@@ -183,5 +187,93 @@ func TestOwnDialTimeout(t *testing.T) {
 	}
 	if _, err := io.Copy(io.Discard, conn); err != nil { // to its end: the other side closed it
 		t.Errorf("the connection is still open: %v", err)
+	}
+}
+
+// TestMaxQueriesKey: connections take as many queries as the key allows, and as many as come without it.
+func TestMaxQueriesKey(t *testing.T) {
+	for _, test := range []struct {
+		all, own string
+		limited  bool
+	}{{"", "", false}, {"max_queries = 4", "", true}, {"", "max_queries = 4", true}, {"max_queries = 4", "max_queries = 0", false}} {
+		for _, scheme := range []string{"tcp", "tls"} {
+			p, s := askStream(t, scheme, -1, test.all, test.own, 12)
+			if !test.limited {
+				if got := len(s.seen()); got != 1 {
+					t.Errorf("%s, %q, %q: %d connections for 12 queries, want 1", scheme, test.all, test.own, got)
+				}
+				continue
+			}
+			// The old connection goes on while the new one is opened: ask until there were some.
+			for i := 12; len(s.seen()) < 4 && i < 5000; i++ {
+				p.ask(t, "udp", fmt.Sprintf("q%d.example.", i))
+			}
+			if got := s.seen(); len(got) < 4 || len(got[0]) < 3 {
+				t.Errorf("%s, %q, %q: %d connections, want 4", scheme, test.all, test.own, len(got))
+			}
+			series := fmt.Sprintf(`sdp_upstream_retired_connections_total{upstream=%q,reason="queries"}`, s.url)
+			await(t, "the figure", func() bool { n, err := strconv.Atoi(p.metric(t, series)); return err == nil && n >= 2 })
+		}
+	}
+}
+
+// TestMaxAgeKey: a connection in use is replaced at its age.
+func TestMaxAgeKey(t *testing.T) {
+	for _, test := range []struct {
+		all, own string
+		limited  bool
+	}{{"", "", false}, {`max_age = "20ms"`, "", true}, {"", `max_age = "20ms"`, true}, {`max_age = "20ms"`, `max_age = "0s"`, false}} {
+		p, s := askStream(t, "tls", -1, test.all, test.own, 1)
+		for i, end := 1, time.Now().Add(200*time.Millisecond); time.Now().Before(end) || test.limited && len(s.seen()) < 3 && i < 100_000; i++ {
+			p.ask(t, "udp", fmt.Sprintf("q%d.example.", i))
+		}
+		if got := len(s.seen()); test.limited != (got > 1) {
+			t.Errorf("%q, %q: %d connections, limited %t", test.all, test.own, got, test.limited)
+		}
+	}
+}
+
+// TestEDNSKeepaliveKey: with it the first query asks, without it none does; what the server tells holds either way.
+func TestEDNSKeepaliveKey(t *testing.T) {
+	for _, test := range []struct {
+		all, own string
+		asks     bool
+	}{{"", "", true}, {"edns_keepalive = false", "", false}, {"edns_keepalive = false", "edns_keepalive = true", true}} {
+		_, s := askStream(t, "tls", 1, test.all, test.own, 1)
+		first := new(dns.Msg)
+		if err := first.Unpack(s.seen()[0][0]); err != nil {
+			t.Fatal(err)
+		}
+		asked := slices.ContainsFunc(first.IsEdns0().Option, func(o dns.EDNS0) bool { return o.Option() == dns.EDNS0TCPKEEPALIVE })
+		if asked != test.asks || first.Len()%128 != 0 {
+			t.Errorf("%q, %q: asked %t, in %d bytes", test.all, test.own, asked, first.Len())
+		}
+		await(t, "the connection ends though timeouts.idle is 90s", func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.ended == 1
+		})
+	}
+}
+
+// TestFastOpenKey: reconnections send their data with the SYN only if the key says so.
+func TestFastOpenKey(t *testing.T) {
+	if !lanetest.Isolated(t) {
+		return
+	}
+	lanetest.Sysctl(t, "ipv4.tcp_fastopen", "1027") // client, server, and every listener without asking
+	for _, test := range []struct {
+		all, own string
+		fast     bool
+	}{{"", "", false}, {"fast_open = true", "", true}, {"", "fast_open = true", true}, {"fast_open = true", "fast_open = false", false}} {
+		for _, scheme := range []string{"tcp", "tls"} {
+			p, s := askStream(t, scheme, 0, test.all, test.own, 8) // each answer ends its connection
+			series := fmt.Sprintf("sdp_upstream_fast_open_total{upstream=%q}", s.url)
+			if test.fast {
+				await(t, "a fast connection", func() bool { n, err := strconv.Atoi(p.metric(t, series)); return err == nil && n > 0 })
+			} else if got := p.metric(t, series); got != "0" {
+				t.Errorf("%s, %q, %q: %s fast connections", scheme, test.all, test.own, got)
+			}
+		}
 	}
 }

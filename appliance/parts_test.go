@@ -88,6 +88,7 @@ prewarm_pools = false
 timeouts = {dial = "1s", idle = "2s", dead = "3s"}
 tls.min_version = "1.2"
 addresses = {first_family = "ipv4", attempt_delay = "700ms"}
+connection = {max_queries = 7, max_age = "1m", edns_keepalive = false}
 
 [[upstream]]
 url = "udp://192.0.2.1"
@@ -95,6 +96,7 @@ url = "udp://192.0.2.1"
 url = "tls://192.0.2.2:8853"
 tls_name = "dns.example"
 connections = 3
+fast_open = true
 [[upstream]]
 url = "quic://dns.example"
 addresses = ["192.0.2.3", "2001:db8::3"]
@@ -129,6 +131,9 @@ padding = 0
 		got := fmt.Sprintf("%s %s %s %d %s %d %v %d %s", e.Name, e.Scheme, e.Host, e.Port, e.Path, e.Conns, e.Addresses.Load(), e.PaddingBlock, tls)
 		if got != want[i] {
 			t.Errorf("got  %s\nwant %s", got, want[i])
+		}
+		if e.MaxQueries != 7 || e.MaxAge != time.Minute || e.AskKeepalive || e.FastOpen != (e.Scheme == transport.TLS) {
+			t.Errorf("%s: got at most %d queries, age %v, asks %t, fast %t", e.Name, e.MaxQueries, e.MaxAge, e.AskKeepalive, e.FastOpen)
 		}
 		if e.DialTimeout != time.Second || e.IdleTimeout != 2*time.Second || e.DeadAfter != 3*time.Second || e.Prewarm {
 			t.Errorf("%s: got timeouts %v, %v, %v, prewarm %v", e.Name, e.DialTimeout, e.IdleTimeout, e.DeadAfter, e.Prewarm)

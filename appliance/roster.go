@@ -349,6 +349,7 @@ func endpoint(name string, scheme transport.Scheme, u *config.Upstream, s shared
 		Health: health.New(func() int64 { return int64(transport.Now()) }),
 	}
 	c := u.Connection(s.connection)
+	e.MaxQueries, e.MaxAge, e.AskKeepalive, e.FastOpen = c.MaxQueries, c.MaxAge, c.EDNSKeepalive, c.FastOpen
 	if scheme.Encrypted() {
 		e.PaddingBlock = c.Padding
 	}

@@ -158,10 +158,10 @@ func FaultOf(err error) Fault {
 // configuration. A server that does not negotiate protocol fails with CauseALPN if requireALPN is set.
 func DialStream(ctx context.Context, e *Endpoint, address netip.AddrPort, protocol string, requireALPN bool) (net.Conn, error) {
 	if e.TLS == nil {
-		return dialTCP(ctx, address)
+		return dialTCP(ctx, e, address)
 	}
 	return Handshake(e, []string{protocol}, func(cfg *tls.Config) (net.Conn, error) {
-		raw, err := dialTCP(ctx, address)
+		raw, err := dialTCP(ctx, e, address)
 		if err != nil {
 			return nil, err
 		}
@@ -179,8 +179,11 @@ func DialStream(ctx context.Context, e *Endpoint, address netip.AddrPort, protoc
 	})
 }
 
-func dialTCP(ctx context.Context, address netip.AddrPort) (net.Conn, error) {
+func dialTCP(ctx context.Context, e *Endpoint, address netip.AddrPort) (net.Conn, error) {
 	dialer := net.Dialer{KeepAlive: -1} // DeadAfter and IdleTimeout are stricter
+	if e.FastOpen {
+		dialer.Control = askFastOpen
+	}
 	conn, err := dialer.DialTCP(ctx, "tcp", netip.AddrPort{}, address)
 	if err != nil {
 		return nil, err // not conn, which is a nil of another type

@@ -70,6 +70,11 @@ type Endpoint struct {
 	Prewarm      bool          // connect at start and keep one connection up
 	// PaddingBlock is what the length of queries is padded to a multiple of, in bytes (RFC 8467 §4.1); 0: not padded, and always over tcp.
 	PaddingBlock int
+	// Over tcp and tls: a connection is replaced after so many queries, or at that age; a little earlier by chance. 0: never.
+	MaxQueries   int
+	MaxAge       time.Duration
+	FastOpen     bool         // over tcp, tls and https: TCP Fast Open (RFC 7413) where kernel and server can
+	AskKeepalive bool         // over tcp and tls: the first queries of a connection ask for the server's idle timeout (RFC 7828)
 	QUIC         QUICSettings // of quic endpoints, and of https ones over HTTP/3
 	Health       Reporter     // nil: nobody wants to know
 	// Notice is told of changes that are worth a line in a log and do not make the upstream better or worse, with the reason or nil; each
@@ -112,6 +117,9 @@ func (e *Endpoint) Validate() error {
 	}
 	if e.AttemptDelay != 0 && (e.AttemptDelay < attemptDelayMin || e.AttemptDelay > AttemptDelayMax) {
 		complain("attempt delay %v, want %v to %v", e.AttemptDelay, attemptDelayMin, AttemptDelayMax)
+	}
+	if e.MaxQueries < 0 || e.MaxAge < 0 {
+		complain("at most %d queries and age %v for a connection: must not be negative", e.MaxQueries, e.MaxAge)
 	}
 	if e.DialTimeout <= 0 || e.IdleTimeout <= 0 || e.DeadAfter <= 0 {
 		complain("dial timeout %v, idle timeout %v and dead-after %v must be positive", e.DialTimeout, e.IdleTimeout, e.DeadAfter)

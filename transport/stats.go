@@ -1,6 +1,9 @@
 package transport
 
-import "sync/atomic"
+import (
+	"fmt"
+	"sync/atomic"
+)
 
 // Counters is what a driver counts. All but Open only ever grow.
 type Counters struct {
@@ -11,6 +14,8 @@ type Counters struct {
 	EarlyAccepted atomic.Uint64 // connections whose server took queries in 0-RTT
 	EarlyRejected atomic.Uint64 // connections whose server did not, so that they were sent again
 	Dead          atomic.Uint64 // connections closed here because nothing was read for DeadAfter
+	Retired       [RetirementCount]atomic.Uint64
+	FastOpened    atomic.Uint64 // connections that answered and whose server took data with the SYN
 	BytesSent     atomic.Uint64 // payload of the connections: framed queries, before TLS
 	BytesReceived atomic.Uint64
 	Stalled       atomic.Uint64 // connections that another one took over from because nothing came from their server any more
@@ -22,6 +27,27 @@ type Counters struct {
 	HTTPStatus    [HTTPClasses]atomic.Uint64 // https: responses by the first digit of their status; [0]: no such class
 	OpenHTTP3     atomic.Int64               // https: of Open, and those not taken into use yet, the connections over HTTP/3
 	HTTP3Failures atomic.Uint64              // https: times that HTTP/3 was given up for a while
+}
+
+// Retirement says why a connection that worked was closed here.
+type Retirement uint8
+
+const (
+	RetiredIdle      Retirement = iota // Endpoint.IdleTimeout
+	RetiredKeepalive                   // the server's own idle timeout (RFC 7828), or its wish to end the connection
+	RetiredQueries                     // Endpoint.MaxQueries
+	RetiredAge                         // Endpoint.MaxAge
+	RetirementCount                    // how many there are; not a Retirement
+)
+
+var retirementNames = [RetirementCount]string{"idle", "keepalive", "queries", "age"}
+
+// String returns the name used as a metric label.
+func (r Retirement) String() string {
+	if r < RetirementCount {
+		return retirementNames[r]
+	}
+	return fmt.Sprintf("retirement(%d)", uint8(r))
 }
 
 // workerCounters is the worker's plain counters as last shown by Flush.
@@ -52,6 +78,8 @@ type Stats struct {
 	AnswersDropped     uint64             // of FaultFull, those whose answer came but found no room
 
 	Dials, DialErrors, Resumed, Dead uint64
+	Retired                          [RetirementCount]uint64
+	FastOpened                       uint64
 	Open                             int64
 	BytesSent, BytesReceived         uint64
 	Retried, Unmatched, Mismatched   uint64
@@ -82,6 +110,10 @@ func (l *Lane) Stats() Stats {
 		s.HTTPStatus[class] = c.HTTPStatus[class].Load()
 	}
 	s.OpenHTTP3, s.HTTP3Failures = c.OpenHTTP3.Load(), c.HTTP3Failures.Load()
+	s.FastOpened = c.FastOpened.Load()
+	for i := range c.Retired {
+		s.Retired[i] = c.Retired[i].Load()
+	}
 	if received := l.shown.received.Load(); received < s.Submitted {
 		s.Outstanding = s.Submitted - received
 	}

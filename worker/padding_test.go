@@ -56,3 +56,14 @@ func TestQueriesOverEncryptedHopsArePadded(t *testing.T) {
 		b.now += time.Second
 	}
 }
+
+// TestNoHopOptionsOverUDP: a keepalive is forbidden there (RFC 7828 §3.2.1), and padding hides nothing.
+func TestNoHopOptionsOverUDP(t *testing.T) {
+	b := newBench(t, 1, func(_ *Config, s *Snapshot) { s.Upstreams[0].Endpoint.AskKeepalive = true })
+	for n := range 3 {
+		sent := unpack(t, one(t, b.ask(n, query(7, string(rune('a'+n))+".example.", dns.TypeA))).data)
+		if len(sent.IsEdns0().Option) != 0 {
+			t.Errorf("query over UDP with options: %v", sent)
+		}
+	}
+}

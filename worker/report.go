@@ -14,6 +14,8 @@ type UpstreamReport struct {
 	Stats    UpstreamStats
 
 	Dials, DialErrors, Resumed, Dead uint64
+	Retired                          [transport.RetirementCount]uint64
+	FastOpened                       uint64
 	Connections                      uint64 // gauge
 	BytesSent, BytesReceived         uint64
 
@@ -97,6 +99,10 @@ func (m *member) addTo(sum *UpstreamReport) {
 		sum.DialErrors += lane.DialErrors
 		sum.Resumed += lane.Resumed
 		sum.Dead += lane.Dead
+		for i, n := range lane.Retired {
+			sum.Retired[i] += n
+		}
+		sum.FastOpened += lane.FastOpened
 		sum.Connections += uint64(max(lane.Open, 0))
 		sum.BytesSent += lane.BytesSent
 		sum.BytesReceived += lane.BytesReceived
@@ -129,6 +135,10 @@ func (r *UpstreamReport) addTo(sum *UpstreamReport) {
 	sum.DialErrors += r.DialErrors
 	sum.Resumed += r.Resumed
 	sum.Dead += r.Dead
+	for i, n := range r.Retired {
+		sum.Retired[i] += n
+	}
+	sum.FastOpened += r.FastOpened
 	sum.BytesSent += r.BytesSent
 	sum.BytesReceived += r.BytesReceived
 	sum.addHTTP(&r.HTTPStatus, r.HTTP3Failures)

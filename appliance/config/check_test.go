@@ -138,6 +138,16 @@ func TestProblems(t *testing.T) {
 			`f.toml:3: upstream[0].weight: 0 is out of range (1 to 1000)`,
 			`f.toml:4: upstream[0].pools: is empty: an upstream in no pool would never be asked`,
 		}},
+		{"connection: of quic", "[[upstream]]\nurl = \"quic://192.0.2.1\"\nmax_age = \"1m\"\nfast_open = true\n", []string{
+			`f.toml:3: upstream[0].max_age: has no effect on quic://192.0.2.1: only for connections over tcp and tls`,
+			`f.toml:4: upstream[0].fast_open: has no effect on quic://192.0.2.1: it does not use TCP`,
+		}},
+		{"connection: ranges", good + "[connection]\nmax_queries = -1\nmax_age = \"200h\"\nedns_keepalive = 1\nfast_open = \"yes\"\n", []string{
+			`f.toml:3: connection.max_queries: -1 is out of range (0 to 1000000000)`,
+			`f.toml:4: connection.max_age: 200h is out of range (0s to 168h)`,
+			`f.toml:5: connection.edns_keepalive: must be true or false, not an integer`,
+			`f.toml:6: connection.fast_open: must be true or false, not a string`,
+		}},
 		{"tcp: per client over total", good + "[tcp]\nmax_connections = 10\n", []string{`f.toml:3: tcp.max_connections: max_connections_per_client (256) is more than max_connections (10)`}},
 		{"udp: payload", good + "[udp]\npayload_max = 100\n", []string{`f.toml:3: udp.payload_max: 100 is out of range (512 to 4096)`}},
 		{"tls: missing CA", good + "[tls]\nca_file = \"/nonexistent/ca.pem\"\n", []string{`f.toml:3: tls.ca_file: "/nonexistent/ca.pem": cannot read: no such file or directory`}},

@@ -63,6 +63,13 @@ type Upstream struct {
 	Addresses   []netip.Addr // where Host is: pinned, from [hosts], or Host itself; empty = ask the bootstrap servers
 	Connections int          // per worker
 
+	// As in Connection; nil = what Checked.Connection says.
+	Padding       *int
+	MaxQueries    *int
+	MaxAge        *time.Duration
+	EDNSKeepalive *bool
+	FastOpen      *bool
+
 	DialTimeout, IdleTimeout *time.Duration // nil = as in Checked.Timeouts
 
 	DDR              string // one of DDROff, DDRUpgrade, DDRRequire
@@ -90,9 +97,8 @@ type Upstream struct {
 	QUICMaxStreams *int
 	QUICKeepAlive  *time.Duration
 
-	Padding *int   // here and below: nil = as in Checked.Connection
-	Method  string // https and h3: "get", "post", or "auto" for GET if Path is a template, else POST
-	HTTP3   string // https: "off", "probe" or "only"
+	Method string // https and h3: "get", "post", or "auto" for GET if Path is a template, else POST
+	HTTP3  string // https: "off", "probe" or "only"
 
 	Health Health        // that of [health] with the upstream's own changes; its Manual is State
 	State  health.Manual // the operator's word
@@ -168,7 +174,11 @@ type Timeouts struct {
 
 // Connection is how connections to upstreams are used, where the upstream itself says nothing else.
 type Connection struct {
-	Padding int // bytes, of encrypted ones; 0 = none
+	Padding       int           // bytes, of encrypted ones; 0 = none
+	MaxQueries    int           // here and below over tcp and tls; 0 = no limit
+	MaxAge        time.Duration // 0 = no limit
+	EDNSKeepalive bool
+	FastOpen      bool // over https too
 }
 
 // Dial returns how long a connection to u may take to open, and Idle how long one stays open unused, given what holds for all.
@@ -180,6 +190,10 @@ func (u *Upstream) Idle(all time.Duration) time.Duration { choose(&all, u.IdleTi
 // Connection returns how the connections to u are used, given what holds for all.
 func (u *Upstream) Connection(all Connection) Connection {
 	choose(&all.Padding, u.Padding)
+	choose(&all.MaxQueries, u.MaxQueries)
+	choose(&all.MaxAge, u.MaxAge)
+	choose(&all.EDNSKeepalive, u.EDNSKeepalive)
+	choose(&all.FastOpen, u.FastOpen)
 	return all
 }
 

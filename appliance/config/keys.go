@@ -72,7 +72,7 @@ var keys = append([]key[Checked]{
 	durationKey("timeouts.drain", 0, 5*time.Minute, 1, "5s",
 		func(c *Checked) *time.Duration { return &c.Timeouts.Drain }).reload(),
 
-	paddingKey,
+	paddingKey, maxQueriesKey, maxAgeKey, ednsKeepaliveKey, fastOpenKey,
 
 	quicVersionsKey,
 	earlyDataKey,

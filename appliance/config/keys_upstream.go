@@ -41,6 +41,10 @@ var upstreamKeys = slices.Concat([]key[Upstream]{
 	integerKey("weight", 1, balance.WeightMax, 1, func(u *Upstream) *int { return &u.Weight }).reload().apart(),
 	integerKey("max_outstanding", 0, outstandingMax, 0, func(u *Upstream) *int { return &u.MaxOutstanding }).reload().apart(),
 	ownKey("padding", paddingKey, func(u *Upstream) **int { return &u.Padding }),
+	ownKey("max_queries", maxQueriesKey, func(u *Upstream) **int { return &u.MaxQueries }),
+	ownKey("max_age", maxAgeKey, func(u *Upstream) **time.Duration { return &u.MaxAge }),
+	ownKey("edns_keepalive", ednsKeepaliveKey, func(u *Upstream) **bool { return &u.EDNSKeepalive }),
+	ownKey("fast_open", fastOpenKey, func(u *Upstream) **bool { return &u.FastOpen }),
 	choiceKey("method", "auto", texts("auto", "get", "post"), func(u *Upstream) *string { return &u.Method }).reload(),
 	choiceKey("http3", "off", texts("off", "probe", "only"), func(u *Upstream) *string { return &u.HTTP3 }).reload(),
 	key[Upstream]{

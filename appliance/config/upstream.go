@@ -124,6 +124,7 @@ func (c *checker) fit(u *Upstream, table value, data map[string]any) {
 		}
 	}
 	u.fitQUIC(idle)
+	u.fitStream(idle)
 	if u.Scheme == "h3" {
 		idle("http3", "h3:// is always HTTP/3")
 	}

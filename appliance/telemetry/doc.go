@@ -28,9 +28,10 @@
 //	                                           sdp_upstream_client_certificate_expiry_timestamp_seconds
 //	sdp_upstream_tls_info{version,cipher,group,ech}
 //	sdp_upstream_limit                         sdp_upstream_cancelled_total
-//	sdp_upstream_{dials,dial_errors,tls_resumed,dead_connections,sent_bytes,received_bytes}_total
+//	sdp_upstream_{dials,dial_errors,tls_resumed,dead_connections,fast_open,sent_bytes,received_bytes}_total
 //	sdp_upstream_http_responses_total{class}   sdp_upstream_http_connections{version}, sdp_upstream_http_fallbacks_total (https and h3 only)
 //	sdp_upstream_quic_early_data_total{result}, sdp_upstream_quic_stalled_total (quic only)
+//	sdp_upstream_retired_connections_total{reason}
 //
 // and for each pool, label pool = its name:
 //

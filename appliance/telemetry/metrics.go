@@ -281,6 +281,18 @@ var upstreamFamilies = []struct {
 		func(p *page, r *worker.UpstreamReport) { p.counter(r.Dead, "upstream", r.Name) },
 	},
 	{
+		"retired_connections_total", "counter", "Working connections closed here, by reason: idle, keepalive (the server's own idle timeout, RFC 7828), queries and age (connection.max_queries and max_age).",
+		func(p *page, r *worker.UpstreamReport) {
+			for i, n := range r.Retired {
+				p.counter(n, "upstream", r.Name, "reason", transport.Retirement(i).String())
+			}
+		},
+	},
+	{
+		"fast_open_total", "counter", "Connections over tcp and tls whose server took data with the SYN (connection.fast_open).",
+		func(p *page, r *worker.UpstreamReport) { p.counter(r.FastOpened, "upstream", r.Name) },
+	},
+	{
 		"sent_bytes_total", "counter", "Framed queries before TLS, bytes.",
 		func(p *page, r *worker.UpstreamReport) { p.counter(r.BytesSent, "upstream", r.Name) },
 	},

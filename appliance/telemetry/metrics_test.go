@@ -93,6 +93,7 @@ func sample() *figures {
 	}
 	r.Endpoint.Trust = client
 	client.Failed(&tls.CertificateVerificationError{UnverifiedCertificates: []*x509.Certificate{{NotAfter: time.Unix(1_800_000_000, 0)}}})
+	r.Retired[transport.RetiredAge], r.FastOpened = 3, 4
 	r.Stats.Exchanges, r.Stats.Answers, r.Stats.Faults[transport.FaultTLS] = 25, 20, 5
 	r.Stats.Latency.Count[100] = 20
 	r.Endpoint.AddressFailed(other, 0)
@@ -189,6 +190,21 @@ func TestPage(t *testing.T) {
 	for _, family := range []string{"go_goroutines", "process_resident_memory_bytes"} {
 		if got[family] == "" {
 			t.Errorf("no %s", family)
+		}
+	}
+}
+
+// TestPageOfConnections: why they ended, and how they began.
+func TestPageOfConnections(t *testing.T) {
+	got := scrape(t, sample())
+	const label = `{upstream="tls://192.0.2.1"`
+	for series, want := range map[string]string{
+		"sdp_upstream_retired_connections_total" + label + `,reason="age"}`:       "3",
+		"sdp_upstream_retired_connections_total" + label + `,reason="keepalive"}`: "0",
+		"sdp_upstream_fast_open_total" + label + "}":                              "4",
+	} {
+		if got[series] != want {
+			t.Errorf("%s: got %q, want %q", series, got[series], want)
 		}
 	}
 }

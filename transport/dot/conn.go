@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"secure-dns-proxy/transport"
+	"secure-dns-proxy/transport/wire"
 )
 
 // conn is one connection: its table, the batch being gathered, and the goroutines that read and write.
@@ -20,6 +21,7 @@ type conn struct {
 	stream  net.Conn // *tls.Conn or *net.TCPConn
 	raw     net.Conn // the TCP connection below
 	opened  time.Duration
+	share   quota
 
 	mu      sync.Mutex
 	work    sync.Cond // the writer waits for: out not empty, or closing
@@ -32,9 +34,17 @@ type conn struct {
 	lastRead   time.Duration
 	lastUse    time.Duration // last query or answer
 	answered   bool          // at least one good answer
+	taken      int           // queries so far
+	announced  bool          // the server has told its idle timeout
+	theirs     time.Duration // that timeout
 	closing    bool          // the driver is done with it
 	polite     bool          // closing: nothing is outstanding, say goodbye
 	lost       error         // why it can be used no longer; set once
+
+	// The driver's own.
+	seen    int                  // of taken, when last looked at
+	overdue bool                 // it has done its share
+	reason  transport.Retirement // then: which
 }
 
 var (
@@ -46,6 +56,7 @@ var (
 func open(lane *transport.Lane, stream net.Conn, address netip.AddrPort, group *sync.WaitGroup) *conn {
 	now := transport.Now()
 	c := &conn{lane: lane, address: address, stream: stream, raw: stream, opened: now, lastUse: now, out: make([]byte, 0, batchBytesMax)}
+	c.share = newQuota(lane.Endpoint(), now)
 	c.work.L = &c.mu
 	c.table.init()
 	counters := lane.Counters()
@@ -71,9 +82,9 @@ const (
 	malformed        // not a query with one question
 )
 
-// add puts r into the batch. The caller holds mu, and signals work when it has added all it had.
-func (c *conn) add(r transport.Request, retried bool, now time.Duration) accept {
-	if len(c.out)+2+len(r.Query) > batchBytesMax {
+// add puts r, which has been sent on so many lost connections before, into the batch. The caller holds mu, and signals work when it has added all it had.
+func (c *conn) add(r transport.Request, resent uint8, now time.Duration) accept {
+	if !c.room(len(r.Query)) {
 		c.starved = true
 		return batchFull
 	}
@@ -84,15 +95,46 @@ func (c *conn) add(r transport.Request, retried bool, now time.Duration) accept 
 	if c.table.used() == 0 {
 		c.waitSince = now
 	}
-	id, ok := c.table.add(r, end, retried)
+	id, ok := c.table.add(r, end, resent)
 	if !ok {
 		return tableFull
 	}
 	c.lastUse = now
-	c.out = binary.BigEndian.AppendUint16(c.out, uint16(len(r.Query)))
+	c.taken++
+	begin, size := len(c.out)+2, len(r.Query)
+	c.out = binary.BigEndian.AppendUint16(c.out, uint16(size))
 	c.out = binary.BigEndian.AppendUint16(c.out, id)
 	c.out = append(c.out, r.Query[2:]...)
+	if c.asks() {
+		end := c.lane.Endpoint()
+		size = wire.AskKeepalive(c.out[begin:begin+transport.QueryBytesMax], size, end.PaddingBlock)
+		binary.BigEndian.PutUint16(c.out[begin-2:], uint16(size))
+		c.out = c.out[:begin+size]
+	}
 	return accepted
+}
+
+// asks reports whether queries ask for the server's idle timeout: until the first answer, which has it or does not. mu is held.
+func (c *conn) asks() bool { return !c.answered && c.lane.Endpoint().AskKeepalive }
+
+// room reports whether the batch takes a query of n bytes. mu is held.
+func (c *conn) room(n int) bool {
+	if c.asks() {
+		n = transport.QueryBytesMax
+	}
+	return len(c.out)+2+n <= batchBytesMax
+}
+
+// announce takes in the idle timeout that the server has told, in units of 100 ms (RFC 7828 §3.1).
+func (c *conn) announce(timeout uint16) {
+	theirs := time.Duration(timeout) * 100 * time.Millisecond
+	c.mu.Lock()
+	news := !c.announced || c.theirs != theirs
+	c.announced, c.theirs = true, theirs
+	c.mu.Unlock()
+	if news {
+		c.lane.Notify()
+	}
 }
 
 // write is the writer's goroutine: it swaps buffers and writes, until the connection is closed or broken.
@@ -145,11 +187,11 @@ func (c *conn) lose(reason error) {
 	c.lane.Notify()
 }
 
-// close ends the connection. It does not block. Its goroutines end soon after; the table is no longer theirs if it has been drained.
+// close ends the connection, politely if nobody waits for an answer and nothing is under way. It does not block. Its goroutines end soon after; the table is no longer theirs if it has been drained.
 func (c *conn) close() {
 	c.mu.Lock()
 	c.closing = true
-	c.polite = c.lost == nil && c.table.used() == 0 && c.writeSince == 0 && len(c.out) == 0
+	c.polite = c.lost == nil && c.table.live == 0 && c.writeSince == 0 && len(c.out) == 0
 	polite := c.polite
 	c.mu.Unlock()
 	c.work.Signal()

@@ -26,7 +26,7 @@ func (d *driver) hold(now time.Duration) bool {
 
 // turnAway fails the query in front for want of a connection: with fault, or, if it has had one that closed, with FaultClosed.
 func (d *driver) turnAway(fault transport.Fault) {
-	if d.frontOld {
+	if d.frontOld > 0 {
 		fault = transport.FaultClosed
 	}
 	d.fail(fault)
@@ -34,9 +34,14 @@ func (d *driver) turnAway(fault transport.Fault) {
 
 // maintain dials for those who do not ask: Prewarm, and queries that were turned away during the back-off.
 func (d *driver) maintain(now time.Duration) {
-	if len(d.conns) == 0 && (d.end.Prewarm || d.wanted) && d.backoff.Ready(now) {
+	if d.wantsDial() && d.backoff.Ready(now) {
 		d.dial()
 	}
+}
+
+// wantsDial reports whether there is no connection and should be one.
+func (d *driver) wantsDial() bool {
+	return len(d.conns) == 0 && (d.end.Prewarm && !d.rested || d.wanted)
 }
 
 // dial starts an attempt to connect, unless one is under way: one handshake at a time for each lane.
@@ -44,7 +49,7 @@ func (d *driver) dial() {
 	if d.dialing {
 		return
 	}
-	d.dialing, d.wanted = true, false
+	d.dialing, d.wanted, d.rested = true, false, false
 	d.group.Go(func() {
 		stream, address, err := transport.TryAddresses(d.ctx, d.end, d.lane.Counters(), transport.Dialer[net.Conn]{
 			Try: func(ctx context.Context, address netip.AddrPort) (net.Conn, error) {
@@ -62,6 +67,7 @@ func (d *driver) settle(r dialed, now time.Duration) {
 	if r.err == nil {
 		d.wanted = false
 		d.conns = append(d.conns, open(d.lane, r.stream, r.address, &d.group))
+		d.succeed()
 		if !d.suspected {
 			d.lane.Up()
 		}
@@ -78,7 +84,8 @@ func (d *driver) settle(r dialed, now time.Duration) {
 	}
 }
 
-// bury ends a lost connection and decides what becomes of its queries: sent once more if the server closed it, failed otherwise.
+// bury ends a lost connection and decides what becomes of its queries: sent once more if the server closed it, failed
+// otherwise. One that has been sent again before is so only if the server answered others meanwhile: it may be what makes the server hang up.
 func (d *driver) bury(c *conn, lost error, now time.Duration) {
 	closedByPeer := transport.ClosedByPeer(lost)
 	fault := transport.FaultClosed
@@ -89,10 +96,10 @@ func (d *driver) bury(c *conn, lost error, now time.Duration) {
 	proven := c.answered || closedByPeer && now-c.opened >= transport.ProvenAfter
 	outstanding := c.table.used()
 	c.table.drain(func(e *entry) {
-		if closedByPeer && !e.retried && now < e.deadline {
+		if closedByPeer && now < e.deadline && (e.resent == 0 || c.answered && e.resent < resentMax) {
 			d.lane.Counters().Retried.Add(1)
 			query := append([]byte(nil), e.query[:e.size]...)
-			d.retries = append(d.retries, retry{due: due{e.slot, e.gen}, deadline: e.deadline, query: query})
+			d.retries = append(d.retries, retry{due: due{e.slot, e.gen}, deadline: e.deadline, resent: e.resent + 1, query: query})
 			return
 		}
 		d.lane.Fail(e.slot, e.gen, fault)

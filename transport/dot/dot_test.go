@@ -3,9 +3,7 @@ package dot
 import (
 	"crypto/tls"
 	"encoding/binary"
-	"math/rand/v2"
 	"net"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -82,98 +80,6 @@ func (s *library) start(t *testing.T) {
 	})
 }
 
-// TestPipeliningOutOfOrder has 10,000 queries answered in a random order, in blocks, over one and over four connections.
-func TestPipeliningOutOfOrder(t *testing.T) {
-	overBoth(t, func(t *testing.T, cfg, client *tls.Config) {
-		lanetest.NoLeaks(t)
-		const total, window = 10000, 2000
-		s := serve(t, cfg, shuffling)
-		for _, conns := range []int{1, 4} {
-			e := s.endpoint(client, nil)
-			e.Conns = conns
-			w := lanetest.Open(t, e, Run, transport.LaneLimits{})
-			sent, got := 0, 0
-			for got < total {
-				for sent < total && sent-got < window && w.Submit(lanetest.Name(sent), plenty) {
-					sent++
-				}
-				for _, r := range w.Receive(1) {
-					if r.Fault != transport.FaultNone {
-						t.Fatalf("%d connections: %s: fault %v", conns, r.Name, r.Fault)
-					}
-					got++
-				}
-			}
-			if stats := w.Lane.Stats(); stats.Unmatched != 0 || stats.Mismatched != 0 || int(stats.Open) > conns {
-				t.Errorf("%d connections: stats %+v", conns, stats)
-			}
-			w.Close()
-		}
-	})
-}
-
-// shuffling gathers what has come and answers it in random order in one write.
-func shuffling(_ *server, conn net.Conn) {
-	queries := make(chan []byte, 4096)
-	go func() {
-		for query := readFrame(conn); query != nil; query = readFrame(conn) {
-			queries <- query
-		}
-		close(queries)
-	}()
-	for query := range queries {
-		batch := [][]byte{lanetest.Answer(query)}
-		for more := true; more && len(batch) < 500; {
-			select {
-			case query, ok := <-queries:
-				if more = ok; ok {
-					batch = append(batch, lanetest.Answer(query))
-				}
-			default:
-				more = false
-			}
-		}
-		rand.Shuffle(len(batch), func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
-		if _, err := conn.Write(frame(batch...)); err != nil {
-			conn.Close()
-		}
-	}
-}
-
-// TestServerClosesAfterEach has the server hang up after every third answer: nothing is lost as long as queries come one by one.
-func TestServerClosesAfterEach(t *testing.T) {
-	overBoth(t, func(t *testing.T, cfg, client *tls.Config) {
-		lanetest.NoLeaks(t)
-		s := serve(t, cfg, func(_ *server, conn net.Conn) {
-			for range 3 {
-				query := readFrame(conn)
-				if query == nil {
-					return
-				}
-				if _, err := conn.Write(frame(lanetest.Answer(query))); err != nil {
-					return
-				}
-			}
-		})
-		health := new(lanetest.Health)
-		w := lanetest.Open(t, s.endpoint(client, health), Run, transport.LaneLimits{})
-		for i := range 30 {
-			if r := w.Ask(lanetest.Name(i), plenty); r.Fault != transport.FaultNone {
-				t.Fatalf("query %d: fault %v, want an answer; stats %+v", i, r.Fault, w.Lane.Stats())
-			}
-		}
-		if got := s.connections(); got < 10 {
-			t.Errorf("%d connections for 30 queries at 3 each, want at least 10", got)
-		}
-		if downs := health.Downs(); len(downs) != 0 {
-			t.Errorf("an orderly close was reported as down: %v", downs)
-		}
-		if client != nil && w.Lane.Stats().Resumed == 0 {
-			t.Error("no TLS session was resumed")
-		}
-	})
-}
-
 // TestCloseInFlight has the server hang up on queries instead of answering the first time: the lane sends them once more.
 func TestCloseInFlight(t *testing.T) {
 	overBoth(t, func(t *testing.T, cfg, client *tls.Config) {
@@ -214,37 +120,6 @@ func TestCloseInFlight(t *testing.T) {
 			w.Close()
 		}
 	})
-}
-
-// TestSomeNeverAnswered has one query in fifty ignored: it times out, and neither the others nor its id suffer.
-func TestSomeNeverAnswered(t *testing.T) {
-	lanetest.NoLeaks(t)
-	s := serve(t, nil, func(_ *server, conn net.Conn) {
-		for i := 0; ; i++ {
-			query := readFrame(conn)
-			if query == nil {
-				return
-			}
-			if i%50 == 49 {
-				continue
-			}
-			if _, err := conn.Write(frame(lanetest.Answer(query))); err != nil {
-				return
-			}
-		}
-	})
-	w := lanetest.Open(t, s.endpoint(nil, nil), Run, transport.LaneLimits{})
-	const queries = 500
-	for i := range queries {
-		w.Submit(lanetest.Name(i), time.Second)
-	}
-	got := lanetest.Tally(w.Receive(queries))
-	if got[transport.FaultNone] != queries*49/50 || got[transport.FaultTimeout] != queries/50 {
-		t.Errorf("replies %v, want %d answers and %d timeouts", got, queries*49/50, queries/50)
-	}
-	if stats := w.Lane.Stats(); stats.Dials != 1 || stats.Open != 1 {
-		t.Errorf("stats %+v, want the one connection kept", stats)
-	}
 }
 
 // TestLateAnswer has an answer come after its query's deadline while another query is outstanding: nobody gets it.
@@ -298,31 +173,33 @@ func TestAnswersThatDoNotFit(t *testing.T) {
 		{"no question", func(a []byte) []byte { return append(a[:4:4], make([]byte, 8)...) }, false, transport.FaultProtocol, 0, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			lanetest.NoLeaks(t)
-			s := serve(t, nil, func(_ *server, conn net.Conn) {
-				for query := readFrame(conn); query != nil; query = readFrame(conn) {
-					answers := [][]byte{test.spoil(lanetest.Answer(query))}
-					if test.follow {
-						answers = append(answers, lanetest.Answer(query))
+			overBoth(t, func(t *testing.T, cfg, client *tls.Config) {
+				lanetest.NoLeaks(t)
+				s := serve(t, cfg, func(_ *server, conn net.Conn) {
+					for query := readFrame(conn); query != nil; query = readFrame(conn) {
+						answers := [][]byte{test.spoil(lanetest.Answer(query))}
+						if test.follow {
+							answers = append(answers, lanetest.Answer(query))
+						}
+						if _, err := conn.Write(frame(answers...)); err != nil {
+							return
+						}
 					}
-					if _, err := conn.Write(frame(answers...)); err != nil {
-						return
-					}
+				})
+				w := lanetest.Open(t, s.endpoint(client, nil), Run, transport.LaneLimits{})
+				if r := w.Ask("example.", plenty); r.Fault != test.want {
+					t.Errorf("fault %v, want %v", r.Fault, test.want)
 				}
-			})
-			w := lanetest.Open(t, s.endpoint(nil, nil), Run, transport.LaneLimits{})
-			if r := w.Ask("example.", plenty); r.Fault != test.want {
-				t.Errorf("fault %v, want %v", r.Fault, test.want)
-			}
-			lanetest.Eventually(t, "counters", func() bool {
-				got := w.Lane.Stats()
-				return got.Unmatched == test.unmatched && got.Mismatched == test.mismatched
+				lanetest.Eventually(t, "counters", func() bool {
+					got := w.Lane.Stats()
+					return got.Unmatched == test.unmatched && got.Mismatched == test.mismatched
+				})
 			})
 		})
 	}
 }
 
-// TestFraming has frames cut and joined in every way a stream may, and in ways it may not.
+// TestFraming has answers cut and joined in every way a stream may, and in ways it may not.
 func TestFraming(t *testing.T) {
 	inPieces := func(conn net.Conn, b []byte, pieces int) {
 		for i := range pieces {
@@ -335,8 +212,9 @@ func TestFraming(t *testing.T) {
 		answer func(conn net.Conn, first, second []byte)
 		want   transport.Fault
 	}{
-		{"two frames in one write", func(c net.Conn, a, b []byte) { inPieces(c, frame(a, b), 1) }, transport.FaultNone},
-		{"frames in five segments", func(c net.Conn, a, b []byte) { inPieces(c, frame(a, b), 5) }, transport.FaultNone},
+		{"two answers in one record", func(c net.Conn, a, b []byte) { inPieces(c, frame(a, b), 1) }, transport.FaultNone},
+		{"one answer in five records", func(c net.Conn, a, b []byte) { inPieces(c, frame(a), 5); inPieces(c, frame(b), 5) }, transport.FaultNone},
+		{"two answers in five records", func(c net.Conn, a, b []byte) { inPieces(c, frame(a, b), 5) }, transport.FaultNone},
 		{"byte by byte", func(c net.Conn, a, b []byte) { f := frame(a, b); inPieces(c, f, len(f)) }, transport.FaultNone},
 		{"largest message", func(c net.Conn, a, b []byte) {
 			inPieces(c, frame(padded(a, transport.MessageBytesMax), padded(b, transport.MessageBytesMax)), 3)
@@ -378,64 +256,4 @@ func padded(answer []byte, size int) []byte {
 	answer = append(answer, make([]byte, n)...)
 	binary.BigEndian.PutUint16(answer[6:], 2)
 	return answer
-}
-
-// TestDeadConnection has servers that accept and then do nothing, in three ways: it is noticed after DeadAfter though new queries
-// keep coming, and the next connection may be better.
-func TestDeadConnection(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		handle func(s *server, conn net.Conn)
-	}{
-		{"reads only", silent},
-		{"does not even read", func(_ *server, conn net.Conn) {
-			tcp := conn.(*net.TCPConn)
-			_ = tcp.SetReadBuffer(4096)
-			raw, err := tcp.SyscallConn()
-			if err != nil {
-				return
-			}
-			// Until the other side has closed: a read would take bytes, so look at the state instead.
-			for range 2000 {
-				if gone(raw) {
-					return
-				}
-				time.Sleep(5 * time.Millisecond)
-			}
-		}},
-		{"stops after ten", func(_ *server, conn net.Conn) {
-			for range 10 {
-				if query := readFrame(conn); query != nil {
-					_, _ = conn.Write(frame(lanetest.Answer(query)))
-				}
-			}
-			silent(nil, conn)
-		}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			lanetest.NoLeaks(t)
-			s := serve(t, nil, test.handle)
-			health := new(lanetest.Health)
-			e := s.endpoint(nil, health)
-			e.DeadAfter = 200 * time.Millisecond
-			w := lanetest.Open(t, e, Run, transport.LaneLimits{})
-			sent := 0
-			for w.Lane.Stats().Dead == 0 {
-				if sent < 4000 && w.Submit(lanetest.Name(sent), plenty) {
-					sent++
-				}
-				if sent > 10 {
-					time.Sleep(50 * time.Microsecond)
-				}
-			}
-			tally := lanetest.Tally(w.Receive(min(sent, 20)))
-			if tally[transport.FaultClosed]+tally[transport.FaultNone] == 0 {
-				t.Errorf("replies %v, want some closed", tally)
-			}
-			lanetest.Eventually(t, "down", func() bool { return len(health.Downs()) > 0 })
-			if reason := health.Downs()[0].Error(); !strings.Contains(reason, s.addr.String()) || !strings.Contains(reason, "no answer") {
-				t.Errorf("reason %q names not both the address and the cause", reason)
-			}
-		})
-	}
 }

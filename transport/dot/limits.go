@@ -26,8 +26,19 @@ const (
 	// growOutstanding is the queries on the least busy connection that make another one worth its handshake.
 	growOutstanding = 64
 
+	// retiredMax bounds the connections of a lane that finish what they owe. Full: no other one is replaced or retired before one of them has
+	// ended, which takes as long as the deadline of a query at most.
+	retiredMax = 16
+
+	// keptMin is the least idle timeout of a server that a connection kept by Prewarm is renewed for. Where it is less, the connection is
+	// closed and the next query opens another: renewing would be traffic without end for nobody.
+	keptMin = 5 * time.Second
+
 	// lateGrace is how long after its deadline an id stays reserved, so that a late answer meets its own, dead, query.
 	lateGrace = 5 * time.Second
+
+	// resentMax is how often a query is sent again because its connection was closed. Used up: FaultClosed.
+	resentMax = 3
 
 	// How often deadlines and dead connections are looked for while anything is outstanding: DeadAfter/4 within these bounds.
 	sweepMin = 5 * time.Millisecond

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"secure-dns-proxy/transport"
+	"secure-dns-proxy/transport/wire"
 )
 
 // hit is one matched frame of a read.
@@ -77,6 +78,9 @@ func (c *conn) deliver(buf []byte, now time.Duration) (used int, fault error) {
 		c.reply(buf, hits[:n])
 		if first {
 			c.lane.Endpoint().AddressWorked(c.address)
+			if c.lane.Endpoint().FastOpen && transport.FastOpened(c.raw) {
+				c.lane.Counters().FastOpened.Add(1)
+			}
 			c.lane.Up()
 		}
 		if n < len(hits) || fault != nil {
@@ -92,6 +96,9 @@ func (c *conn) reply(buf []byte, hits []hit) {
 		h := &hits[i]
 		switch h.verdict {
 		case matched:
+			if timeout, announced := wire.Keepalive(buf[h.from:h.to]); announced {
+				c.announce(timeout)
+			}
 			c.lane.Answer(h.due.slot, h.due.gen, buf[h.from:h.to])
 		case mismatched:
 			c.lane.Counters().Mismatched.Add(1)

@@ -16,11 +16,13 @@ type driver struct {
 	lane  *transport.Lane
 	end   *transport.Endpoint
 	group sync.WaitGroup // goroutines of connections and dials
-	conns []*conn        // at most end.Conns
+	conns []*conn        // at most end.Conns, and one that is to succeed another
+
+	retired []*conn // at most retiredMax: they take no more queries
 
 	front     transport.Request // the query to be placed next, if hasFront; its view is the lane's, or a retry's copy
 	hasFront  bool
-	frontOld  bool // front comes from retries
+	frontOld  uint8 // how often front has been sent before; not 0: it comes from retries
 	retries   []retry
 	late      []due // scratch
 	tick      time.Duration
@@ -32,12 +34,14 @@ type driver struct {
 	backoff   transport.Backoff
 	wanted    bool // a query came while none could be taken: dial as soon as the back-off allows
 	suspected bool // the last connection ended badly: only an answer counts as Up, not a handshake
+	rested    bool // the server wants no idle connection for long: the next one is for the next query, Prewarm or not
 }
 
-// retry is a query caught in flight by a close, to be sent once more.
+// retry is a query caught in flight by a close, to be sent once more: for the time numbered resent.
 type retry struct {
 	due      due
 	deadline time.Duration
+	resent   uint8
 	query    []byte
 }
 
@@ -65,6 +69,8 @@ func Run(ctx context.Context, lane *transport.Lane) {
 			d.nextSweep = now + d.tick
 		}
 		d.pump(now)
+		d.renew(now)
+		d.dismiss(now)
 		d.maintain(now)
 		d.lane.Publish()
 		wait := lane.Wait
@@ -85,18 +91,32 @@ func (d *driver) nextEvent(now time.Duration) time.Duration {
 			next = t
 		}
 	}
-	if d.hasFront || len(d.retries) > 0 {
+	if d.hasFront || len(d.retries) > 0 || len(d.retired) > 0 {
 		earlier(now + d.tick)
 	}
-	if !d.dialing && len(d.conns) == 0 && (d.end.Prewarm || d.wanted) {
-		earlier(max(d.backoff.Until(), now+time.Millisecond))
+	again := max(d.backoff.Until(), now+time.Millisecond) // the next dial
+	if !d.dialing && d.wantsDial() {
+		earlier(again)
 	}
 	for _, c := range d.conns {
 		c.mu.Lock()
-		if c.table.used() > 0 || c.writeSince != 0 {
+		limit, _ := c.patience(d.end.IdleTimeout)
+		switch {
+		case c.table.used() > 0 || c.writeSince != 0:
 			earlier(now + d.tick)
-		} else if !d.keeps(c) {
-			earlier(c.lastUse + d.end.IdleTimeout)
+		case !d.keeps(c):
+			earlier(max(c.lastUse+limit, d.nextSweep))
+		case c.overdue: // renewed when there is room, of which the tick tells, and the back-off allows
+			if !d.dialing && len(d.retired) < retiredMax {
+				earlier(again)
+			}
+		default:
+			if c.announced {
+				earlier(max(c.lastUse+c.theirs, d.nextSweep))
+			}
+			if c.share.until != 0 {
+				earlier(c.share.until)
+			}
 		}
 		c.mu.Unlock()
 	}
@@ -114,17 +134,24 @@ func (d *driver) collect(now time.Duration) {
 		d.settle(r, now)
 	default:
 	}
-	for i := 0; i < len(d.conns); i++ {
-		c := d.conns[i]
+	d.conns = d.mourn(d.conns, now)
+	d.retired = d.mourn(d.retired, now)
+}
+
+// mourn buries the lost ones of list and returns the others.
+func (d *driver) mourn(list []*conn, now time.Duration) []*conn {
+	for i := 0; i < len(list); i++ {
+		c := list[i]
 		c.mu.Lock()
 		lost := c.lost
 		c.mu.Unlock()
 		if lost != nil {
-			d.conns = append(d.conns[:i], d.conns[i+1:]...)
+			list = append(list[:i], list[i+1:]...)
 			i--
 			d.bury(c, lost, now)
 		}
 	}
+	return list
 }
 
 // pump places queries on connections until there are none, or none can be placed now.
@@ -137,7 +164,7 @@ func (d *driver) pump(now time.Duration) {
 			d.fail(transport.FaultTimeout)
 			continue
 		}
-		c, busy := d.choose()
+		c, busy := d.choose(now)
 		switch {
 		case c != nil:
 			d.fill(c, now)
@@ -161,7 +188,7 @@ func (d *driver) peek() bool {
 	if len(d.retries) > 0 {
 		r := d.retries[0]
 		d.front = transport.Request{Slot: r.due.slot, Gen: r.due.gen, Deadline: r.deadline, Query: r.query}
-		d.hasFront, d.frontOld = true, true
+		d.hasFront, d.frontOld = true, r.resent
 		if d.retries = d.retries[1:]; len(d.retries) == 0 {
 			d.retries = nil // the array goes with the last copy
 		}
@@ -169,7 +196,7 @@ func (d *driver) peek() bool {
 	}
 	for {
 		d.front, d.hasFront = d.lane.Next()
-		d.frontOld = false
+		d.frontOld = 0
 		if !d.front.Cancel { // a frame that has left cannot be called back
 			return d.hasFront
 		}
@@ -184,11 +211,11 @@ func (d *driver) fail(f transport.Fault) {
 
 // choose returns the connection with the fewest queries that can take one. None: busy tells that one will be able to soon, because
 // its batch, not its table, is full.
-func (d *driver) choose() (best *conn, busy bool) {
+func (d *driver) choose(now time.Duration) (best *conn, busy bool) {
 	least := outstandingMax
 	for _, c := range d.conns {
 		c.mu.Lock()
-		used, room := c.table.used(), len(c.out)+2+len(d.front.Query) <= batchBytesMax
+		used, room := c.table.used(), c.room(len(d.front.Query))
 		if used < outstandingMax && !room {
 			c.starved, busy = true, true
 		}
@@ -197,7 +224,7 @@ func (d *driver) choose() (best *conn, busy bool) {
 			best, least = c, used
 		}
 	}
-	if best != nil && least >= growOutstanding && len(d.conns) < d.end.Conns {
+	if best != nil && least >= growOutstanding && len(d.conns) < d.end.Conns && d.backoff.Ready(now) {
 		d.dial()
 	}
 	return best, busy
@@ -229,7 +256,9 @@ func (d *driver) sweep(now time.Duration) {
 		used := c.table.used()
 		silent := used > 0 && now-max(c.lastRead, c.waitSince) > d.end.DeadAfter
 		stuck := c.writeSince != 0 && now-c.writeSince > d.end.DeadAfter
-		idle := used == 0 && now-c.lastUse > d.end.IdleTimeout && !d.keeps(c)
+		limit, reason := c.patience(d.end.IdleTimeout)
+		kept := d.keeps(c) && (!c.announced || c.theirs >= keptMin)
+		idle := used == 0 && now-c.lastUse > limit && !kept
 		if (silent || stuck) && c.lost == nil {
 			c.lost = errDead // collect comes before the next query is placed
 			d.lane.Counters().Dead.Add(1)
@@ -238,10 +267,10 @@ func (d *driver) sweep(now time.Duration) {
 			d.suspected = false
 		}
 		c.mu.Unlock()
-		for _, late := range d.late {
-			d.lane.Fail(late.slot, late.gen, transport.FaultTimeout)
-		}
+		d.failLate()
 		if idle {
+			d.rested = reason == transport.RetiredKeepalive
+			d.lane.Counters().Retired[reason].Add(1)
 			d.conns = append(d.conns[:i], d.conns[i+1:]...)
 			i--
 			c.close()
@@ -250,9 +279,16 @@ func (d *driver) sweep(now time.Duration) {
 	d.collect(now)
 }
 
+// failLate replies to the queries whose deadline has passed.
+func (d *driver) failLate() {
+	for _, late := range d.late {
+		d.lane.Fail(late.slot, late.gen, transport.FaultTimeout)
+	}
+}
+
 // shutdown releases everything and fails what is left.
 func (d *driver) shutdown() {
-	for _, c := range d.conns {
+	for _, c := range append(d.conns, d.retired...) {
 		c.mu.Lock()
 		c.table.drain(func(e *entry) { d.lane.Fail(e.slot, e.gen, transport.FaultShutdown) })
 		c.mu.Unlock()

@@ -19,6 +19,8 @@ type server struct {
 	addr  netip.AddrPort
 	group sync.WaitGroup
 
+	options net.ListenConfig
+
 	mu       sync.Mutex
 	listener net.Listener
 	conns    map[net.Conn]bool
@@ -36,7 +38,7 @@ func serve(t testing.TB, cfg *tls.Config, handle func(s *server, conn net.Conn))
 
 func (s *server) listen(address string, cfg *tls.Config, handle func(s *server, conn net.Conn)) {
 	s.t.Helper()
-	listener, err := net.Listen("tcp", address)
+	listener, err := s.options.Listen(s.t.Context(), "tcp", address)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -125,6 +127,21 @@ func honest(_ *server, conn net.Conn) {
 		}
 		if _, err := conn.Write(frame(lanetest.Answer(query))); err != nil {
 			return
+		}
+	}
+}
+
+// closingAfter answers so many queries and hangs up.
+func closingAfter(queries int) func(*server, net.Conn) {
+	return func(_ *server, conn net.Conn) {
+		for range queries {
+			query := readFrame(conn)
+			if query == nil {
+				return
+			}
+			if _, err := conn.Write(frame(lanetest.Answer(query))); err != nil {
+				return
+			}
 		}
 	}
 }

@@ -36,7 +36,7 @@ type entry struct {
 	size      uint16        // bytes of query
 	turn      uint8
 	state     entryState
-	retried   bool // sent once before, on a connection that is gone
+	resent    uint8 // how often it was sent before, on connections that are gone
 	query     [transport.QueryBytesMax]byte
 }
 
@@ -60,7 +60,7 @@ func (t *table) used() int { return t.live + t.kept }
 func (t *table) at(index uint16) *entry { return &t.chunks[index/chunkEntries][index%chunkEntries] }
 
 // add takes an id for r, whose question ends at end, and copies it. False: outstandingMax are taken.
-func (t *table) add(r transport.Request, end int, retried bool) (id uint16, ok bool) {
+func (t *table) add(r transport.Request, end int, resent uint8) (id uint16, ok bool) {
 	if len(t.free) == 0 && !t.grow() {
 		return 0, false
 	}
@@ -68,7 +68,7 @@ func (t *table) add(r transport.Request, end int, retried bool) (id uint16, ok b
 	t.free = t.free[:len(t.free)-1]
 	e := t.at(index)
 	e.slot, e.gen, e.deadline, e.end, e.size = r.Slot, r.Gen, r.Deadline, uint16(end), uint16(len(r.Query))
-	e.state, e.retried = entryLive, retried
+	e.state, e.resent = entryLive, resent
 	copy(e.query[:], r.Query)
 	t.live++
 	return t.factor*(uint16(e.turn)<<indexBits|index) + t.offset, true

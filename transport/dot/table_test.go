@@ -37,7 +37,7 @@ func TestTableAgainstModel(t *testing.T) {
 			end, _ := transport.QuestionEnd(packed)
 			count++
 			q := query{due: due{count, ^count}, deadline: now + time.Duration(random.IntN(20)), name: name}
-			id, ok := table.add(transport.Request{Slot: q.due.slot, Gen: q.due.gen, Deadline: q.deadline, Query: packed}, end, false)
+			id, ok := table.add(transport.Request{Slot: q.due.slot, Gen: q.due.gen, Deadline: q.deadline, Query: packed}, end, 0)
 			if ok != (len(model) < outstandingMax) {
 				t.Fatalf("add with %d ids taken: %t", len(model), ok)
 			}
@@ -119,13 +119,13 @@ func TestTableFull(t *testing.T) {
 	end, _ := transport.QuestionEnd(packedQueries[0])
 	seen := map[uint16]bool{}
 	for i := range outstandingMax {
-		id, ok := table.add(transport.Request{Query: packedQueries[0]}, end, false)
+		id, ok := table.add(transport.Request{Query: packedQueries[0]}, end, 0)
 		if !ok || seen[id] {
 			t.Fatalf("query %d: id %d, ok %t, seen before %t", i, id, ok, seen[id])
 		}
 		seen[id] = true
 	}
-	if _, ok := table.add(transport.Request{Query: packedQueries[0]}, end, false); ok {
+	if _, ok := table.add(transport.Request{Query: packedQueries[0]}, end, 0); ok {
 		t.Error("one query too many was taken")
 	}
 }

@@ -69,9 +69,9 @@ func (w *Worker) Close() {
 	}
 }
 
-// Query returns a query for the A record of name, packed.
+// Query returns a query for the A record of name, packed, with an OPT as the worker sends it.
 func Query(name string) []byte {
-	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.TypeA)
+	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.TypeA).SetEdns0(1232, false)
 	b, err := m.Pack()
 	if err != nil {
 		panic(err)
@@ -86,13 +86,29 @@ func (w *Worker) Submit(name string, timeout time.Duration) bool {
 
 // SubmitMessage is Submit of a query for name that the test has made.
 func (w *Worker) SubmitMessage(name string, query []byte, timeout time.Duration) bool {
+	taken := w.submit(name, query, timeout)
+	w.Lane.Flush()
+	return taken
+}
+
+// Burst submits queries for all names in one turn, with one flush at its end, and fails the test if one is refused.
+func (w *Worker) Burst(names []string, timeout time.Duration) {
+	w.t.Helper()
+	for _, name := range names {
+		if !w.submit(name, Query(name), timeout) {
+			w.t.Fatalf("submit %s: refused", name)
+		}
+	}
+	w.Lane.Flush()
+}
+
+func (w *Worker) submit(name string, query []byte, timeout time.Duration) bool {
 	slot, gen := w.next, w.next*7+1
 	if !w.Lane.Submit(slot, gen, transport.Now()+timeout, query) {
 		return false
 	}
 	w.next++
 	w.names[uint64(slot)<<32|uint64(gen)] = dns.Fqdn(name)
-	w.Lane.Flush()
 	return true
 }
 
@@ -187,6 +203,15 @@ func Eventually(t testing.TB, what string, ok func() bool) {
 			t.Fatalf("never came: %s", what)
 		}
 	}
+}
+
+// Names returns n distinct names.
+func Names(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = Name(i)
+	}
+	return names
 }
 
 // Name returns a distinct name for index i.
