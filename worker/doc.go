@@ -8,7 +8,7 @@
 //
 // Files follow the life of a query: query.go (from bytes to a reply or a waiter), exchange.go (attempts, deadlines, answers), do53.go and
 // lanes.go (the two ways to an upstream), reply.go (to the client), tcp.go (the life of a TCP client), upstream.go (snapshots and
-// reloads), group.go (threads), report.go and stats.go (figures).
+// reloads), group.go (threads), steering.go (which worker gets what), place.go (where a worker and its memory are), report.go and stats.go (figures).
 //
 // RFC 1035, 2181 §5.2, 2308, 5452, 6891, 7766, 8914.
 package worker

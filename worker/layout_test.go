@@ -33,7 +33,7 @@ func TestWorkersShareNoLine(t *testing.T) {
 // TestRunningWorkersShareNoLine looks at the workers of a group, where the allocator put them.
 func TestRunningWorkersShareNoLine(t *testing.T) {
 	z := newZone(t)
-	cfg := testConfig(t, BackendAuto)
+	cfg := testConfig(t, BackendUring)
 	cfg.Workers = 4
 	g, _ := serve(t, cfg, testSnapshot(z.endpoint(transport.TCP)))
 	type span struct {
