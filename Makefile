@@ -3,6 +3,7 @@
 BUILD    := build
 BINARY   := $(BUILD)/secure-dns-proxy
 DNSPROXY := $(BUILD)/peers/dnsproxy
+COREDNS  := $(BUILD)/peers/coredns
 LINT     := go tool -modfile=tools/lint/go.mod
 
 # FUZZTIME is how long each fuzz target runs in `make fuzz`, FUZZ_SMOKE the same in `make test`.
@@ -43,9 +44,10 @@ test: packages peers lint unit race fuzz-smoke bench-smoke e2e
 packages:
 	tools/install-test-packages.sh
 
-# A real DoQ server that was not written here; tools/peers pins its version in a module of its own.
+# Real DoQ and DoH servers that were not written here; tools/peers and bench/peers pin their versions in modules of their own.
 peers:
 	go build -C tools/peers -o ../../$(DNSPROXY) github.com/AdguardTeam/dnsproxy
+	go build -C bench/peers -o ../../$(COREDNS) ./coredns
 
 lint:
 	@unformatted=$$($(LINT) gofumpt -l .) && { [ -z "$$unformatted" ] || \

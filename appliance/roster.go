@@ -219,8 +219,6 @@ var schemes = map[string]transport.Scheme{
 	"udp": transport.UDP, "tcp": transport.TCP, "tls": transport.TLS, "quic": transport.QUIC, "https": transport.HTTPS, "h3": transport.HTTPS,
 }
 
-var http3Modes = map[string]transport.HTTP3{"off": transport.HTTP3Off, "probe": transport.HTTP3Probe, "only": transport.HTTP3Only}
-
 // endpoints makes the endpoints of one upstream.
 func (r *roster) endpoints(u *config.Upstream, s shared) ([]*transport.Endpoint, error) {
 	if u.Scheme == "embedded" {
@@ -260,7 +258,7 @@ func (r *roster) located(u *config.Upstream, s shared, also string) (*transport.
 		if err := setHTTP(e, u); err != nil {
 			return nil, err
 		}
-		e.Notice = r.notices(e.Name)
+		e.Notice = notices(r.log, e.Name)
 	}
 	e.Addresses = transport.NewAddresses(withPort(u.Addresses, u.Port)...)
 	if e.Scheme.Encrypted() {
@@ -274,41 +272,6 @@ func (r *roster) located(u *config.Upstream, s shared, also string) (*transport.
 		}
 	}
 	return e, e.Validate()
-}
-
-// setHTTP fills in what only HTTP has.
-func setHTTP(e *transport.Endpoint, u *config.Upstream) error {
-	resource, err := transport.ParseResource(u.Path)
-	if err != nil {
-		return err
-	}
-	e.Path, e.Get = u.Path, u.Method == "get" || u.Method == "auto" && resource.Template
-	e.HTTP3 = http3Modes[u.HTTP3]
-	if u.Scheme == "h3" {
-		e.HTTP3 = transport.HTTP3Only
-	}
-	return nil
-}
-
-// notices returns where the lanes of an endpoint tell of changes: one line for all lanes that tell the same one after the other.
-func (r *roster) notices(name string) func(string, error) {
-	var (
-		mu   sync.Mutex
-		last string
-	)
-	return func(event string, reason error) {
-		mu.Lock()
-		repeated := event == last
-		last = event
-		mu.Unlock()
-		switch {
-		case repeated:
-		case reason == nil:
-			r.log.Info("upstream: "+event, "upstream", name)
-		default:
-			r.log.Warn("upstream: "+event, "upstream", name, "reason", reason)
-		}
-	}
 }
 
 // embeddedEndpoints starts the embedded server if it does not run yet.

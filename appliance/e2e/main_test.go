@@ -11,7 +11,7 @@ import (
 )
 
 // What `make build build-race peers` made.
-var proxyBinary, raceBinary, dnsproxyBinary string
+var proxyBinary, raceBinary, dnsproxyBinary, corednsBinary string
 
 // loadSeconds is how long one dnsperf run lasts. The issue's own figure is 30; CI has less time.
 var loadSeconds = 3
@@ -31,8 +31,8 @@ func prepare() error {
 		return err
 	}
 	proxyBinary, raceBinary = filepath.Join(build, "secure-dns-proxy"), filepath.Join(build, "secure-dns-proxy-race")
-	dnsproxyBinary = filepath.Join(build, "peers", "dnsproxy")
-	for _, path := range []string{proxyBinary, raceBinary, dnsproxyBinary} {
+	dnsproxyBinary, corednsBinary = filepath.Join(build, "peers", "dnsproxy"), filepath.Join(build, "peers", "coredns")
+	for _, path := range []string{proxyBinary, raceBinary, dnsproxyBinary, corednsBinary} {
 		if _, err := os.Stat(path); err != nil {
 			return fmt.Errorf("%w: run these tests with make e2e", err)
 		}

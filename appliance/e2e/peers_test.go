@@ -9,9 +9,10 @@ import (
 
 // peers are the servers behind the proxy, with one good certificate.
 type peers struct {
-	authority *rig.Authority
-	unbound   *rig.Unbound
-	dnsproxy  *rig.DNSProxy
+	authority   *rig.Authority
+	certificate rig.Certificate
+	unbound     *rig.Unbound
+	dnsproxy    *rig.DNSProxy
 }
 
 func startPeers(t *testing.T) peers {
@@ -19,12 +20,13 @@ func startPeers(t *testing.T) peers {
 	authority := rig.NewAuthority(t)
 	certificate := authority.Issue(rig.Leaf{})
 	unbound := rig.NewUnbound(t, certificate)
-	return peers{authority, unbound, rig.NewDNSProxy(t, dnsproxyBinary, certificate, unbound.Do53)}
+	return peers{authority, certificate, unbound, rig.NewDNSProxy(t, dnsproxyBinary, certificate, unbound.Do53)}
 }
 
 // The peers themselves, with no proxy between: a failure here is not the product's.
 func TestPeers(t *testing.T) {
 	p := startPeers(t)
+	coredns := rig.NewCoreDNS(t, corednsBinary, p.certificate, p.unbound.Do53)
 	want := rig.Dig(t, p.unbound.Do53, "www.zone.example", "A")
 	if want.Status != "NOERROR" || len(want.Records) != 1 || want.TTL() != 3600 {
 		t.Fatalf("unbound itself: got %s %v, want one record with TTL 3600", want.Status, want.Records)
@@ -40,6 +42,12 @@ func TestPeers(t *testing.T) {
 		{"unbound doh", rig.Kdig(t, p.unbound.HTTPS, append(trust, "+https=/dns-query", "www.zone.example")...), "aa"},
 		{"dnsproxy doq", rig.Kdig(t, p.dnsproxy.QUIC, append(trust, "+quic", "www.zone.example")...), "qr"},
 		{"dnsproxy doh", rig.Kdig(t, p.dnsproxy.HTTPS, append(trust, "+https=/dns-query", "www.zone.example")...), "qr"},
+		{"unbound doh by GET", rig.Kdig(t, p.unbound.HTTPS, append(trust, "+https=/dns-query", "+https-get", "www.zone.example")...), "aa"},
+		{"dnsproxy doh by GET", rig.Kdig(t, p.dnsproxy.HTTPS, append(trust, "+https=/dns-query", "+https-get", "www.zone.example")...), "qr"},
+		{"coredns dot", rig.Kdig(t, coredns.TLS, append(trust, "+tls", "www.zone.example")...), "qr"},
+		{"coredns doq", rig.Kdig(t, coredns.QUIC, append(trust, "+quic", "www.zone.example")...), "qr"},
+		{"coredns doh", rig.Kdig(t, coredns.HTTPS, append(trust, "+https=/dns-query", "www.zone.example")...), "qr"},
+		{"coredns doh by GET", rig.Kdig(t, coredns.HTTPS, append(trust, "+https=/dns-query", "+https-get", "www.zone.example")...), "qr"},
 	} {
 		if !slices.Equal(c.got.Data(), want.Data()) || !c.got.HasFlag(c.wantFlags) {
 			t.Errorf("%s: got %v flags %v, want %v with %s", c.name, c.got.Data(), c.got.Flags, want.Data(), c.wantFlags)

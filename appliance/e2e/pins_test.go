@@ -18,7 +18,7 @@ func TestPins(t *testing.T) {
 	authority, foreign := rig.NewAuthority(t), rig.NewAuthority(t)
 	certificate := authority.Issue(rig.Leaf{})
 	unbound := rig.NewUnbound(t, certificate)
-	p := peers{authority, unbound, rig.NewDNSProxy(t, dnsproxyBinary, certificate, unbound.Do53)}
+	p := peers{authority, certificate, unbound, rig.NewDNSProxy(t, dnsproxyBinary, certificate, unbound.Do53)}
 	pin, other := certificate.Pin(t), foreign.Issue(rig.Leaf{}).Pin(t)
 	for _, kind := range upstreamKinds[2:] { // the encrypted ones
 		t.Run(kind.name, func(t *testing.T) {

@@ -32,7 +32,7 @@ func TestUntrustedCertificates(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			unbound := rig.NewUnbound(t, c.certificate)
-			p := peers{authority, unbound, rig.NewDNSProxy(t, dnsproxyBinary, c.certificate, unbound.Do53)}
+			p := peers{authority, c.certificate, unbound, rig.NewDNSProxy(t, dnsproxyBinary, c.certificate, unbound.Do53)}
 			for _, kind := range upstreamKinds[2:] { // the encrypted ones
 				t.Run(kind.name, func(t *testing.T) {
 					t.Parallel()

@@ -47,6 +47,13 @@ func (a *alternative) failed(now time.Duration) bool {
 	return true
 }
 
+// left notes that the server closes its connections in good order: the next one is over HTTP/2, for a server that shuts down may take
+// new connections over HTTP/3 only to close them too. That is no failure.
+func (a *alternative) left(now time.Duration) {
+	a.works = false
+	a.restUntil = max(a.restUntil, now+restLeft)
+}
+
 // learn takes in an Alt-Svc field of the server at host. It replaces what earlier ones said (RFC 7838 §3).
 func (a *alternative) learn(field, host string, now time.Duration) {
 	port, age, ok := parseAltSvc(field, host)

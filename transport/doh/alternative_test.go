@@ -84,6 +84,11 @@ func TestAlternative(t *testing.T) {
 	expect("clear stays", 0)
 	a.learn(`h3=":443"`, "dns.example", now)
 	expect("advertised again", 443)
+	a.works = true
+	a.left(now)
+	expect("RFC 9114 §5.2: GOAWAY", 0)
+	now += restLeft
+	expect("some seconds later", 443)
 	a.rest = 0 // proven
 	a.failed(now)
 	if rest := a.restUntil - now; rest != restMin {

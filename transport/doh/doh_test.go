@@ -38,6 +38,11 @@ func serve(t testing.TB, address string, cfg *tls.Config, settings *http.HTTP2Co
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveOn(t, listener, cfg, settings, handle)
+}
+
+func serveOn(t testing.TB, listener net.Listener, cfg *tls.Config, settings *http.HTTP2Config, handle http.HandlerFunc) *server {
+	t.Helper()
 	s := &server{addr: listener.Addr().(*net.TCPAddr).AddrPort(), done: make(chan struct{})}
 	s.http = &http.Server{
 		Handler: handle, TLSConfig: cfg, HTTP2: settings, ErrorLog: log.New(io.Discard, "", 0),

@@ -16,12 +16,10 @@ import (
 
 const noError3 = quic.ApplicationErrorCode(http3.ErrCodeNoError)
 
-// newQUIC returns the dialer for HTTP/3 connections to end.
+// newQUIC returns the dialer for HTTP/3 connections to end. Windows are those of Endpoint.QUIC.
 func newQUIC(end *transport.Endpoint) *pool.QUIC {
 	q := pool.NewQUIC(end, http3.NextProtoH3)
 	q.Config.MaxIncomingUniStreams = serverStreamsMax
-	q.Config.InitialStreamReceiveWindow, q.Config.MaxStreamReceiveWindow = streamWindow, streamWindow
-	q.Config.InitialConnectionReceiveWindow, q.Config.MaxConnectionReceiveWindow = connWindow, connWindow
 	return q
 }
 
@@ -32,6 +30,7 @@ type conn3 struct {
 	address     netip.AddrPort
 	quic        *quic.Conn
 	client      *http3.ClientConn
+	closed      atomic.Bool // by Close
 	outstanding atomic.Int32
 	answered    atomic.Bool
 	silent      atomic.Bool // the last query that ended got no response
@@ -74,9 +73,13 @@ var errSilent = errors.New("no answer")
 
 // Close ends the connection and all its streams. If it still owes answers, HTTP/3 has failed.
 func (c *conn3) Close() {
-	if c.probe != nil && c.quic.Context().Err() == nil && (c.outstanding.Load() > 0 || c.silent.Load()) {
+	if c.quic.Context().Err() != nil {
+		return
+	}
+	if c.probe != nil && (c.outstanding.Load() > 0 || c.silent.Load()) {
 		c.probe.failed(errSilent)
 	}
+	c.closed.Store(true)
 	c.quic.CloseWithError(noError3, "")
 }
 
@@ -116,16 +119,27 @@ func (c *conn3) explain(ctx context.Context, err error) pool.Result {
 	)
 	switch {
 	case c.quic.Context().Err() != nil:
-		outcome, _ := pool.QUICEnd(context.Cause(c.quic.Context()), noError3)
+		outcome, orderly := pool.QUICEnd(context.Cause(c.quic.Context()), noError3)
+		if outcome == pool.Lost && orderly && !c.closed.Load() {
+			return c.left() // http3 closed it after GOAWAY, when no request was under way: this one had not been sent, or was rejected
+		}
 		return pool.Result{Outcome: outcome}
 	case ctx.Err() != nil:
 		return pool.Result{Outcome: pool.Expired}
 	case errors.As(err, &code) && errors.As(err, &reset) && reset.Remote:
 		return c.reset3(code.ErrorCode, err)
 	case c.leaving():
-		return pool.Result{Outcome: pool.Closing} // a query is never sent after GOAWAY: RFC 9114 §5.2
+		return c.left() // a query is never sent after GOAWAY: RFC 9114 §5.2
 	}
 	return declined(transport.FaultProtocol)
+}
+
+// left is the outcome of a query that the server did not take because of its GOAWAY.
+func (c *conn3) left() pool.Result {
+	if c.probe != nil {
+		c.probe.left()
+	}
+	return pool.Result{Outcome: pool.Closing}
 }
 
 // reset3 says what the code of a stream that the server reset means for its query (RFC 9114 §8.1).
@@ -133,7 +147,7 @@ func (c *conn3) reset3(code http3.ErrCode, err error) pool.Result {
 	switch code {
 	case http3.ErrCodeRequestRejected: // RFC 9114 §4.1.1: not processed
 		if c.leaving() {
-			return pool.Result{Outcome: pool.Closing}
+			return c.left()
 		}
 		return pool.Result{Outcome: pool.Refused}
 	case http3.ErrCodeVersionFallback:

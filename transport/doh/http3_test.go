@@ -76,7 +76,7 @@ func start3(t *testing.T, handle http.HandlerFunc) *server3 {
 	t.Helper()
 	authority := lanetest.NewAuthority(t)
 	s := &server3{health: new(lanetest.Health)}
-	s.serve3(t, "127.0.0.1:0", authority.Server(lanetest.ServerName, time.Hour), handle)
+	s.serve3(t, anyPort(t), authority.Server(lanetest.ServerName, time.Hour), handle)
 	address := s.path.LocalAddr().(*net.UDPAddr).AddrPort()
 	s.end = lanetest.Endpoint(transport.HTTPS, address, authority.Client(lanetest.ServerName), s.health)
 	s.end.HTTP3 = transport.HTTP3Only
@@ -88,19 +88,44 @@ func startBoth(t *testing.T, handle http.HandlerFunc) *server3 {
 	t.Helper()
 	authority := lanetest.NewAuthority(t)
 	s := &server3{health: new(lanetest.Health)}
-	s.tcp = serve(t, "127.0.0.1:0", authority.Server(lanetest.ServerName, time.Hour, "h2"), nil, handle)
-	s.serve3(t, s.tcp.addr.String(), authority.Server(lanetest.ServerName, time.Hour), handle)
+	listener, socket := onePort(t)
+	s.tcp = serveOn(t, listener, authority.Server(lanetest.ServerName, time.Hour, "h2"), nil, handle)
+	s.serve3(t, socket, authority.Server(lanetest.ServerName, time.Hour), handle)
 	s.end = lanetest.Endpoint(transport.HTTPS, s.tcp.addr, authority.Client(lanetest.ServerName), s.health)
 	s.end.HTTP3, s.end.Notice = transport.HTTP3Probe, s.notices.add
 	return s
 }
 
-func (s *server3) serve3(t *testing.T, address string, cfg *tls.Config, handle http.HandlerFunc) {
+// anyPort returns a UDP socket.
+func anyPort(t *testing.T) *net.UDPConn {
 	t.Helper()
-	socket, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(address)))
+	socket, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return socket
+}
+
+// onePort returns a TCP and a UDP socket on a port that was free for both.
+func onePort(t *testing.T) (net.Listener, *net.UDPConn) {
+	t.Helper()
+	for range 100 {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		socket, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(listener.Addr().String())))
+		if err == nil {
+			return listener, socket
+		}
+		listener.Close()
+	}
+	t.Fatal("no port is free for TCP and UDP")
+	return nil, nil
+}
+
+func (s *server3) serve3(t *testing.T, socket *net.UDPConn, cfg *tls.Config, handle http.HandlerFunc) {
+	t.Helper()
 	s.path = &path{PacketConn: socket}
 	s.http3 = &http3.Server{Handler: handle, TLSConfig: http3.ConfigureTLSConfig(cfg)}
 	done := make(chan struct{})

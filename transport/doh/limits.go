@@ -9,7 +9,7 @@ const (
 	// readChunk is how far the buffer for an answer grows at a time, if the server did not announce the size.
 	readChunk = 2048
 
-	// streamWindow is the flow control window of one response: twice the largest DNS message, so that a good server never waits for us, and
+	// streamWindow is the HTTP/2 flow control window of one response: twice the largest DNS message, so that a good server never waits for us, and
 	// one without end stops there. connWindow is that of all responses of a connection together: 1000 of 2 KiB. Full: the server waits.
 	streamWindow = 128 << 10
 	connWindow   = 2 << 20
@@ -27,6 +27,9 @@ const (
 	// After a failure HTTP/3 is left alone for a minute, doubling to an hour while it keeps failing.
 	restMin = time.Minute
 	restMax = time.Hour
+
+	// restLeft is how long HTTP/3 is left alone after the server closed a connection in good order (GOAWAY).
+	restLeft = 2 * time.Second
 
 	// altSvcAgeDefault is how long an alternative is good if the server does not say (RFC 7838 §3.1); a longer time than altSvcAgeMax
 	// counts as that.

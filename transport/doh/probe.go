@@ -16,6 +16,7 @@ import (
 //
 //	a response over HTTP/2, no rest ──▶ dial HTTP/3 in the background
 //	it is there ──▶ kept as spare; HTTP/2 connections take no more queries; the next dial takes the spare
+//	the server sends GOAWAY ──▶ HTTP/2 for some seconds
 //	an HTTP/3 connection fails or falls silent, or loses the race of a dial ──▶ HTTP/2 again, HTTP/3 rests
 //
 // No query waits for a handshake that it would not wait for otherwise, and none is sent twice for this.
@@ -143,6 +144,14 @@ func (b *probe) take() *conn3 {
 func (b *probe) proven() {
 	b.mu.Lock()
 	b.alt.rest = 0
+	b.mu.Unlock()
+}
+
+// left notes that the server closes its connections in good order.
+func (b *probe) left() {
+	b.mu.Lock()
+	b.alt.left(transport.Now())
+	b.works.Store(false)
 	b.mu.Unlock()
 }
 

@@ -21,7 +21,7 @@ func TestTrustHTTP3(t *testing.T) {
 		Scheme: transport.HTTPS, Protocol: "h3", QUIC: true, Run: Run,
 		Serve: func(t *testing.T, cfg *tls.Config) netip.AddrPort {
 			s := new(server3)
-			s.serve3(t, "127.0.0.1:0", cfg, honest)
+			s.serve3(t, anyPort(t), cfg, honest)
 			return s.path.LocalAddr().(*net.UDPAddr).AddrPort()
 		},
 		Edit: func(e *transport.Endpoint) { e.HTTP3 = transport.HTTP3Only },

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// DNSProxy is AdGuard's dnsproxy as a DoQ and DoH server in front of an Unbound: a QUIC server that was not written here.
+// DNSProxy is AdGuard's dnsproxy as a DoQ and DoH server in front of an Unbound: a QUIC server that was not written here. HTTPS is HTTP/2
+// over TCP and HTTP/3 over UDP.
 type DNSProxy struct {
 	tb          testing.TB
 	QUIC, HTTPS netip.AddrPort
@@ -27,7 +28,7 @@ func NewDNSProxy(tb testing.TB, path string, certificate Certificate, upstream n
 	d := &DNSProxy{tb: tb, path: path, QUIC: FreeAddr(tb), HTTPS: FreeAddr(tb)}
 	d.arguments = []string{
 		"--listen=" + Loopback.String(), "--port=0",
-		fmt.Sprintf("--quic-port=%d", d.QUIC.Port()), fmt.Sprintf("--https-port=%d", d.HTTPS.Port()),
+		fmt.Sprintf("--quic-port=%d", d.QUIC.Port()), fmt.Sprintf("--https-port=%d", d.HTTPS.Port()), "--http3",
 		"--tls-crt=" + certificate.ChainFile, "--tls-key=" + certificate.KeyFile,
 		"--upstream=" + upstream.String(),
 	}

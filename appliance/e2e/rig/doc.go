@@ -4,7 +4,8 @@
 //	Unbound        the authoritative peer: Do53 over UDP and TCP, DoT, DoH
 //	Actor          a UDP upstream that is slow, mute, useless or gone when the test says so
 //	Steady         a client that sends at a steady rate and counts by phase of the test
-//	DNSProxy       AdGuard's dnsproxy in front of an Unbound: DoQ
+//	DNSProxy       AdGuard's dnsproxy in front of an Unbound: DoQ, DoH over HTTP/2 and HTTP/3
+//	CoreDNS        CoreDNS in front of an Unbound: DoT, DoQ, DoH over HTTP/2 and HTTP/3
 //	Proxy          the product: configuration file, signals, log, metrics, /proc
 //	Dig, Kdig      one query by a client that was not written here
 //	Perf           dnsperf, a load and its counts
