@@ -16,9 +16,10 @@ func (s *State) Configure(now int64, c Config) {
 	if old.Window != c.Window {
 		s.window.clear() // its grains have another length
 	}
-	if Status(s.auto.Load()) == Down { // the rest in force may be longer than any is now
-		s.restNS.Store(min(s.restNS.Load(), int64(c.RestMax)))
-		s.trialAt.Store(min(s.trialAt.Load(), now+int64(c.RestMax)))
+	if auto := Status(s.auto.Load()); auto == Down || auto == Trial { // the rest in force may be longer than any is now
+		rest := bounded(s.restNS.Load(), &c)
+		s.restNS.Store(rest)
+		s.trialAt.Store(c.liveTrial(now, rest))
 	}
 	s.probes.reconsider(now, Status(s.auto.Load()), old, &c)
 	s.show(now, Reason{Cause: CauseOperator})
@@ -34,8 +35,11 @@ func (s *State) Up() {
 	case Untried:
 		s.enter(now, Up, Reason{Cause: CauseConnected})
 	case Down, Trial:
-		s.trialAt.Store(now)
-		s.probes.soon(now, s.config.Load())
+		c := s.config.Load()
+		if c.Mode != Active {
+			s.trialAt.Store(now)
+		}
+		s.probes.soon(now, c)
 	}
 }
 

@@ -21,8 +21,8 @@
 //	suspect: half of a budget is used, or one failure is missing to the run; it is used like up, and probed
 //
 // A Down upstream rests. When a rest is over one trial is let through, and the rest doubles from RestMin to RestMax while trials fail or
-// the upstream comes and goes. A trial is a probe where there are probes: a live exchange is risked only once in RestMax then (a probe that
-// is configured wrongly must not keep a good upstream out for ever), without probes after each rest. A working connection ends the rest;
+// the upstream comes and goes. A trial is a live exchange without probes. Active ones decide alone. With Lazy ones a live exchange is risked
+// only once in RestMax, so that a probe that is configured wrongly does not keep a good upstream out for ever. A working connection ends the rest;
 // it does not end Down, since a server that accepts and never answers would come and go with each connection.
 //
 // Coming back, the upstream gets a small Share of its usual part first, growing to the whole within SlowStart.

@@ -114,11 +114,20 @@ func (s *State) goDown(now int64, why Reason) {
 	s.restNS.Store(rest)
 	s.fullAt.Store(longAgo)
 	s.probes.after(now, rest, c)
-	if c.Mode != Passive {
-		rest = int64(c.RestMax) // the trials before are the prober's
-	}
-	s.trialAt.Store(now + rest)
+	s.trialAt.Store(c.liveTrial(now, rest))
 	s.enter(now, Down, why)
+}
+
+// liveTrial is when a live exchange may be a trial: after the rest without probes, after the longest rest with Lazy ones, for they could be
+// configured wrongly, and never with Active ones, which decide alone.
+func (c *Config) liveTrial(now, rest int64) int64 {
+	switch c.Mode {
+	case Active:
+		return Never
+	case Lazy:
+		rest = int64(c.RestMax)
+	}
+	return now + rest
 }
 
 // tried takes the result of a live exchange with an upstream that is Down or in Trial. Those that were not sent as trials, because nothing
@@ -153,6 +162,9 @@ func (s *State) trial(now int64, good bool, why Reason) {
 		}
 		c := s.config.Load()
 		s.trialAt.Store(now)
+		if c.Mode == Active {
+			s.trialAt.Store(Never)
+		}
 		s.probes.after(now, int64(c.RestMin), c) // a thousand successes must not be a thousand probes in a row
 		s.enter(now, Trial, why)
 	}

@@ -99,7 +99,8 @@ func (s *State) Probed(now int64, result ProbeResult, latencyNS int64, err error
 		s.probeGood(now, c)
 		return
 	}
-	if c.Mode == Lazy && s.lastSuccess.Load() > previous && Status(s.auto.Load()).InUse() {
+	if status := Status(s.auto.Load()); c.Mode == Lazy &&
+		(s.lastSuccess.Load() > previous && status.InUse() || status == Trial && result == ProbeRCode) {
 		return // clients get good answers: the probe may be what is wrong
 	}
 	p.failed++

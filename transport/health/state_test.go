@@ -33,6 +33,9 @@ func TestWorkerCallsAllocateNothing(t *testing.T) {
 				s.Allow(c.now)
 				s.Declined(c.now, 1e6)
 				c.now += step
+				if mode == Active { // no live trials: it comes back by a probe
+					s.Probed(c.now, ProbeGood, 1e6, nil)
+				}
 				s.Allow(c.now)
 				s.Succeeded(c.now, 1e6)
 				s.Succeeded(c.now, 60e6)
