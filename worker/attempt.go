@@ -124,11 +124,12 @@ func (w *worker) overdue(s *inflight.Slot) {
 		e.Late = true
 		u := w.upstreams[e.Upstream]
 		u.stats.Faults[transport.FaultTimeout]++
+		if e.Open && w.unanswered(u, w.sockets[e.Key>>16].path) {
+			continue // one address is dead, not the upstream
+		}
 		u.latency.Observe(w.now, w.now-e.SentAt)
 		u.limit.Lost(w.now, u.outstanding)
-		if !e.Open || !w.unanswered(u, w.sockets[e.Key>>16].path) {
-			u.health.Failed(w.now)
-		}
+		u.health.Failed(w.now)
 	}
 }
 

@@ -159,7 +159,8 @@ func (w *worker) transmit(e *inflight.Exchange, query []byte) {
 }
 
 // sendAgain repeats the last query of a slot whose datagram, or the answer to it, may have been lost: same id, same port, so either answer
-// will do; unless the address seems to be dead and there is another. What was asked over a connection is not repeated.
+// will do; unless the address seems to be dead and there is another. That costs nothing of the retry budget if the other one is known to
+// answer: it is not the network that is sick. What was asked over a connection is not repeated.
 func (w *worker) sendAgain(slot uint32, s *inflight.Slot, p *pool) {
 	var last *inflight.Exchange
 	for i := range s.Exchanges {
@@ -167,10 +168,15 @@ func (w *worker) sendAgain(slot uint32, s *inflight.Slot, p *pool) {
 			last = e
 		}
 	}
-	if last == nil || s.Attempts >= attemptsMax || !p.retry.Spend(w.now, p.spec.RetryPercent, balance.RetryFloor) {
+	if last == nil || s.Attempts >= attemptsMax {
 		return
 	}
-	if from := w.sockets[last.Key>>16].path; from != nil && (from.silent > 0 || !from.answered) {
+	u, from := w.upstreams[last.Upstream], w.sockets[last.Key>>16].path
+	suspect := from != nil && (from.silent > 0 || !from.answered)
+	if !(suspect && u.answersBeside(from)) && !p.retry.Spend(w.now, p.spec.RetryPercent, balance.RetryFloor) {
+		return
+	}
+	if suspect {
 		w.move(slot, s, last)
 	}
 	w.repeat(s, p, last)
@@ -258,7 +264,8 @@ func (w *worker) upstreamError(ev *ring.Event) {
 			continue
 		}
 		p := w.poolOf(s)
-		if s.Attempts < attemptsMax && w.move(slot, s, e) && p.retry.Spend(w.now, p.spec.RetryPercent, balance.RetryFloor) {
+		budget := u.answersBeside(from) || p.retry.Spend(w.now, p.spec.RetryPercent, balance.RetryFloor)
+		if budget && s.Attempts < attemptsMax && w.move(slot, s, e) {
 			w.repeat(s, p, e)
 			w.schedule(slot, s)
 			continue

@@ -64,11 +64,16 @@ func (w *worker) unanswered(u *upstream, p *path) bool {
 	if p == nil {
 		return false // the socket was closed with the exchange outstanding
 	}
-	others := slices.ContainsFunc(u.paths, func(other *path) bool { return other != p && other.answered })
+	others := u.answersBeside(p)
 	if p.silent++; p.silent >= silentMax {
 		w.abandon(u, p)
 	}
 	return others
+}
+
+// answersBeside reports whether another address of u than p's answers.
+func (u *upstream) answersBeside(p *path) bool {
+	return slices.ContainsFunc(u.paths, func(other *path) bool { return other != p && other.answered })
 }
 
 // abandon replaces the sockets of u to an address that does not answer by some to another one, and reports whether there is one. Without,

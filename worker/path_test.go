@@ -202,3 +202,56 @@ func TestSeveralAddressesAllocateNothing(t *testing.T) {
 		t.Errorf("%v allocations, want 0", n)
 	}
 }
+
+// TestDeadAddressCostsNoBudget: queries that were sent to a dead address are all repeated at another one that answers, however many there
+// are; the retry budget is for sick networks.
+func TestDeadAddressCostsNoBudget(t *testing.T) {
+	b := newTwoPaths(t)
+	b.w.active.pools[0].spec.RetryPercent = 0
+	waiting, answered := 0, 0
+	for n := range 400 {
+		if up := one(t, b.ask(n, query(uint16(n), fmt.Sprintf("n%d.example.", n), dns.TypeA))); b.pathOf(up) == second {
+			waiting++
+		} else {
+			b.turn(b.answer(up, reply(t, up.data, nil)))
+		}
+	}
+	b.now += 1001 * time.Millisecond
+	for _, up := range b.turn() {
+		if up.handle == clientSocket {
+			t.Fatalf("a query is lost: %v", unpack(t, up.data))
+		}
+		for _, d := range b.turn(b.answer(up, reply(t, up.data, nil))) {
+			if d.handle == clientSocket {
+				answered++
+			}
+		}
+	}
+	if waiting < 100 || answered != waiting {
+		t.Errorf("%d of %d queries that went to the dead address were answered by the other one", answered, waiting)
+	}
+}
+
+// TestDeadAddressShedsNothing: what a dead address does not answer is no reason to ask the upstream less.
+func TestDeadAddressShedsNothing(t *testing.T) {
+	b := newTwoPaths(t)
+	u := b.w.active.pools[0].members[0]
+	for n := 0; b.healthy() == 2; n++ {
+		b.exchange(n, second)
+	}
+	before := u.limit.Value()
+	u.endpoint.AddressWorked(second) // as if another worker had heard it
+	for _, p := range u.paths {
+		p.answered = true
+	}
+	for n := range 200 {
+		b.exchange(1000+n, second)
+		b.now += 20 * time.Millisecond
+	}
+	if got := u.limit.Value(); got < before {
+		t.Errorf("the limit fell from %d to %d", before, got)
+	}
+	if got := b.health[0].Status(); got != health.Up {
+		t.Errorf("the upstream is %v", got)
+	}
+}

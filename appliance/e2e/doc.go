@@ -3,6 +3,7 @@
 //
 //	default_test.go    the embedded default, as `make run` starts it
 //	upstream_test.go   one upstream of each kind: the same answers as the peer itself gives, through both engines
+//	names_test.go      addresses that change, are dead or broken; name servers that go; discovery of designated resolvers
 //	exchange_test.go   coalescing, forgery, retries, policies, names of upstreams, the cache
 //	client_test.go     what clients see: truncation, EDNS, question case, reply addresses, pipelining
 //	load_test.go       dnsperf with 10,000 names: nothing lost, hits and metrics add up

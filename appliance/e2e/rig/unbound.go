@@ -133,6 +133,23 @@ func (u *Unbound) Kill() {
 	u.process.Kill()
 }
 
+// Tell adds a record, in presentation format, to the local data while unbound runs.
+func (u *Unbound) Tell(record string) {
+	u.tb.Helper()
+	u.control(append([]string{"local_data"}, strings.Fields(record)...)...)
+}
+
+// Forget removes all records of a name from the local data.
+func (u *Unbound) Forget(name string) {
+	u.tb.Helper()
+	u.control("local_data_remove", name)
+}
+
+func (u *Unbound) control(arguments ...string) string {
+	u.tb.Helper()
+	return run(u.tb, program(u.tb, "unbound-control"), append([]string{"-c", u.config}, arguments...)...)
+}
+
 // Queries returns how many queries this run of unbound has received, in all and by transport.
 func (u *Unbound) Queries() (all, tls, https int) {
 	u.tb.Helper()
@@ -150,7 +167,7 @@ func (u *Unbound) Resumed() int {
 func (u *Unbound) figures() map[string]int {
 	u.tb.Helper()
 	figures := map[string]int{}
-	for line := range strings.Lines(run(u.tb, program(u.tb, "unbound-control"), "-c", u.config, "stats_noreset")) {
+	for line := range strings.Lines(u.control("stats_noreset")) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		if n, err := strconv.Atoi(value); err == nil {
 			figures[name] = n
