@@ -87,6 +87,8 @@ const testLattice = `
 	ring, ring/mmsg: ring, ring/mmsg, ring/enginetest
 	transport/...: transport, transport/wire, transport/health, transport/trust, transport/lanetest
 	worker/...: ring, ring/mmsg, ring/enginetest, transport, transport/health, transport/balance
+	# Its relay: a path between the product and a server that a test can cut and move.
+	appliance/e2e: transport/lanetest
 	appliance/...: appliance, appliance/config, appliance/embedded, transport, transport/wire, transport/lanetest
 `
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // CoreDNS is a CoreDNS in front of an Unbound, uncached: DoT, DoQ, and DoH over HTTP/2 and HTTP/3 by code that was not written here.
@@ -18,8 +19,20 @@ type CoreDNS struct {
 	process                  *Process
 }
 
+// CoreDNSLimits are those of its DoQ server; zero fields leave CoreDNS's own.
+type CoreDNSLimits struct {
+	Streams int           // at a time on one connection
+	Idle    time.Duration // connections are closed after
+}
+
 // NewCoreDNS starts the program at path with the given certificate; it forwards to upstream over plain UDP.
 func NewCoreDNS(tb testing.TB, path string, certificate Certificate, upstream netip.AddrPort) *CoreDNS {
+	tb.Helper()
+	return NewCoreDNSWith(tb, path, certificate, upstream, CoreDNSLimits{})
+}
+
+// NewCoreDNSWith is NewCoreDNS with limits.
+func NewCoreDNSWith(tb testing.TB, path string, certificate Certificate, upstream netip.AddrPort, limits CoreDNSLimits) *CoreDNS {
 	tb.Helper()
 	if _, err := os.Stat(path); err != nil {
 		tb.Fatalf("no CoreDNS: %v; build it with make peers", err)
@@ -30,8 +43,15 @@ func NewCoreDNS(tb testing.TB, path string, certificate Certificate, upstream ne
 		scheme string
 		addr   netip.AddrPort
 	}{{"tls", c.TLS}, {"quic", c.QUIC}, {"https", c.HTTPS}, {"https3", c.HTTPS3}} {
-		fmt.Fprintf(&b, "%s://.:%d {\n\tbind %s\n\ttls %s %s\n\tforward . %s\n}\n",
+		fmt.Fprintf(&b, "%s://.:%d {\n\tbind %s\n\ttls %s %s\n\tforward . %s\n",
 			server.scheme, server.addr.Port(), Loopback, certificate.ChainFile, certificate.KeyFile, upstream)
+		if server.scheme == "quic" && limits.Streams > 0 {
+			fmt.Fprintf(&b, "\tquic {\n\t\tmax_streams %d\n\t}\n", limits.Streams)
+		}
+		if server.scheme == "quic" && limits.Idle > 0 {
+			fmt.Fprintf(&b, "\ttimeouts {\n\t\tidle %v\n\t}\n", limits.Idle)
+		}
+		b.WriteString("}\n")
 	}
 	c.config = filepath.Join(SharedDir(tb), "Corefile")
 	if err := os.WriteFile(c.config, []byte(b.String()), 0o644); err != nil {

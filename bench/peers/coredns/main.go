@@ -12,12 +12,14 @@ import (
 	_ "github.com/coredns/coredns/plugin/bufsize"
 	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/forward"
+	_ "github.com/coredns/coredns/plugin/quic"
 	_ "github.com/coredns/coredns/plugin/reload"
+	_ "github.com/coredns/coredns/plugin/timeouts"
 	_ "github.com/coredns/coredns/plugin/tls"
 )
 
 func main() {
 	// The order in which plugins see a query, as in CoreDNS's own plugin.cfg.
-	dnsserver.Directives = []string{"tls", "reload", "bufsize", "bind", "cache", "forward"}
+	dnsserver.Directives = []string{"tls", "quic", "timeouts", "reload", "bufsize", "bind", "cache", "forward"}
 	coremain.Run()
 }
