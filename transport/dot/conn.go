@@ -128,6 +128,7 @@ func (c *conn) room(n int) bool {
 // announce takes in the idle timeout that the server has told, in units of 100 ms (RFC 7828 §3.1).
 func (c *conn) announce(timeout uint16) {
 	theirs := time.Duration(timeout) * 100 * time.Millisecond
+	theirs -= theirs / theirsMargin
 	c.mu.Lock()
 	news := !c.announced || c.theirs != theirs
 	c.announced, c.theirs = true, theirs

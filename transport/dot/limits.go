@@ -30,6 +30,10 @@ const (
 	// ended, which takes as long as the deadline of a query at most.
 	retiredMax = 16
 
+	// theirsMargin is the part of the server's idle timeout by which we are earlier than the server: a query must still get there before it
+	// closes.
+	theirsMargin = 8
+
 	// keptMin is the least idle timeout of a server that a connection kept by Prewarm is renewed for. Where it is less, the connection is
 	// closed and the next query opens another: renewing would be traffic without end for nobody.
 	keptMin = 5 * time.Second

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Unbound is a real unbound that serves local data, and nothing else, over every transport that it has.
@@ -28,6 +29,7 @@ type Unbound struct {
 	tb               testing.TB
 	Do53, TLS, HTTPS netip.AddrPort // Do53 is UDP and TCP
 	dir, config      string
+	announced        time.Duration // idle timeout told to clients over TCP and TLS that ask for it; 0: none
 	process          *Process
 }
 
@@ -48,6 +50,13 @@ func (u *Unbound) UseCertificate(certificate Certificate) {
 	if err := os.WriteFile(u.config, []byte(u.configText(u.dir, certificate)), 0o644); err != nil {
 		u.tb.Fatal(err)
 	}
+}
+
+// AnnounceIdle makes the next Start tell clients over TCP and TLS that ask how long they may idle (RFC 7828), and close them then.
+func (u *Unbound) AnnounceIdle(timeout time.Duration, certificate Certificate) {
+	u.tb.Helper()
+	u.announced = timeout
+	u.UseCertificate(certificate)
 }
 
 // HTTPSPath is where Unbound serves DoH.
@@ -88,6 +97,9 @@ func (u *Unbound) configText(dir string, certificate Certificate) string {
   local-zone: "zone.example." static
 `, dir, u.Do53.Port(), u.TLS.Port(), u.HTTPS.Port(), u.TLS.Port(), u.HTTPS.Port(), HTTPSPath,
 		certificate.ChainFile, certificate.KeyFile)
+	if u.announced != 0 {
+		fmt.Fprintf(&b, "  edns-tcp-keepalive: yes\n  edns-tcp-keepalive-timeout: %d\n", u.announced.Milliseconds())
+	}
 	for _, record := range zoneRecords() {
 		fmt.Fprintf(&b, "  local-data: '%s'\n", record)
 	}
