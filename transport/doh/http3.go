@@ -145,11 +145,8 @@ func (c *conn3) left() pool.Result {
 // reset3 says what the code of a stream that the server reset means for its query (RFC 9114 §8.1).
 func (c *conn3) reset3(code http3.ErrCode, err error) pool.Result {
 	switch code {
-	case http3.ErrCodeRequestRejected: // RFC 9114 §4.1.1: not processed
-		if c.leaving() {
-			return c.left()
-		}
-		return pool.Result{Outcome: pool.Refused}
+	case http3.ErrCodeRequestRejected:
+		return c.left() // RFC 9114 §4.1.1: not processed, most often because of a GOAWAY that has not been read yet
 	case http3.ErrCodeVersionFallback:
 		if c.probe != nil {
 			c.probe.failed(err)

@@ -9,6 +9,10 @@ const (
 	// readChunk is how far the buffer for an answer grows at a time, if the server did not announce the size.
 	readChunk = 2048
 
+	// bodyBytes is the room for a query in the body of a request: one block of padding (RFC 8467 §4.1), which most fill. A longer one gets
+	// memory of its own.
+	bodyBytes = 128
+
 	// streamWindow is the HTTP/2 flow control window of one response: twice the largest DNS message, so that a good server never waits for us, and
 	// one without end stops there. connWindow is that of all responses of a connection together: 1000 of 2 KiB. Full: the server waits.
 	streamWindow = 128 << 10

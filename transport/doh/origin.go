@@ -28,7 +28,8 @@ type origin struct {
 	end      *transport.Endpoint
 	resource transport.Resource
 	host     string
-	post     http.Header // of requests by POST, and by GET: shared and never modified
+	target   *url.URL    // of requests by POST: this and the headers are shared and never modified
+	post     http.Header // of requests by POST, and by GET
 	get      http.Header
 
 	complaint   atomic.Int32 // the status of the last report; 0 after a good answer
@@ -49,31 +50,45 @@ func newOrigin(lane *transport.Lane) (*origin, error) {
 		host += ":" + strconv.Itoa(int(end.Port))
 	}
 	accept, agent := []string{mediaType}, []string{""} // "" keeps net/http and http3 from sending a User-Agent
-	return &origin{
+	o := &origin{
 		lane: lane, end: end, resource: resource, host: host,
 		post: http.Header{"Content-Type": {mediaType}, "Accept": accept, "User-Agent": agent},
 		get:  http.Header{"Accept": accept, "User-Agent": agent},
-	}, nil
+	}
+	o.target = o.url(resource.Post)
+	return o, nil
 }
 
 // request returns a request for message, with id 0, by POST or GET (RFC 8484 §4.1).
 func (o *origin) request(ctx context.Context, message []byte, get bool) *http.Request {
-	r := &http.Request{
-		Method: http.MethodPost, Host: o.host, Header: o.post, Proto: "HTTP/2.0", ProtoMajor: 2,
-		// Opaque is sent as it is: nothing is escaped twice, and nothing is parsed for each query.
-		URL: &url.URL{Scheme: "https", Host: o.host, Opaque: o.resource.Post},
-	}
+	r := http.Request{Method: http.MethodPost, Host: o.host, Header: o.post, URL: o.target, Proto: "HTTP/2.0", ProtoMajor: 2}
 	if get {
 		var encoded [(transport.QueryBytesMax*4 + 2) / 3]byte
 		n := base64.RawURLEncoding.EncodedLen(len(message))
 		base64.RawURLEncoding.Encode(encoded[:n], message)
-		r.Method, r.Header, r.URL.Opaque = http.MethodGet, o.get, o.resource.Get(encoded[:n])
+		r.Method, r.Header, r.URL = http.MethodGet, o.get, o.url(o.resource.Get(encoded[:n]))
 	} else {
-		// The libraries may read a body until after the round trip, and message is for the next query then.
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(bytes.Clone(message))), int64(len(message))
+		b := new(body)
+		r.Body, r.ContentLength = b, int64(len(message))
+		b.Reset(append(b.room[:0], message...))
 	}
 	return r.WithContext(ctx)
 }
+
+// url returns the URL of a request target. Opaque is sent as it is: nothing is escaped twice, and nothing is parsed for each query.
+func (o *origin) url(target string) *url.URL {
+	return &url.URL{Scheme: "https", Host: o.host, Opaque: target}
+}
+
+// body is the body of a POST, in one allocation if it fits. It has the message in a copy of its own: the libraries may read on after the round trip, when the caller's is for
+// the next query.
+type body struct {
+	bytes.Reader
+	room [bodyBytes]byte
+}
+
+// Close does nothing.
+func (b *body) Close() error { return nil }
 
 // exchange asks for message by roundTrip, which belongs to one connection. An error is the connection's to explain; header is of the
 // response, if there was one.

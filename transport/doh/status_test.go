@@ -248,7 +248,7 @@ func TestRFC8484Section5_1(t *testing.T) {
 // TestReset3: RFC 9114 §8.1, by a server that resets streams.
 func TestReset3(t *testing.T) {
 	for code, want := range map[http3.ErrCode]transport.Fault{
-		http3.ErrCodeRequestRejected: transport.FaultFull, // sent again once, and again rejected
+		http3.ErrCodeRequestRejected: transport.FaultClosed, // sent again on another connection, and again rejected
 		http3.ErrCodeExcessiveLoad:   transport.FaultFull,
 		http3.ErrCodeInternalError:   transport.FaultProtocol,
 		http3.ErrCodeRequestCanceled: transport.FaultProtocol,
