@@ -148,7 +148,10 @@ padding = 0
 func watched(name string) (entry, *health.State) {
 	state := health.New(func() int64 { return int64(transport.Now()) })
 	u := config.Upstream{Health: config.Health{Config: health.Default()}}
-	return entry{upstream: u, endpoints: []*transport.Endpoint{{Name: name, Scheme: transport.UDP, Health: state}}}, state
+	return entry{upstream: u, endpoints: []*transport.Endpoint{{
+		Name: name, Scheme: transport.UDP, Health: state,
+		Addresses: transport.NewAddresses(netip.MustParseAddrPort("192.0.2.1:53"), netip.MustParseAddrPort("192.0.2.2:53")),
+	}}}, state
 }
 
 func TestWatch(t *testing.T) {
@@ -158,6 +161,7 @@ func TestWatch(t *testing.T) {
 	b, other := watched("tls://b")
 	w.follow([]entry{a, b})
 	answer := func() { state.Allow(int64(transport.Now())); state.Succeeded(int64(transport.Now()), 0) }
+	end, first := a.endpoints[0], netip.MustParseAddrPort("192.0.2.1:53")
 	steps := []struct {
 		name  string
 		do    func()
@@ -175,6 +179,17 @@ func TestWatch(t *testing.T) {
 			state.Probed(int64(transport.Now())+5e9, health.ProbeGood, 0, nil)
 		}, `level=INFO msg="upstream suspect" upstream=tls://a was=up reason=reset` + "|" +
 			`level=INFO msg="upstream up" upstream=tls://a was=suspect reason="nothing is wrong any more"`},
+		{
+			"an address fails", func() { end.AddressFailed(first, transport.Now(), errors.New("refused")) },
+			`level=WARN msg="upstream address fails" upstream=tls://a address=192.0.2.1:53 reason=refused`,
+		},
+		{"and fails again", func() { end.AddressFailed(first, transport.Now()+time.Hour, errors.New("timed out")) }, ""},
+		{"it works again", func() { end.AddressWorked(first) }, `level=INFO msg="upstream address works again" upstream=tls://a address=192.0.2.1:53`},
+		{"an address that fails and is removed", func() {
+			end.AddressFailed(first, transport.Now(), errors.New("refused"))
+			end.Addresses.Store([]netip.AddrPort{netip.MustParseAddrPort("192.0.2.2:53")})
+		}, ""},
+		{"an only address is the upstream itself", func() { end.AddressFailed(end.Addresses.Load()[0], transport.Now(), errors.New("refused")) }, ""},
 		{"gone", func() { w.follow(nil); other.Down(errors.New("unseen")) }, ""},
 	}
 	stamp := regexp.MustCompile(`(?m)^time=\S+ `)

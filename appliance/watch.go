@@ -3,6 +3,8 @@ package appliance
 import (
 	"context"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +30,7 @@ type ward struct {
 	endpoint *transport.Endpoint
 	state    *health.State
 	prober   *prober.Prober
+	troubles map[netip.AddrPort]error // of its addresses, as logged
 }
 
 func newWatch(log *slog.Logger) *watch { return &watch{log: log, past: map[string]health.Figures{}} }
@@ -69,7 +72,7 @@ func (w *watch) look(e *transport.Endpoint, u *config.Upstream, kept *ward) *war
 	state := e.Health.(*health.State)
 	state.Carry(w.past[e.Name])
 	state.Configure(int64(transport.Now()), u.Health.Config)
-	return &ward{e, state, prober.Start(e, state, probe)}
+	return &ward{endpoint: e, state: state, prober: prober.Start(e, state, probe)}
 }
 
 // run reads changes until ctx ends.
@@ -91,6 +94,7 @@ func (w *watch) read() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, ward := range w.wards {
+		w.readAddresses(ward)
 		var dropped uint64
 		w.fresh, dropped = ward.state.Transitions(w.fresh[:0])
 		if dropped != 0 {
@@ -108,6 +112,22 @@ func (w *watch) read() {
 			ward.prober.Wake()
 		}
 	}
+}
+
+// readAddresses logs which of several addresses of an upstream fail, and which work again. An upstream with one address is up or down.
+func (w *watch) readAddresses(ward *ward) {
+	troubles := ward.endpoint.AddressTroubles()
+	for address, reason := range troubles {
+		if _, known := ward.troubles[address]; !known {
+			w.log.Warn("upstream address fails", "upstream", ward.endpoint.Name, "address", address, "reason", reason)
+		}
+	}
+	for address := range ward.troubles {
+		if _, still := troubles[address]; !still && slices.Contains(ward.endpoint.Addresses.Load(), address) {
+			w.log.Info("upstream address works again", "upstream", ward.endpoint.Name, "address", address)
+		}
+	}
+	ward.troubles = troubles
 }
 
 // close ends the probers.

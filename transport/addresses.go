@@ -31,6 +31,7 @@ type path struct {
 type mark struct {
 	failures int           // since it last answered
 	until    time.Duration // since Base: at the back of the order before
+	reason   error         // of the last failure
 }
 
 // NewAddresses returns a list that holds a copy of addresses.
@@ -69,7 +70,7 @@ func (a *Addresses) Store(addresses []netip.AddrPort) {
 
 // AddressFailed records that an address of e did not connect, or that a connection to it or a socket for it went silent or was lost. It
 // is at the back of the order until a rest is over that doubles with each further failure.
-func (e *Endpoint) AddressFailed(address netip.AddrPort, now time.Duration) {
+func (e *Endpoint) AddressFailed(address netip.AddrPort, now time.Duration, reason error) {
 	a, p := e.Addresses, path{address, e.Scheme}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -87,7 +88,7 @@ func (e *Endpoint) AddressFailed(address netip.AddrPort, now time.Duration) {
 	if m.failures < 8 { // 1 s << 6 is over a minute already
 		rest = min(addressRestFirst<<m.failures, addressRestMax)
 	}
-	a.marks[p] = mark{m.failures + 1, now + rest}
+	a.marks[p] = mark{m.failures + 1, now + rest, reason}
 	if a.worked[e.Scheme] == address {
 		delete(a.worked, e.Scheme)
 	}
@@ -177,6 +178,26 @@ func (e *Endpoint) AddressSpread(now time.Duration) (good, trial []netip.AddrPor
 		}
 	}
 	return good, trial
+}
+
+// AddressTroubles returns, if e has several addresses, those that a failure is held against, each with the reason. The map is the caller's;
+// nil: none.
+func (e *Endpoint) AddressTroubles() (troubles map[netip.AddrPort]error) {
+	a := e.Addresses
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.Load()) < 2 {
+		return nil
+	}
+	for p, m := range a.marks {
+		if p.scheme == e.Scheme {
+			if troubles == nil {
+				troubles = map[netip.AddrPort]error{}
+			}
+			troubles[p.address] = m.reason
+		}
+	}
+	return troubles
 }
 
 // AddressHealth returns how many addresses of e are known, and against how many of them no failure is held.

@@ -1,12 +1,15 @@
 package transport
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 )
+
+var errFailed = errors.New("no answer")
 
 // hosts turns "a4 b6" into addresses: a letter for the host, 4 or 6 for the family.
 func hosts(text string) []netip.AddrPort {
@@ -52,39 +55,39 @@ func TestAddressOrder(t *testing.T) {
 		{"the one that worked, then the other family", "a6 b4 c4 d6", false, func(e *Endpoint) { e.AddressWorked(host("c4")) }, "c4 a6 b4 d6", 4},
 		{"a handshake is enough for that", "a6 b4", false, func(e *Endpoint) { e.addressConnected(host("b4")) }, "b4 a6", 2},
 		{"failed ones last, the first to return in front", "a6 b6 c4 d4", false, func(e *Endpoint) {
-			e.AddressFailed(host("a6"), now)
-			e.AddressFailed(host("d4"), now-500*time.Millisecond)
+			e.AddressFailed(host("a6"), now, errFailed)
+			e.AddressFailed(host("d4"), now-500*time.Millisecond, errFailed)
 		}, "b6 c4 d4 a6", 2},
 		{"one that worked and failed", "a6 b4", false, func(e *Endpoint) {
 			e.AddressWorked(host("a6"))
-			e.AddressFailed(host("a6"), now)
+			e.AddressFailed(host("a6"), now, errFailed)
 		}, "b4 a6", 1},
 		{"one that failed and worked", "a6 b4", false, func(e *Endpoint) {
-			e.AddressFailed(host("a6"), now)
+			e.AddressFailed(host("a6"), now, errFailed)
 			e.AddressWorked(host("a6"))
 		}, "a6 b4", 2},
 		{"all failed", "a6 b4", false, func(e *Endpoint) {
-			e.AddressFailed(host("b4"), now)
-			e.AddressFailed(host("a6"), now+1)
+			e.AddressFailed(host("b4"), now, errFailed)
+			e.AddressFailed(host("a6"), now+1, errFailed)
 		}, "b4 a6", 0},
-		{"rest is over", "a6 b4", false, func(e *Endpoint) { e.AddressFailed(host("a6"), now-addressRestFirst) }, "a6 b4", 2},
+		{"rest is over", "a6 b4", false, func(e *Endpoint) { e.AddressFailed(host("a6"), now-addressRestFirst, errFailed) }, "a6 b4", 2},
 		{"an address that is not listed", "a6", false, func(e *Endpoint) {
 			e.AddressWorked(host("b4"))
-			e.AddressFailed(host("c4"), now)
+			e.AddressFailed(host("c4"), now, errFailed)
 		}, "a6", 1},
 		{"over another transport", "a6 b4", false, func(e *Endpoint) {
 			other := *e
 			other.Scheme = UDP
-			other.AddressFailed(host("a6"), now)
+			other.AddressFailed(host("a6"), now, errFailed)
 		}, "a6 b4", 2},
 		{"a new list forgets what is not in it", "a6 b4", false, func(e *Endpoint) {
-			e.AddressFailed(host("a6"), now)
+			e.AddressFailed(host("a6"), now, errFailed)
 			e.AddressWorked(host("b4"))
 			e.Addresses.Store(hosts("c6"))
 			e.Addresses.Store(hosts("a6 b4 c6"))
 		}, "a6 b4 c6", 3},
 		{"and keeps the rest", "a6 b4", false, func(e *Endpoint) {
-			e.AddressFailed(host("a6"), now)
+			e.AddressFailed(host("a6"), now, errFailed)
 			e.Addresses.Store(hosts("a6 c6"))
 		}, "c6 a6", 1},
 		{"none", "", false, nil, "", 0},
@@ -115,8 +118,8 @@ func TestAddressRest(t *testing.T) {
 		}
 	}
 	for i, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60, 60, 60} {
-		e.AddressFailed(a, now)
-		e.AddressFailed(a, now+1) // another worker's connection to it
+		e.AddressFailed(a, now, errFailed)
+		e.AddressFailed(a, now+1, errFailed) // another worker's connection to it
 		if got := rest(); got != want*time.Second {
 			t.Fatalf("failure %d: rests for %v, want %v", i+1, got, want*time.Second)
 		}
@@ -133,7 +136,10 @@ func TestAddressRest(t *testing.T) {
 	if got := spread(); got != "b4, a4" {
 		t.Errorf("after its rest: good and on trial are %q, want b4 and a4", got)
 	}
-	e.AddressFailed(a, now)
+	e.AddressFailed(a, now, errFailed)
+	if got := e.AddressTroubles(); len(got) != 1 || got[a] != errFailed {
+		t.Errorf("troubles %v, want those of %v", got, a)
+	}
 	if got := spread(); got != "b4, " {
 		t.Errorf("while it rests: good and on trial are %q, want b4 and none", got)
 	}
@@ -141,10 +147,13 @@ func TestAddressRest(t *testing.T) {
 	if got := spread(); got != "a4 b4, " {
 		t.Errorf("after an answer: good and on trial are %q, want both and none", got)
 	}
+	if got := e.AddressTroubles(); got != nil {
+		t.Errorf("troubles %v after an answer", got)
+	}
 	if known, healthy := e.AddressHealth(); known != 2 || healthy != 2 || rest() != 0 {
 		t.Errorf("after an answer: got %d known, %d healthy, a rest of %v", known, healthy, rest())
 	}
-	e.AddressFailed(a, now)
+	e.AddressFailed(a, now, errFailed)
 	if got := rest(); got != addressRestFirst {
 		t.Errorf("after an answer: rests for %v, want %v", got, addressRestFirst)
 	}

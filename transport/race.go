@@ -77,7 +77,7 @@ func (r *race[C]) run(caller context.Context, order []netip.AddrPort) (won *resu
 			}
 			if caller.Err() == nil {
 				r.counters.DialErrors.Add(1)
-				r.end.AddressFailed(got.address, Now())
+				r.end.AddressFailed(got.address, Now(), got.err)
 			}
 			problems = append(problems, &DialError{Endpoint: r.end.Name, Address: got.address, Cause: CauseOf(got.err), Err: got.err})
 		case <-timer.C:

@@ -59,7 +59,7 @@ func (w *worker) connect(u *upstream) error {
 			return w.watchSocket(u, addr, fd)
 		}
 		err = fmt.Errorf("udp %v: %w", addr, err)
-		u.endpoint.AddressFailed(addr, time.Duration(w.now))
+		u.endpoint.AddressFailed(addr, time.Duration(w.now), err)
 	}
 	return err
 }
@@ -254,7 +254,7 @@ func (w *worker) upstreamError(ev *ring.Event) {
 		return
 	}
 	from.sweptAt = w.now
-	if !w.abandon(u, from) {
+	if !w.abandon(u, from, ev.Errno) {
 		u.health.Down(fmt.Errorf("udp %v: %w", from.addr, ev.Errno))
 	}
 	for slot := range uint32(w.cfg.Slots) {

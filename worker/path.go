@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -16,6 +17,9 @@ type path struct {
 	answered bool  // since it was last abandoned
 	sweptAt  int64 // ns: when its exchanges were last ended together
 }
+
+// errSilent is why an address is abandoned that nothing comes from.
+var errSilent = fmt.Errorf("%d queries in a row without an answer", silentMax)
 
 // pathTo returns the path to addr, and forgets those that are neither listed nor used any more.
 func (u *upstream) pathTo(addr netip.AddrPort) *path {
@@ -66,7 +70,7 @@ func (w *worker) unanswered(u *upstream, p *path) bool {
 	}
 	others := u.answersBeside(p)
 	if p.silent++; p.silent >= silentMax {
-		w.abandon(u, p)
+		w.abandon(u, p, errSilent)
 	}
 	return others
 }
@@ -78,9 +82,9 @@ func (u *upstream) answersBeside(p *path) bool {
 
 // abandon replaces the sockets of u to an address that does not answer by some to another one, and reports whether there is one. Without,
 // they stay.
-func (w *worker) abandon(u *upstream, p *path) bool {
+func (w *worker) abandon(u *upstream, p *path, reason error) bool {
 	p.silent, p.answered = 0, false
-	u.endpoint.AddressFailed(p.addr, time.Duration(w.now))
+	u.endpoint.AddressFailed(p.addr, time.Duration(w.now), reason)
 	if good, trial := u.endpoint.AddressSpread(time.Duration(w.now)); len(good)+len(trial) == 0 {
 		return false
 	}

@@ -96,7 +96,7 @@ func sample() *figures {
 	r.Retired[transport.RetiredAge], r.FastOpened = 3, 4
 	r.Stats.Exchanges, r.Stats.Answers, r.Stats.Faults[transport.FaultTLS] = 25, 20, 5
 	r.Stats.Latency.Count[100] = 20
-	r.Endpoint.AddressFailed(other, 0)
+	r.Endpoint.AddressFailed(other, 0, errors.New("refused"))
 	r.Stats.Limit, r.Stats.Cancelled = 12, 13
 	f.upstreams = []worker.UpstreamReport{r, {Name: "udp://192.0.2.2"}}
 	f.pools = []worker.PoolReport{{Name: "default", Stats: worker.PoolStats{

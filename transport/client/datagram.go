@@ -31,7 +31,7 @@ func (c *Client) datagrams(ctx context.Context, query []byte, end int) ([]byte, 
 		}
 		err = fmt.Errorf("%s at %v: %w", c.end.Name, address, err)
 		if !errors.Is(ctx.Err(), context.Canceled) {
-			plain.AddressFailed(address, transport.Now())
+			plain.AddressFailed(address, transport.Now(), err)
 		}
 		if ctx.Err() != nil {
 			break

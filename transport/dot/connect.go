@@ -108,7 +108,7 @@ func (d *driver) bury(c *conn, lost error, now time.Duration) {
 	c.close()
 	d.backoff.Ended(proven, now)
 	if !closedByPeer || !proven {
-		d.end.AddressFailed(c.address, now)
+		d.end.AddressFailed(c.address, now, lost)
 	}
 	if !closedByPeer {
 		d.suspected = true

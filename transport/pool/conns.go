@@ -146,7 +146,7 @@ func (d *driver) bury(c *conn) {
 	d.mu.Unlock()
 	c.Close()
 	if down {
-		d.end.AddressFailed(c.address, transport.Now())
+		d.end.AddressFailed(c.address, transport.Now(), reason)
 		d.lane.Down(fmt.Errorf("%s at %s: connection lost with %d queries outstanding: %w", d.end.Name, c.address, outstanding, reason))
 	}
 	d.lane.Notify()

@@ -39,7 +39,7 @@ func (d *driver) sweep(now time.Duration) (next time.Duration) {
 	}
 	for _, c := range dead {
 		d.lane.Counters().Dead.Add(1)
-		d.end.AddressFailed(c.address, now)
+		d.end.AddressFailed(c.address, now, errDead)
 		d.lane.Down(fmt.Errorf("%s at %s: connection lost: %w for %v", d.end.Name, c.address, errDead, d.end.DeadAfter))
 	}
 	d.lane.Publish()
