@@ -225,3 +225,15 @@ func TestQUICWindowKeys(t *testing.T) {
 		})
 	}
 }
+
+// TestQUICMaxQueriesKeys: connection.max_queries holds over QUIC as it does over TLS.
+func TestQUICMaxQueriesKeys(t *testing.T) {
+	s := startQUIC(t)
+	p := askQUIC(t, s, "", "max_queries = 4")
+	for i := 0; len(s.seen()) < 3 && i < 5000; i++ {
+		p.ask(t, "udp", fmt.Sprintf("q%d.example.", i))
+	}
+	if got := len(s.seen()); got < 3 {
+		t.Errorf("%d connections, want 3", got)
+	}
+}

@@ -70,7 +70,7 @@ type Endpoint struct {
 	Prewarm      bool          // connect at start and keep one connection up
 	// PaddingBlock is what the length of queries is padded to a multiple of, in bytes (RFC 8467 §4.1); 0: not padded, and always over tcp.
 	PaddingBlock int
-	// Over tcp and tls: a connection is replaced after so many queries, or at that age; a little earlier by chance. 0: never.
+	// A connection is replaced after so many queries, or at that age; a little earlier by chance. 0: never.
 	MaxQueries   int
 	MaxAge       time.Duration
 	FastOpen     bool         // over tcp, tls and https: TCP Fast Open (RFC 7413) where kernel and server can

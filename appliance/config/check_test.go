@@ -138,8 +138,8 @@ func TestProblems(t *testing.T) {
 			`f.toml:3: upstream[0].weight: 0 is out of range (1 to 1000)`,
 			`f.toml:4: upstream[0].pools: is empty: an upstream in no pool would never be asked`,
 		}},
-		{"connection: of quic", "[[upstream]]\nurl = \"quic://192.0.2.1\"\nmax_age = \"1m\"\nfast_open = true\n", []string{
-			`f.toml:3: upstream[0].max_age: has no effect on quic://192.0.2.1: only for connections over tcp and tls`,
+		{"connection: of quic", "[[upstream]]\nurl = \"quic://192.0.2.1\"\nedns_keepalive = true\nfast_open = true\n", []string{
+			`f.toml:3: upstream[0].edns_keepalive: has no effect on quic://192.0.2.1: only for connections over tcp and tls`,
 			`f.toml:4: upstream[0].fast_open: has no effect on quic://192.0.2.1: it does not use TCP`,
 		}},
 		{"connection: ranges", good + "[connection]\nmax_queries = -1\nmax_age = \"200h\"\nedns_keepalive = 1\nfast_open = \"yes\"\n", []string{

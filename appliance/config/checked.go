@@ -175,10 +175,10 @@ type Timeouts struct {
 // Connection is how connections to upstreams are used, where the upstream itself says nothing else.
 type Connection struct {
 	Padding       int           // bytes, of encrypted ones; 0 = none
-	MaxQueries    int           // here and below over tcp and tls; 0 = no limit
+	MaxQueries    int           // 0 = no limit
 	MaxAge        time.Duration // 0 = no limit
-	EDNSKeepalive bool
-	FastOpen      bool // over https too
+	EDNSKeepalive bool          // over tcp and tls
+	FastOpen      bool          // over tcp, tls and https
 }
 
 // Dial returns how long a connection to u may take to open, and Idle how long one stays open unused, given what holds for all.

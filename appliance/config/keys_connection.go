@@ -24,9 +24,7 @@ var (
 // fitStream refuses keys that are for connections over TCP.
 func (u *Upstream) fitStream(idle func(name, why string)) {
 	if u.Scheme == "quic" || u.HTTP() {
-		for _, name := range []string{"max_queries", "max_age", "edns_keepalive"} {
-			idle(name, "only for connections over tcp and tls")
-		}
+		idle("edns_keepalive", "only for connections over tcp and tls")
 	}
 	if u.Scheme == "quic" || u.Scheme == "h3" {
 		idle("fast_open", "it does not use TCP")

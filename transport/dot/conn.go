@@ -21,7 +21,7 @@ type conn struct {
 	stream  net.Conn // *tls.Conn or *net.TCPConn
 	raw     net.Conn // the TCP connection below
 	opened  time.Duration
-	share   quota
+	share   transport.Quota
 
 	mu      sync.Mutex
 	work    sync.Cond // the writer waits for: out not empty, or closing
@@ -56,7 +56,7 @@ var (
 func open(lane *transport.Lane, stream net.Conn, address netip.AddrPort, group *sync.WaitGroup) *conn {
 	now := transport.Now()
 	c := &conn{lane: lane, address: address, stream: stream, raw: stream, opened: now, lastUse: now, out: make([]byte, 0, batchBytesMax)}
-	c.share = newQuota(lane.Endpoint(), now)
+	c.share = transport.NewQuota(lane.Endpoint(), now)
 	c.work.L = &c.mu
 	c.table.init()
 	counters := lane.Counters()

@@ -1,7 +1,6 @@
 package dot
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"secure-dns-proxy/transport"
@@ -13,34 +12,12 @@ import (
 //
 // A server that wants its connection closed (RFC 7828 §3.2.2, a timeout of 0) gets no more queries at once.
 
-// quota is the share of one connection. Each gets a little less than the endpoint allows, by chance, so that the connections of many
-// workers, opened together, do not end together.
-type quota struct {
-	queries int           // 0: no bound
-	until   time.Duration // since Base; 0: no bound
-}
-
-func newQuota(end *transport.Endpoint, opened time.Duration) (q quota) {
-	if n := end.MaxQueries; n > 0 {
-		q.queries = n - rand.IntN(n/4+1)
-	}
-	if d := end.MaxAge; d > 0 {
-		q.until = opened + d - rand.N(d/4+1)
-	}
-	return q
-}
-
 // spent reports whether c has done its share, and which. mu is held.
 func (c *conn) spent(now time.Duration) (transport.Retirement, bool) {
-	switch {
-	case c.announced && c.theirs == 0:
+	if c.announced && c.theirs == 0 {
 		return transport.RetiredKeepalive, true
-	case c.share.queries > 0 && c.taken >= c.share.queries:
-		return transport.RetiredQueries, true
-	case c.share.until > 0 && now >= c.share.until:
-		return transport.RetiredAge, true
 	}
-	return 0, false
+	return c.share.Spent(c.taken, now)
 }
 
 // patience returns how long c may idle and what ends it then. mu is held.

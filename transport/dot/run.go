@@ -114,8 +114,8 @@ func (d *driver) nextEvent(now time.Duration) time.Duration {
 			if c.announced {
 				earlier(max(c.lastUse+c.theirs, d.nextSweep))
 			}
-			if c.share.until != 0 {
-				earlier(c.share.until)
+			if c.share.Until != 0 {
+				earlier(c.share.Until)
 			}
 		}
 		c.mu.Unlock()

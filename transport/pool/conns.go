@@ -22,6 +22,10 @@ type conn struct {
 	answered    bool
 	ready       bool // the server has proved who it is
 	stalled     bool // no sign of life: another connection is to take over
+	worn        bool // it has done its share, for this reason: another connection is to take over
+	reason      transport.Retirement
+	share       transport.Quota
+	taken, seen int  // queries so far, and when last looked at
 	retired     bool // takes no more queries, and is no longer in driver.conns
 	dead        bool // retired because it was silent for DeadAfter
 	judged      bool // its end is known to the back-off
@@ -39,6 +43,7 @@ func (d *driver) place(c *Call) {
 			d.dial()
 		}
 		best.outstanding++
+		best.taken++
 		best.lastUse = now
 		if best.silentSince == 0 {
 			best.silentSince = now

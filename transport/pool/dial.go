@@ -69,6 +69,7 @@ func (d *driver) welcome(made Conn, address netip.AddrPort) *conn {
 	}
 	now := transport.Now()
 	c := &conn{Conn: made, starter: starter, address: address, opened: now, lastUse: now, ready: isClosed(starter.Ready())}
+	c.share = transport.NewQuota(d.end, now)
 	d.mu.Lock()
 	d.dialing = false
 	d.all = append(d.all, c)

@@ -26,6 +26,9 @@ const (
 	// connection is made to take over. The old one is used on until the new one is up, or DeadAfter has passed.
 	stallShare = 4
 
+	// leavingMax is the retired connections of a lane that still owe answers. Full: nothing is replaced, and the old ones go on.
+	leavingMax = 4
+
 	// idleShare is the part of QUIC's idle time after which a connection without keep-alives is closed: near its end the server may have
 	// forgotten it (RFC 9250 §4.4).
 	idleShare = 2

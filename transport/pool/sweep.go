@@ -28,11 +28,14 @@ func (d *driver) sweep(now time.Duration) (next time.Duration) {
 		d.suspected = d.suspected || c.dead
 		d.retire(c, now)
 	}
-	d.lookForStalls(now)
-	if (len(d.conns) == 0 && (d.end.Prewarm || d.wanted) || d.replacementWanted()) && d.backoff.Ready(now) {
+	for range idle {
+		d.lane.Counters().Retired[transport.RetiredIdle].Add(1)
+	}
+	wanted := d.lookOver(now) || len(d.conns) == 0 && (d.end.Prewarm || d.wanted)
+	if wanted && d.backoff.Ready(now) {
 		d.dial()
 	}
-	next = d.nextEvent(now)
+	next = d.nextEvent(now, wanted)
 	d.mu.Unlock()
 	for _, c := range ended {
 		c.Close()
@@ -70,20 +73,23 @@ func (d *driver) expire(now time.Duration) {
 	}
 }
 
-// nextEvent returns when the driver must look again though nobody called it: 0 = never. mu is held.
-func (d *driver) nextEvent(now time.Duration) (next time.Duration) {
+// nextEvent returns when the driver must look again though nobody called it: 0 = never. wanted: for a dial. mu is held.
+func (d *driver) nextEvent(now time.Duration, wanted bool) (next time.Duration) {
 	earlier := func(t time.Duration) {
 		if t != 0 && (next == 0 || t < next) {
 			next = t
 		}
 	}
-	if !d.dialing && (len(d.conns) == 0 && (d.end.Prewarm || d.wanted) || d.replacementWanted()) {
+	if !d.dialing && wanted {
 		earlier(max(d.backoff.Until(), now+time.Millisecond))
 	}
 	if d.running.Load() > 0 {
 		earlier(now + d.tick)
 	}
 	for _, c := range d.conns {
+		if d.keeps(c) && !c.worn {
+			earlier(c.share.Until)
+		}
 		if c.silentSince != 0 {
 			earlier(now + d.tick)
 		} else if !d.end.Prewarm || len(d.conns) > 1 {
