@@ -93,15 +93,18 @@ func (c *conn3) Exchange(ctx context.Context, framed, buf []byte) pool.Result {
 		result = c.explain(ctx, err)
 	}
 	if c.probe != nil {
-		c.tell(result, header)
+		c.tell(ctx, result, header)
 	}
 	return result
 }
 
 // tell lets the probe know how the connection fares.
-func (c *conn3) tell(result pool.Result, header http.Header) {
-	if silent := result.Outcome == pool.Expired; c.silent.Load() != silent {
-		c.silent.Store(silent)
+func (c *conn3) tell(ctx context.Context, result pool.Result, header http.Header) {
+	switch {
+	case result.Outcome != pool.Expired:
+		c.silent.Store(false)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded): // a query that was cancelled says nothing
+		c.silent.Store(true)
 	}
 	if result.Outcome == pool.Answered && !c.answered.Swap(true) {
 		c.probe.proven()

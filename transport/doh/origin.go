@@ -80,8 +80,8 @@ func (o *origin) url(target string) *url.URL {
 	return &url.URL{Scheme: "https", Host: o.host, Opaque: target}
 }
 
-// body is the body of a POST, in one allocation if it fits. It has the message in a copy of its own: the libraries may read on after the round trip, when the caller's is for
-// the next query.
+// body is the body of a POST, in one allocation if it fits. It has the message in a copy of its own: the libraries may read on after the
+// round trip, when the caller's is for the next query.
 type body struct {
 	bytes.Reader
 	room [bodyBytes]byte
