@@ -194,6 +194,9 @@ func TestDeadAddress(t *testing.T) {
 			if known := metrics.Sum(t, metricAddresses, `state="known"`); known != 2 {
 				t.Errorf("%v addresses known, want 2", known)
 			}
+			if lines := proxy.LogLines("upstream address fails", upstream.URL, other.String()); scheme == "udp" && len(lines) == 0 {
+				t.Error("the log does not say that the address fails")
+			}
 			if up := metrics.Sum(t, "sdp_upstream_up"); up != 1 {
 				t.Error("the upstream is down although one of its addresses answers")
 			}
