@@ -41,18 +41,20 @@ func TestRunningWorkersShareNoLine(t *testing.T) {
 		first, last uintptr
 	}
 	var spans []span
-	add := func(name string, p unsafe.Pointer, bytes uintptr) {
-		spans = append(spans, span{name, uintptr(p) / linePair, (uintptr(p) + bytes - 1) / linePair})
+	add := func(name string, p unsafe.Pointer, of reflect.Type) { // without the padding at both ends
+		begin, end := uintptr(p), uintptr(p)+of.Size()
+		if first := of.Field(0); first.Name == "_" {
+			begin, end = begin+first.Type.Size(), end-of.Field(of.NumField()-1).Type.Size()
+		}
+		spans = append(spans, span{name, begin / linePair, (end - 1) / linePair})
 	}
 	for i, w := range g.workers {
 		name := string(rune('0' + i))
-		add("worker "+name, unsafe.Pointer(w), unsafe.Sizeof(*w))
-		add("engine of worker "+name, unsafe.Pointer(w.eng.(*ring.Ring)), unsafe.Sizeof(ring.Ring{}))
-		add("cache of worker "+name, unsafe.Pointer(w.cache), unsafe.Sizeof(*w.cache))
-		add("in-flight table of worker "+name, unsafe.Pointer(w.table), unsafe.Sizeof(*w.table))
-		u, p := w.active.pools[0].members[0], w.active.pools[0].poolState
-		add("upstream of worker "+name, unsafe.Pointer(u), unsafe.Sizeof(*u))
-		add("pool of worker "+name, unsafe.Pointer(p), unsafe.Sizeof(*p))
+		add("worker "+name, unsafe.Pointer(w), reflect.TypeFor[worker]())
+		add("engine of worker "+name, unsafe.Pointer(w.eng.(*ring.Ring)), reflect.TypeFor[ring.Ring]())
+		add("cache of worker "+name, unsafe.Pointer(w.cache), reflect.TypeFor[cache.Shard]())
+		add("in-flight table of worker "+name, unsafe.Pointer(w.table), reflect.TypeFor[inflight.Table]())
+		add("upstream of worker "+name, unsafe.Pointer(w.upstreams[0]), reflect.TypeFor[upstream]())
 	}
 	for i, a := range spans {
 		for _, b := range spans[i+1:] {

@@ -105,3 +105,32 @@ func residentBytes(t *testing.T) int {
 	}
 	return pages * os.Getpagesize()
 }
+
+// TestGrowingCacheIsTendedTo: after a reload with a larger cache the worker goes on without sleeping until its entries have moved, a few each
+// turn, and answers meanwhile.
+func TestGrowingCacheIsTendedTo(t *testing.T) {
+	b, f := newFeed(t, 2000)
+	b.w.eng = b.eng
+	b.w.setCache(128 << 20)
+	turns := 0
+	for {
+		b.turn(from(1, f.queries[turns%len(f.queries)]))
+		if turns++; !b.w.tending {
+			break
+		}
+		b.w.busy = false
+		if wait := b.w.armedWait(); wait != 0 {
+			t.Fatalf("turn %d: the worker would sleep for %v", turns, wait)
+		}
+	}
+	if turns < 100 { // 64 MiB have 80,000 buckets
+		t.Errorf("all was moved in %d turns", turns)
+	}
+	b.w.busy = false
+	if wait := b.w.armedWait(); wait == 0 {
+		t.Error("the worker does not sleep any more")
+	}
+	if got, want := b.w.stats.Hits, uint64(turns); got != want {
+		t.Errorf("%d hits in %d turns", got, want)
+	}
+}

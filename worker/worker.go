@@ -55,6 +55,7 @@ type worker struct {
 	draining bool
 	stopped  bool
 	busy     bool // the last turn had work
+	tending  bool // the cache has more to do after a change of its size
 
 	// scratch of the query in hand
 	candidates [balance.UpstreamsMax]balance.Candidate
@@ -178,6 +179,7 @@ func (w *worker) turn() {
 	w.expire() // after the answers: an answer beats its own deadline
 	w.flushDirty()
 	w.flushLanes()
+	w.tending = w.cache != nil && w.cache.Tend()
 	if w.command.Load() != w.adopted.Load() {
 		w.obey()
 	}
@@ -192,7 +194,7 @@ func (w *worker) armedWait() time.Duration {
 		wait = w.untilTimer()
 	}
 	w.waker.Arm()
-	if w.lanesPending() || w.command.Load() != w.adopted.Load() {
+	if w.tending || w.lanesPending() || w.command.Load() != w.adopted.Load() {
 		w.waker.Disarm()
 		return 0
 	}

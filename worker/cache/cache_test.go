@@ -116,8 +116,14 @@ func checkInvariants(t testing.TB, s *Shard) {
 			if e.bits&bitsDead == 0 {
 				live++
 				sums[c.class(e.expire)] += uint32(e.bytes())
-				if _, ok := s.index.findRef(e.hash, uint32(id)<<chunkBits|uint32(off/unitBytes)); !ok {
-					t.Fatalf("chunk %d: live entry at %d is not in the index", id, off)
+				ref := uint32(id)<<chunkBits | uint32(off/unitBytes)
+				_, fresh := s.index.findRef(e.hash, ref)
+				old := false
+				if s.old.mem != nil {
+					_, old = s.old.findRef(e.hash, ref)
+				}
+				if fresh == old {
+					t.Fatalf("chunk %d: live entry at %d is in the new index %v, in the old one %v", id, off, fresh, old)
 				}
 			}
 			off += e.bytes()
@@ -127,10 +133,12 @@ func checkInvariants(t testing.TB, s *Shard) {
 		}
 	}
 	indexed := uint64(0)
-	for i := range s.index.buckets {
-		for slot := range bucketSlots {
-			if s.index.buckets[i].tags[slot>>2]>>(slot&3*16)&0xFFFF != 0 {
-				indexed++
+	for _, x := range []*index{&s.index, &s.old} {
+		for i := range x.buckets {
+			for slot := range bucketSlots {
+				if x.buckets[i].tags[slot>>2]>>(slot&3*16)&0xFFFF != 0 {
+					indexed++
+				}
 			}
 		}
 	}

@@ -65,10 +65,7 @@ func (s *Shard) move(ref uint32, e *entry, queue chunkState, visits uint8) bool 
 	if !ok {
 		return false
 	}
-	at, ok := s.index.findRef(e.hash, ref)
-	if !ok {
-		panic("cache: a live entry is not in the index")
-	}
+	_, at := s.locate(e.hash, ref)
 	at.bucket.refs[at.slot] = moved
 	*target = *e
 	target.bits = e.bits&^bitsVisits | visits

@@ -3,6 +3,7 @@ package cache
 import (
 	"unsafe"
 
+	"secure-dns-proxy/ring/sys"
 	"secure-dns-proxy/transport/wire"
 )
 
@@ -51,6 +52,12 @@ const (
 	creditMax = cleanFactor * chunkBytes
 	// victimSamples chunks are looked at for garbage when a new victim is chosen.
 	victimSamples = 64
+
+	// bucketsPerTend and bucketsPerPut bound the work of moving to a larger index: 250 entries in a turn at most, each some misses of the CPU's caches.
+	bucketsPerTend = 32
+	bucketsPerPut  = 4
+	bucketBytes    = int(unsafe.Sizeof(bucket{}))
+	discardBuckets = sys.PopulateStep / bucketBytes // of the old index are given back at a time
 
 	visitsMax     = 3 // two bits
 	visitsToStay  = 1 // visits that move an entry from probation to main

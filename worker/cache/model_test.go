@@ -51,6 +51,9 @@ func TestAgainstModel(t *testing.T) {
 				delete(model, i)
 			case op < 998:
 				now += rng.Uint32N(5)
+				if op&1 == 0 {
+					s.Tend()
+				}
 			case op == 998:
 				if err := s.SetLimit(limits[rng.IntN(len(limits))]); err != nil {
 					t.Fatal(err)

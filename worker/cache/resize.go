@@ -6,30 +6,35 @@ import (
 	"secure-dns-proxy/ring/sys"
 )
 
-// SetLimit changes the limit while keeping the entries that fit; the same limit again costs nothing. Shrinking evicts in the usual order and gives the memory back; the
-// index is rebuilt, which takes about 0.1 s per million entries and, until it is done, the memory of both indexes. Ghosts are forgotten.
+// SetLimit changes the limit while keeping the entries that fit. Growing takes a millisecond at most: the entries move to a larger index a
+// few at a time afterwards, in Tend and Put, and until that is done the memory of both indexes is taken. Shrinking evicts in the usual order,
+// gives the memory back and rebuilds the index at once, which takes about 0.1 s per million entries. Ghosts are forgotten.
 //
 // An error in the range or in mapping leaves everything as it was. An error in giving memory back leaves the new limit in force.
 func (s *Shard) SetLimit(bytes int64) error {
 	if err := checkLimit(bytes); err != nil {
 		return err
 	}
-	if bytes == s.limit {
+	n := chunksWithin(bytes)
+	if n == len(s.chunks) {
+		s.limit = bytes
 		return nil
 	}
 	ahead := s.ahead
 	ahead.cancel()
 	s.ahead = nil // no new orders while memory goes
 	defer func() { s.ahead = ahead; s.startAhead() }()
-	n := chunksWithin(bytes)
 	fresh, err := openIndex(n)
 	if err != nil {
 		return err
 	}
+	s.migrate(len(s.old.buckets)) // what an earlier change has left to do
 	if more := n - len(s.chunks); more > 0 {
 		if err := s.addChunks(more); err != nil {
 			return errors.Join(err, sys.Unmap(fresh.mem))
 		}
+		s.old, s.moved, s.index, s.limit = s.index, 0, fresh, bytes
+		return nil
 	}
 	err = s.shrink(n)
 	old := s.index
@@ -38,6 +43,40 @@ func (s *Shard) SetLimit(bytes int64) error {
 		s.reindex(uint32(id))
 	}
 	return errors.Join(err, sys.Unmap(old.mem))
+}
+
+// Tend does a bounded part, some 0.1 ms, of what SetLimit has left to do, and reports whether more is left. Call it once a turn.
+func (s *Shard) Tend() bool {
+	s.migrate(bucketsPerTend)
+	return s.old.mem != nil
+}
+
+// migrate moves the entries of so many buckets of the old index to the new one. Memory is given back in steps: to unmap it all at once would
+// take longer than a turn may.
+func (s *Shard) migrate(buckets int) {
+	for ; buckets > 0 && s.moved < len(s.old.buckets); buckets-- {
+		b := &s.old.buckets[s.moved]
+		for slot := range bucketSlots {
+			if b.tags[slot>>2]>>(slot&3*16)&0xFFFF == 0 {
+				continue
+			}
+			ref := b.refs[slot]
+			hash := s.at(ref).hash
+			s.old.remove(place{b, slot, s.old.first(hash) != b}, hash)
+			s.stats.Entries--
+			s.enter(hash, ref)
+		}
+		if s.moved++; s.moved%discardBuckets == 0 {
+			// Not an error if it stays resident (locked memory): it goes with the rest.
+			_ = sys.Discard(s.old.mem[(s.moved-discardBuckets)*bucketBytes : s.moved*bucketBytes])
+		}
+	}
+	if s.old.mem != nil && s.moved == len(s.old.buckets) {
+		if err := sys.Unmap(s.old.mem); err != nil {
+			panic("cache: unmap an index: " + err.Error()) // a mapping that we made and nobody else knows
+		}
+		s.old, s.moved = index{}, 0
+	}
 }
 
 // shrink cleans until n chunks are left. The reserve stays, so that what is worth keeping can move. References are void afterwards.
@@ -100,6 +139,10 @@ func (s *Shard) reindex(id uint32) {
 func (s *Shard) Flush() {
 	s.ahead.cancel()
 	s.index.wipe()
+	if s.old.mem != nil {
+		_ = sys.Unmap(s.old.mem) // cannot fail: a whole mapping of ours
+		s.old, s.moved = index{}, 0
+	}
 	s.free, s.probation, s.main = emptyList(), emptyList(), emptyList()
 	s.victim = victim{id: nowhere}
 	for id := range s.chunks {

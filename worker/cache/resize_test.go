@@ -28,6 +28,76 @@ func TestGrowKeepsEverything(t *testing.T) {
 	}
 }
 
+// TestGrowingIsDoneInSteps: SetLimit itself moves nothing, each Tend a bounded part; everything is found, changed and deleted at any moment
+// in between, and in the end the old index is gone. A further change in the middle of it finishes it first.
+func TestGrowingIsDoneInSteps(t *testing.T) {
+	s := newShard(t, 24<<20)
+	const entries = 40000
+	for i := range entries {
+		put(s, i, 100, forever, 0)
+	}
+	if s.Stats().Evictions != 0 {
+		t.Fatal("the test wants all of them to fit")
+	}
+	if err := s.SetLimit(48 << 20); err != nil {
+		t.Fatal(err)
+	}
+	buckets, gone := len(s.old.buckets), map[int]bool{}
+	if buckets == 0 || s.moved != 0 {
+		t.Fatalf("%d buckets to move, %d moved, right after SetLimit", buckets, s.moved)
+	}
+	steps := 0
+	for more := true; more; steps++ {
+		before := s.moved
+		more = s.Tend()
+		if more && s.moved-before != bucketsPerTend {
+			t.Fatalf("one step moved %d buckets, want %d", s.moved-before, bucketsPerTend)
+		}
+		i := steps * 97 % entries
+		if key := testKey(i); steps%3 == 0 && !gone[i] {
+			if !s.Delete(testHash(key), key) {
+				t.Fatalf("step %d: entry %d could not be deleted", steps, i)
+			}
+			gone[i] = true
+		} else if steps%3 == 1 {
+			s.Put(testHash(key), key, testAnswer(i, 3000), forever, 0) // larger: the old one goes
+			delete(gone, i)
+		}
+		if steps%40 == 0 {
+			checkInvariants(t, s)
+			for i := range entries {
+				if has(s, i, 0) == gone[i] {
+					t.Fatalf("step %d: entry %d there: %v", steps, i, gone[i])
+				}
+			}
+		}
+	}
+	if want := buckets/bucketsPerTend + 1; steps > want || steps < want/2 || s.old.mem != nil {
+		t.Errorf("%d steps for %d buckets, want %d at most, puts have a part", steps, buckets, want)
+	}
+	checkInvariants(t, s)
+	if err := s.SetLimit(56 << 20); err != nil {
+		t.Fatal(err)
+	}
+	s.Tend()
+	if err := s.SetLimit(64 << 20); err != nil {
+		t.Fatal(err)
+	}
+	checkInvariants(t, s)
+	for i := range entries {
+		if has(s, i, 0) == gone[i] {
+			t.Fatalf("in the end: entry %d there: %v", i, gone[i])
+		}
+	}
+	if s.Tend(); s.old.mem == nil {
+		t.Error("the second change was finished in one step")
+	}
+	s.Flush()
+	if s.Tend() || s.Stats().Entries != 0 {
+		t.Error("something is left to move after Flush")
+	}
+}
+
 // TestShrinkKeepsWhatFits: of a big cache in which a tenth is asked for again and again, a smaller one keeps that tenth, is still full,
 // and has given memory back.
 func TestShrinkKeepsWhatFits(t *testing.T) {

@@ -21,6 +21,8 @@ type Shard struct {
 	_ [128]byte // workers' tables may lie side by side: see worker's TestWorkersShareNoLine
 
 	index  index
+	old    index // being moved into index after the cache grew; no memory: none
+	moved  int   // buckets of old before this one are empty
 	chunks []chunk
 	ahead  *Ahead
 
@@ -60,7 +62,7 @@ func (st State) String() string {
 // Stats counts since New, apart from Entries, Bytes and Limit, which are of now.
 type Stats struct {
 	Entries   uint64 // live in the index, expired ones included
-	Bytes     int64  // in use: index, tables and every chunk that is not empty; never above the limit
+	Bytes     int64  // in use: index, tables and every chunk that is not empty; never above the limit. An old index (see SetLimit) is not in it
 	Limit     int64  // bytes
 	Inserts   uint64 // new keys
 	Replaced  uint64 // keys that were there already
@@ -101,11 +103,11 @@ func checkLimit(bytes int64) error {
 // Close gives all memory back. The shard and all views are unusable afterwards; closing again does nothing.
 func (s *Shard) Close() error {
 	s.ahead.cancel()
-	err := sys.Unmap(s.index.mem)
+	err := errors.Join(sys.Unmap(s.index.mem), sys.Unmap(s.old.mem))
 	for i := range s.chunks {
 		err = errors.Join(err, sys.Unmap(s.chunks[i].mem))
 	}
-	s.index, s.chunks = index{}, nil
+	s.index, s.old, s.chunks = index{}, index{}, nil
 	return err
 }
 
@@ -136,11 +138,31 @@ func (s *Shard) find(hash uint64, key []byte) *entry {
 
 // findKey returns the reference to the entry of key.
 func (s *Shard) findKey(hash uint64, key []byte) (ref uint32, ok bool) {
-	b := s.index.first(hash)
+	if ref, ok = s.findThrough(&s.index, hash, key); ok || s.old.mem == nil {
+		return ref, ok
+	}
+	return s.findThrough(&s.old, hash, key)
+}
+
+func (s *Shard) findThrough(x *index, hash uint64, key []byte) (ref uint32, ok bool) {
+	b := x.first(hash)
 	if ref, ok = s.findIn(b, hash, key); ok || b.overflow == 0 {
 		return ref, ok
 	}
-	return s.findIn(s.index.second(hash), hash, key)
+	return s.findIn(x.second(hash), hash, key)
+}
+
+// locate returns the index that holds ref, and where. Every live entry is in one.
+func (s *Shard) locate(hash uint64, ref uint32) (*index, place) {
+	for _, x := range [2]*index{&s.index, &s.old} {
+		if x.mem == nil {
+			continue
+		}
+		if at, ok := x.findRef(hash, ref); ok {
+			return x, at
+		}
+	}
+	panic("cache: a live entry is not in the index")
 }
 
 func (s *Shard) findIn(b *bucket, hash uint64, key []byte) (ref uint32, ok bool) {
@@ -181,6 +203,7 @@ func (s *Shard) Put(hash uint64, key []byte, a *wire.Answer, ttl, now uint32) bo
 	s.account(ref, e)
 	s.enter(hash, ref)
 	s.cleanAhead(units * unitBytes * cleanFactor)
+	s.migrate(bucketsPerPut)
 	return true
 }
 
@@ -230,11 +253,8 @@ func (s *Shard) discount(ref uint32, e *entry) {
 
 // drop takes a live entry out of the index and marks it dead. Its room comes back when its chunk is cleaned.
 func (s *Shard) drop(ref uint32, e *entry) {
-	if at, ok := s.index.findRef(e.hash, ref); ok {
-		s.index.remove(at, e.hash)
-	} else {
-		panic("cache: a live entry is not in the index")
-	}
+	x, at := s.locate(e.hash, ref)
+	x.remove(at, e.hash)
 	s.discount(ref, e)
 	e.bits |= bitsDead
 	s.stats.Entries--
