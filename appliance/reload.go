@@ -39,8 +39,10 @@ func (s *service) adopt() bool {
 		s.log.Error("reload", "error", err)
 		return false
 	}
+	s.caps.apply(merged, planned)
 	snap := snapshot(merged, planned)
 	if err = s.group.Reload(snap); err != nil {
+		s.caps.apply(s.checked, s.roster.entries)
 		s.log.Error("reload", "error", err)
 		return false
 	}

@@ -306,7 +306,8 @@ func (r *roster) embeddedEndpoints(u *config.Upstream, s shared) ([]*transport.E
 // endpoint fills in what does not depend on where the upstream is.
 func endpoint(name string, scheme transport.Scheme, u *config.Upstream, s shared) *transport.Endpoint {
 	e := &transport.Endpoint{
-		Name: name, Scheme: scheme, Conns: u.Connections, Prewarm: s.prewarm,
+		ConnCaps: new(transport.ConnCaps),
+		Name:     name, Scheme: scheme, Conns: u.Connections, Prewarm: s.prewarm,
 		DialTimeout: u.Dial(s.dial), IdleTimeout: u.Idle(s.idle), DeadAfter: s.dead,
 		AttemptDelay: s.addresses.AttemptDelay, IPv4First: s.addresses.IPv4First,
 		Health: health.New(func() int64 { return int64(transport.Now()) }),

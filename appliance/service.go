@@ -25,6 +25,7 @@ type service struct {
 	checked   *config.Checked // what is in force
 	listeners *worker.Listeners
 	roster    *roster
+	caps      connCaps
 	group     *worker.Group
 	metrics   *telemetry.Server // nil: off
 	reloads   telemetry.Reloads
@@ -41,7 +42,7 @@ type service struct {
 
 // startService brings everything up; on an error nothing is left behind. roam lets the metrics take another port.
 func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, level *slog.LevelVar, roam bool) (*service, error) {
-	s := &service{log: log, level: level, notify: newNotifier(), checked: c, roster: &roster{log: log, upgrades: make(chan upgrade)}, watch: newWatch(log), papers: newCertificates(log)}
+	s := &service{caps: connCaps{}, log: log, level: level, notify: newNotifier(), checked: c, roster: &roster{log: log, upgrades: make(chan upgrade)}, watch: newWatch(log), papers: newCertificates(log)}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stopAll = cancel
 	tune(c.Workers.Count)
@@ -120,6 +121,7 @@ func (s *service) startWorkers() error {
 	case <-time.After(s.checked.Bootstrap.Timeout):
 		s.log.Warn("starting although not all upstream names are resolved yet")
 	}
+	s.caps.apply(s.checked, planned)
 	snap := snapshot(s.checked, planned)
 	s.watch.follow(planned)
 	if s.group, err = worker.Start(workerConfig(s.checked, s.log), s.listeners, snap); err != nil {

@@ -127,6 +127,7 @@ func (s *service) upgrade(q upgrade) error {
 	if err != nil {
 		return err
 	}
+	s.caps.apply(s.checked, planned)
 	if err := s.group.Reload(snapshot(s.checked, planned)); err != nil {
 		return err
 	}

@@ -37,6 +37,7 @@ const (
 	CauseVersion                 // no TLS version in common
 	CauseParameters              // no cipher suite or group in common
 	CauseServerName              // the server does not know the name that we send
+	CauseCapped                  // a cap on connections is reached: nobody was dialed
 )
 
 var causeNames = [...]string{
@@ -45,6 +46,7 @@ var causeNames = [...]string{
 	"certificate not acceptable", "application protocol not supported", "tls handshake failed",
 	"public key not pinned", "no encrypted client hello", "client certificate refused or missing", "no tls version in common",
 	"no cipher suite or group in common", "server name unknown there",
+	"connection cap reached",
 }
 
 // String returns the cause in words.
@@ -57,7 +59,10 @@ func (c Cause) String() string {
 
 // Fault returns what queries that waited for the connection fail with.
 func (c Cause) Fault() Fault {
-	if c >= CauseUnknownAuthority {
+	switch {
+	case c == CauseCapped:
+		return FaultFull
+	case c >= CauseUnknownAuthority:
 		return FaultTLS
 	}
 	return FaultDial

@@ -61,6 +61,7 @@ type Endpoint struct {
 	TLS         *tls.Config
 	Trust       *trust.Client // whose Config is TLS; nil: TLS is all there is
 	Conns       int           // connections per lane, at least 1
+	ConnCaps    *ConnCaps     // on top of that, with other endpoints; nil: none
 	DialTimeout time.Duration // for one attempt to connect, all addresses and the handshake included
 	// AttemptDelay is how long an address is given before the next one is tried beside it (RFC 8305 §5); 0 means AttemptDelayDefault.
 	AttemptDelay time.Duration

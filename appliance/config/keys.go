@@ -49,6 +49,10 @@ var keys = append([]key[Checked]{
 	capKey("tls", func(c *Caps) *Cap { return &c.TLS }),
 	capKey("quic", func(c *Caps) *Cap { return &c.QUIC }),
 	capKey("https", func(c *Caps) *Cap { return &c.HTTPS }),
+	connCapKey("tcp", func(c *Caps) *Cap { return &c.TCP }),
+	connCapKey("tls", func(c *Caps) *Cap { return &c.TLS }),
+	connCapKey("quic", func(c *Caps) *Cap { return &c.QUIC }),
+	connCapKey("https", func(c *Caps) *Cap { return &c.HTTPS }),
 
 	booleanKey("cache.enabled", true, func(c *Checked) *bool { return &c.Cache.Enabled }).reload(),
 	sizeKey("cache.bytes", cacheShareMin, 1<<40, sizeText(cacheBytesStandard), func(c *Checked) *int64 { return &c.Cache.Bytes }).reload(),

@@ -117,6 +117,10 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"caps.tls.max_outstanding", `caps.tls.max_outstanding = 3`, 3},
 		{"caps.quic.max_outstanding", `caps.quic.max_outstanding = 4`, 4},
 		{"caps.https.max_outstanding", `caps.https.max_outstanding = 5`, 5},
+		{"caps.tcp.max_connections", `caps.tcp.max_connections = 2`, 2},
+		{"caps.tls.max_connections", `caps.tls.max_connections = 3`, 3},
+		{"caps.quic.max_connections", `caps.quic.max_connections = 4`, 4},
+		{"caps.https.max_connections", `caps.https.max_connections = 5`, 5},
 		{"pool", `pool.default.retry_budget = 7`, []Pool{{
 			Name: "default", Fanout: 2, HedgeBudget: 5, RetryBudget: 7, HashLoad: 125, Cache: true, Adaptive: true,
 		}}},
@@ -129,6 +133,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"pool.NAME.cache", `pool.default.cache = false`, false},
 		{"pool.NAME.when_down", `pool.default.when_down = "stale"`, worker.Stale},
 		{"pool.NAME.max_outstanding", `pool.default.max_outstanding = 9`, 9},
+		{"pool.NAME.max_connections", `pool.default.max_connections = 9`, 9},
 		{"pool.NAME.adaptive_limit", `pool.default.adaptive_limit = false`, false},
 		{"prewarm_pools", `prewarm_pools = false`, false},
 		{"user", `user = "root"`, root},

@@ -58,7 +58,8 @@ const (
 
 // Ranges of pools and caps.
 const (
-	fanoutMax      = 8       // inflight.ExchangesMax, which this folder may not import
-	outstandingMax = 1 << 20 // of the in-flight tables together
-	suffixesMax    = 4096    // of one pool; a list as long is better a file
+	fanoutMax         = 8       // inflight.ExchangesMax, which this folder may not import
+	outstandingMax    = 1 << 20 // of the in-flight tables together
+	connectionsAllMax = 1 << 16
+	suffixesMax       = 4096 // of one pool; a list as long is better a file
 )

@@ -27,6 +27,7 @@ type Pool struct {
 	WhenDown    worker.WhenDown
 
 	MaxOutstanding int // all workers; 0 = no cap
+	MaxConnections int // of all its upstreams, all workers; 0 = no cap
 	Adaptive       bool
 }
 
@@ -37,7 +38,7 @@ type Caps struct {
 
 // Cap is over all workers.
 type Cap struct {
-	MaxOutstanding int
+	MaxOutstanding, MaxConnections int
 }
 
 // poolKeys is every key of one [pool.NAME].
@@ -56,12 +57,18 @@ var poolKeys = []key[Pool]{
 		{"best", worker.Best}, {"stale", worker.Stale}, {"servfail", worker.ServFail},
 	}, func(p *Pool) *worker.WhenDown { return &p.WhenDown }).reload(),
 	integerKey("max_outstanding", 0, outstandingMax, 0, func(p *Pool) *int { return &p.MaxOutstanding }).reload(),
+	integerKey("max_connections", 0, connectionsAllMax, 0, func(p *Pool) *int { return &p.MaxConnections }).reload(),
 	booleanKey("adaptive_limit", true, func(p *Pool) *bool { return &p.Adaptive }).reload(),
 }
 
 func capKey(scheme string, at func(*Caps) *Cap) key[Checked] {
 	return integerKey("caps."+scheme+".max_outstanding", 0, outstandingMax, 0,
 		func(c *Checked) *int { return &at(&c.Caps).MaxOutstanding }).reload()
+}
+
+func connCapKey(scheme string, at func(*Caps) *Cap) key[Checked] {
+	return integerKey("caps."+scheme+".max_connections", 0, connectionsAllMax, 0,
+		func(c *Checked) *int { return &at(&c.Caps).MaxConnections }).reload()
 }
 
 func policyKey[T any](name string, at func(*T) *balance.Policy) key[T] {

@@ -7,6 +7,7 @@
 //	exchange_test.go   coalescing, forgery, retries, policies, names of upstreams, the cache
 //	client_test.go     what clients see: truncation, EDNS, question case, reply addresses, pipelining
 //	load_test.go       dnsperf with 10,000 names: nothing lost, hits and metrics add up
+//	caps_test.go       connections to upstreams, capped by kind and by pool
 //	blackhole_test.go  all upstreams silent at full load
 //	outage_test.go     the upstream killed and started again under load
 //	hostile_test.go    malformed, oversized, half-sent and idle input

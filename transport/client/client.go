@@ -50,7 +50,7 @@ var (
 func New(e *transport.Endpoint) (*Client, error) {
 	c := &Client{udp: e.Scheme == transport.UDP, wake: make(chan struct{}, 1), gone: make(chan struct{}), over: make(chan struct{})}
 	end := *e
-	end.Conns, end.Prewarm, end.IdleTimeout, end.Health = 1, false, min(e.IdleTimeout, idleTimeout), (*reporter)(c)
+	end.Conns, end.Prewarm, end.ConnCaps, end.IdleTimeout, end.Health = 1, false, nil, min(e.IdleTimeout, idleTimeout), (*reporter)(c)
 	if c.udp {
 		end.Scheme = transport.TCP
 	}

@@ -20,6 +20,7 @@ type conn struct {
 	address netip.AddrPort
 	stream  net.Conn // *tls.Conn or *net.TCPConn
 	raw     net.Conn // the TCP connection below
+	place   transport.Place
 	opened  time.Duration
 	share   transport.Quota
 
@@ -52,15 +53,15 @@ var (
 	errFrame = errors.New("frame shorter than a DNS header") // RFC 7766 §8
 )
 
-// open starts the goroutines of a connection; each calls group.Done when it ends.
-func open(lane *transport.Lane, stream net.Conn, address netip.AddrPort, group *sync.WaitGroup) *conn {
+// open starts the goroutines of the connection in r; each calls group.Done when it ends.
+func open(lane *transport.Lane, r dialed, group *sync.WaitGroup) *conn {
 	now := transport.Now()
-	c := &conn{lane: lane, address: address, stream: stream, raw: stream, opened: now, lastUse: now, out: make([]byte, 0, batchBytesMax)}
+	c := &conn{lane: lane, address: r.address, place: r.place, stream: r.stream, raw: r.stream, opened: now, lastUse: now, out: make([]byte, 0, batchBytesMax)}
 	c.share = transport.NewQuota(lane.Endpoint(), now)
 	c.work.L = &c.mu
 	c.table.init()
 	counters := lane.Counters()
-	if secure, ok := stream.(*tls.Conn); ok {
+	if secure, ok := r.stream.(*tls.Conn); ok {
 		c.raw = secure.NetConn()
 		if secure.ConnectionState().DidResume {
 			counters.Resumed.Add(1)
@@ -188,7 +189,8 @@ func (c *conn) lose(reason error) {
 	c.lane.Notify()
 }
 
-// close ends the connection, politely if nobody waits for an answer and nothing is under way. It does not block. Its goroutines end soon after; the table is no longer theirs if it has been drained.
+// close ends the connection, politely if nobody waits for an answer and nothing is under way. It does not block. Its goroutines end soon
+// after; the table is no longer theirs if it has been drained.
 func (c *conn) close() {
 	c.mu.Lock()
 	c.closing = true
@@ -200,4 +202,5 @@ func (c *conn) close() {
 		c.raw.Close()
 	}
 	c.lane.Counters().Open.Add(-1)
+	c.place.Release()
 }

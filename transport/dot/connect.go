@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"secure-dns-proxy/transport"
@@ -50,14 +51,24 @@ func (d *driver) dial() {
 		return
 	}
 	d.dialing, d.wanted, d.rested = true, false, false
+	replaces := slices.ContainsFunc(d.conns, func(c *conn) bool { return c.overdue })
 	d.group.Go(func() {
+		place, err := d.end.TakePlace(replaces)
+		if err != nil {
+			d.dialed <- dialed{err: err}
+			d.lane.Notify()
+			return
+		}
 		stream, address, err := transport.TryAddresses(d.ctx, d.end, d.lane.Counters(), transport.Dialer[net.Conn]{
 			Try: func(ctx context.Context, address netip.AddrPort) (net.Conn, error) {
 				return transport.DialStream(ctx, d.end, address, "dot", false) // RFC 7858 knows no ALPN: servers may ignore it
 			},
 			Discard: func(stream net.Conn) { stream.Close() }, // nothing was asked on it
 		})
-		d.dialed <- dialed{stream, address, err}
+		if err != nil {
+			place.Release()
+		}
+		d.dialed <- dialed{stream, address, place, err}
 		d.lane.Notify()
 	})
 }
@@ -66,7 +77,7 @@ func (d *driver) dial() {
 func (d *driver) settle(r dialed, now time.Duration) {
 	if r.err == nil {
 		d.wanted = false
-		d.conns = append(d.conns, open(d.lane, r.stream, r.address, &d.group))
+		d.conns = append(d.conns, open(d.lane, r, &d.group))
 		d.succeed()
 		if !d.suspected {
 			d.lane.Up()
@@ -77,8 +88,13 @@ func (d *driver) settle(r dialed, now time.Duration) {
 	if len(d.conns) > 0 || d.ctx.Err() != nil {
 		return // another connection works; or we are to stop
 	}
-	d.lane.Down(r.err)
 	fault := transport.FaultOf(r.err)
+	d.refusal = transport.FaultDial
+	if fault == transport.FaultFull {
+		d.refusal = fault
+	} else {
+		d.lane.Down(r.err)
+	}
 	for d.peek() {
 		d.turnAway(fault)
 	}

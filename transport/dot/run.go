@@ -29,6 +29,7 @@ type driver struct {
 	grace     time.Duration
 	nextSweep time.Duration
 
+	refusal   transport.Fault // why queries are turned away when there is no connection: FaultDial, or FaultFull if a cap of ours is reached
 	dialing   bool
 	dialed    chan dialed // of the dial under way
 	backoff   transport.Backoff
@@ -48,6 +49,7 @@ type retry struct {
 type dialed struct {
 	stream  net.Conn
 	address netip.AddrPort
+	place   transport.Place
 	err     error
 }
 
@@ -56,7 +58,7 @@ type dialed struct {
 func Run(ctx context.Context, lane *transport.Lane) {
 	end := lane.Endpoint()
 	d := &driver{
-		ctx: ctx, lane: lane, end: end,
+		ctx: ctx, lane: lane, end: end, refusal: transport.FaultDial,
 		dialed: make(chan dialed, 1),
 		tick:   min(max(end.DeadAfter/4, sweepMin), sweepMax),
 		grace:  max(lateGrace, 2*end.DeadAfter), // silence must be noticed before the ids that tell of it are freed
@@ -175,7 +177,7 @@ func (d *driver) pump(now time.Duration) {
 		case d.hold(now):
 			return
 		default:
-			d.turnAway(transport.FaultDial)
+			d.turnAway(d.refusal)
 		}
 	}
 }
@@ -303,6 +305,7 @@ func (d *driver) shutdown() {
 	case r := <-d.dialed:
 		if r.err == nil {
 			r.stream.Close()
+			r.place.Release()
 		}
 	default:
 	}

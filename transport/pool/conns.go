@@ -64,7 +64,7 @@ func (d *driver) place(c *Call) {
 			return
 		}
 		d.wanted = true
-		fault = transport.FaultDial
+		fault = d.refusal
 	}
 	d.mu.Unlock()
 	d.fail(c, fault)

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"net/netip"
+	"slices"
 
 	"secure-dns-proxy/transport"
 )
@@ -12,11 +13,18 @@ func (d *driver) dial() {
 		return
 	}
 	d.dialing, d.wanted = true, false
-	d.group.Go(d.connect)
+	replaces := slices.ContainsFunc(d.conns, func(c *conn) bool { return c.worn || c.stalled })
+	d.group.Go(func() { d.connect(replaces) })
 }
 
 // connect is the goroutine of one dial, and of the connection it leads to: it stays until that has ended.
-func (d *driver) connect() {
+func (d *driver) connect(replaces bool) {
+	place, err := d.end.TakePlace(replaces)
+	if err != nil {
+		d.disappoint(err)
+		return
+	}
+	defer place.Release()
 	made, address, err := transport.TryAddresses(d.ctx, d.end, d.lane.Counters(), transport.Dialer[Conn]{Try: d.protocol.Dial, Discard: Conn.Close})
 	if err != nil {
 		d.disappoint(err)
@@ -43,11 +51,15 @@ func (d *driver) disappoint(err error) {
 	d.mu.Lock()
 	d.dialing = false
 	d.backoff.Fail(transport.Now())
-	down := len(d.conns) == 0 && d.ctx.Err() == nil
+	fault := transport.FaultOf(err)
+	d.refusal = transport.FaultDial
+	if fault == transport.FaultFull { // a cap of ours: nothing is known of the upstream
+		d.refusal = fault
+	}
+	down := len(d.conns) == 0 && d.ctx.Err() == nil && fault != transport.FaultFull
 	waiting := d.waiting
 	d.waiting = nil
 	d.mu.Unlock()
-	fault := transport.FaultOf(err)
 	if d.ctx.Err() != nil {
 		fault = transport.FaultShutdown
 	}

@@ -25,9 +25,10 @@ type driver struct {
 	residents residents
 
 	mu        sync.Mutex
-	conns     []*conn // that take queries, at most end.Conns, and one more while it replaces another
-	all       []*conn // these, and those that are retired and have not ended
-	waiting   []*Call // for the dial under way
+	conns     []*conn         // that take queries, at most end.Conns, and one more while it replaces another
+	all       []*conn         // these, and those that are retired and have not ended
+	waiting   []*Call         // for the dial under way
+	refusal   transport.Fault // why queries are turned away when there is no connection: FaultDial, or FaultFull if a cap of ours is reached
 	dialing   bool
 	backoff   transport.Backoff
 	wanted    bool // a query came while none could be taken: dial as soon as the back-off allows
@@ -38,7 +39,10 @@ type driver struct {
 // every query it took has a reply.
 func Run(ctx context.Context, lane *transport.Lane, protocol Protocol) {
 	end := lane.Endpoint()
-	d := &driver{ctx: ctx, lane: lane, end: end, protocol: protocol, tick: min(max(end.DeadAfter/4, sweepMin), sweepMax), idle: end.IdleTimeout}
+	d := &driver{
+		ctx: ctx, lane: lane, end: end, protocol: protocol, tick: min(max(end.DeadAfter/4, sweepMin), sweepMax), idle: end.IdleTimeout,
+		refusal: transport.FaultDial,
+	}
 	if q := end.QUIC.WithDefaults(); end.Scheme == transport.QUIC && q.KeepAlive < 0 {
 		d.idle = min(d.idle, q.MaxIdle/idleShare)
 	}
