@@ -47,20 +47,24 @@ func TestAnswers(t *testing.T) {
 func TestStreamLimit(t *testing.T) {
 	lanetest.NoLeaks(t)
 	_, e, _ := start(t, &quic.Config{MaxIncomingStreams: 8}, func(x *served) {
-		if x.number%100 == 50 {
+		if x.query[13] == 'm' { // mute
 			<-x.stream.Context().Done() // until the client gives up
 			return
 		}
 		honest(x)
 	})
 	w := lanetest.Open(t, e, Run, transport.LaneLimits{})
-	const queries = 400
+	const queries, mute = 400, 4
 	for i := range queries {
-		w.Submit(lanetest.Name(i), 4*time.Second)
+		if i%(queries/mute) == 0 {
+			w.Submit("mute"+lanetest.Name(i), time.Second)
+			continue
+		}
+		w.Submit(lanetest.Name(i), time.Hour)
 	}
 	got := lanetest.Tally(w.Receive(queries))
-	if got[transport.FaultTimeout] > queries/100 || got[transport.FaultNone]+got[transport.FaultTimeout] != queries {
-		t.Errorf("replies %v, want answers and at most %d timeouts", got, queries/100)
+	if got[transport.FaultNone] != queries-mute || got[transport.FaultTimeout]+got[transport.FaultFull] != mute {
+		t.Errorf("replies %v, want %d answers, and none for %d", got, queries-mute, mute)
 	}
 }
 

@@ -261,7 +261,7 @@ func earlyServer(t *testing.T, cfg func(*tls.Config), limits *quic.Config, handl
 	s := serve(t, "127.0.0.1:0", server, limits, handle)
 	early := new(atomic.Int32)
 	relay := lanetest.NewRelay(t, s.addr)
-	relay.Watch = func(datagram []byte) { early.Add(int32(earlyPackets(datagram))) }
+	relay.Watch(func(datagram []byte) { early.Add(int32(earlyPackets(datagram))) })
 	e := lanetest.Endpoint(transport.QUIC, relay.Addr, authority.Client(lanetest.ServerName), nil)
 	e.QUIC.EarlyData = true
 	return s, e, early

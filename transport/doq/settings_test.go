@@ -125,7 +125,7 @@ func TestKeepAlive(t *testing.T) {
 			s := serve(t, "127.0.0.1:0", authority.Server(lanetest.ServerName, time.Hour, "doq"), nil, honest)
 			relay := lanetest.NewRelay(t, s.addr)
 			var datagrams atomic.Int32
-			relay.Watch = func([]byte) { datagrams.Add(1) }
+			relay.Watch(func([]byte) { datagrams.Add(1) })
 			e := lanetest.Endpoint(transport.QUIC, relay.Addr, authority.Client(lanetest.ServerName), nil)
 			e.QUIC.KeepAlive = -1
 			if on {

@@ -100,13 +100,13 @@ func TestLoss(t *testing.T) {
 				honest(x)
 			})
 			relay := lanetest.NewRelay(t, s.addr)
-			relay.Lose = func(datagram []byte) bool {
+			relay.Lose(func(datagram []byte) bool {
 				if armed.Load() && len(datagram) > 1000 && long.Add(1) == which {
 					lost.Add(1)
 					return true
 				}
 				return false
-			}
+			})
 			e := lanetest.Endpoint(transport.QUIC, relay.Addr, authority.Client(lanetest.ServerName), nil)
 			e.QUIC.KeepAlive = -1
 			w := lanetest.Open(t, e, Run, transport.LaneLimits{})

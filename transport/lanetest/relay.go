@@ -13,10 +13,6 @@ import (
 // can watch it, and make it forget, move or lose flows.
 type Relay struct {
 	Addr netip.AddrPort // what clients take for the server
-	// Watch, if not nil, sees every datagram from a client before the server does; it is set before the first.
-	Watch func(datagram []byte)
-	// Lose, if not nil, sees every datagram from the server before the client does, which does not get it when Lose returns true; set like Watch.
-	Lose func(datagram []byte) bool
 
 	t      testing.TB
 	front  *net.UDPConn
@@ -25,6 +21,29 @@ type Relay struct {
 
 	mu    sync.Mutex
 	flows map[netip.AddrPort]*flow
+	watch func(datagram []byte)
+	lose  func(datagram []byte) bool
+}
+
+// Watch shows see every datagram from a client before the server gets it.
+func (r *Relay) Watch(see func(datagram []byte)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.watch = see
+}
+
+// Lose shows choose every datagram from the server before the client gets it, which it does not if choose returns true.
+func (r *Relay) Lose(choose func(datagram []byte) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lose = choose
+}
+
+// hooks returns what Watch and Lose have set.
+func (r *Relay) hooks() (func(datagram []byte), func(datagram []byte) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.watch, r.lose
 }
 
 // flow is one client's.
@@ -64,10 +83,13 @@ func (r *Relay) forward() {
 			return
 		}
 		if f := r.flow(client); f != nil && !f.cut.Load() {
-			if r.Watch != nil {
-				r.Watch(buf[:n])
+			if watch, _ := r.hooks(); watch != nil {
+				watch(buf[:n])
 			}
-			_, _ = f.back.Write(buf[:n]) // a server that is gone is none of the path's business
+			r.mu.Lock()
+			back := f.back
+			r.mu.Unlock()
+			_, _ = back.Write(buf[:n]) // a server that is gone is none of the path's business
 		}
 	}
 }
@@ -101,7 +123,10 @@ func (r *Relay) open(f *flow) bool {
 			switch {
 			case errors.Is(err, net.ErrClosed):
 				return
-			case err == nil && !f.cut.Load() && (r.Lose == nil || !r.Lose(buf[:n])):
+			case err == nil && !f.cut.Load():
+				if _, lose := r.hooks(); lose != nil && lose(buf[:n]) {
+					continue
+				}
 				_, _ = r.front.WriteToUDPAddrPort(buf[:n], f.client)
 			}
 		}
