@@ -258,6 +258,8 @@ func (r *roster) located(u *config.Upstream, s shared, also string) (*transport.
 		if err := setHTTP(e, u); err != nil {
 			return nil, err
 		}
+	}
+	if u.HTTP() || e.Scheme == transport.QUIC {
 		e.Notice = notices(r.log, e.Name)
 	}
 	e.Addresses = transport.NewAddresses(withPort(u.Addresses, u.Port)...)

@@ -1,6 +1,7 @@
 package doq
 
 import (
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -27,6 +28,8 @@ func TestPathLost(t *testing.T) {
 	lanetest.NoLeaks(t)
 	s, e, relay, health := behindRelay(t, honest)
 	e.DeadAfter = 4 * time.Second // it stalls after one
+	notices := make(chan string, 10)
+	e.Notice = func(event string, reason error) { notices <- fmt.Sprintf("%s: %v", event, reason) }
 	w := lanetest.Open(t, e, Run, transport.LaneLimits{})
 	if r := w.Ask("before.example.", plenty); r.Fault != transport.FaultNone {
 		t.Fatal(r.Fault)
@@ -45,6 +48,10 @@ func TestPathLost(t *testing.T) {
 	}
 	if downs := health.Downs(); len(downs) != 0 {
 		t.Errorf("down: %v", downs)
+	}
+	want := fmt.Sprintf("connection to %s replaced, %d queries moved: nothing came from the server any more", relay.Addr, queries)
+	if event := <-notices; event != want {
+		t.Errorf("noticed %q, want %q", event, want)
 	}
 }
 

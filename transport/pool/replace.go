@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -10,6 +12,8 @@ import (
 // A connection that has done its share (Endpoint.MaxQueries, MaxAge), or whose server shows no sign of life, is replaced: its successor is
 // dialed while it is still used, for limits and doubts are no reason to fail queries. When the successor's server has proved who it is, the
 // old one gets no more queries. What it owes it finishes; if it has stalled, the successor takes that over.
+
+var errStalled = errors.New("nothing came from the server any more")
 
 // lookOver marks the connections that are to be replaced, and reports whether a successor is wanted now: for one that has done its share only
 // if it is in use or kept, for one that has stalled only if there is no other. mu is held.
@@ -65,6 +69,7 @@ func (d *driver) replace(fresh *conn) {
 // move starts the queries of a retired connection on another, and closes it.
 func (d *driver) move(c *conn) {
 	calls := c.starter.Recall()
+	d.lane.Notice(fmt.Sprintf("connection to %s replaced, %d queries moved", c.address, len(calls)), errStalled)
 	d.mu.Lock()
 	c.outstanding -= len(calls)
 	last := c.outstanding == 0
