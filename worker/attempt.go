@@ -59,7 +59,11 @@ func (w *worker) sendTo(slot uint32, s *inflight.Slot, u *upstream) int {
 		return -1
 	}
 	e := &s.Exchanges[at]
-	n := wire.BuildQuery(w.request[:], 0, s.KeyBytes(), upstreamUDPSize)
+	size := uint16(streamUDPSize)
+	if u.datagram() {
+		size = upstreamUDPSize
+	}
+	n := wire.BuildQuery(w.request[:], 0, s.KeyBytes(), size)
 	n = wire.PadQuery(w.request[:], n, u.endpoint.PaddingBlock)
 	if !u.datagram() {
 		if !u.lane.Submit(slot, s.Gen, time.Duration(s.Deadline), w.request[:n]) {

@@ -234,7 +234,7 @@ func (w *worker) upstreamDatagram(ev *ring.Event) {
 // overTCP asks the same upstream again over TCP because its answer did not fit a datagram (RFC 7766 §5).
 func (w *worker) overTCP(slot uint32, s *inflight.Slot, u *upstream) {
 	e := attemptOf(s, u)
-	n := wire.BuildQuery(w.request[:], 0, s.KeyBytes(), upstreamUDPSize)
+	n := wire.BuildQuery(w.request[:], 0, s.KeyBytes(), streamUDPSize)
 	if !u.lane.Submit(slot, s.Gen, time.Duration(s.Deadline), w.request[:n]) {
 		w.failed(slot, u, transport.FaultFull)
 		return

@@ -24,6 +24,10 @@ const (
 	// upstreamUDPSize is the EDNS size announced to upstreams: DNS Flag Day 2020. Larger answers come with TC and are fetched over TCP.
 	upstreamUDPSize = 1232
 
+	// streamUDPSize is announced over streams, where no datagram of ours can be too large. Some servers (CoreDNS 1.15 over QUIC and HTTP/3) cut
+	// answers to it all the same, and others ask their own upstream for as much: 4096 is what they have buffers for.
+	streamUDPSize = 4096
+
 	// attemptsMax is how often one query may be sent out, to all upstreams together. Used up: what is under way is waited for.
 	attemptsMax = inflight.ExchangesMax
 

@@ -393,3 +393,27 @@ func TestRetryBudget(t *testing.T) {
 		t.Errorf("denied %d", got)
 	}
 }
+
+// TestAnnouncedSize: 1232 bytes over UDP, more where no datagram has to hold the answer.
+func TestAnnouncedSize(t *testing.T) {
+	for scheme, want := range map[transport.Scheme]uint16{transport.UDP: upstreamUDPSize, transport.TCP: streamUDPSize} {
+		b := newBench(t, 1, func(_ *Config, s *Snapshot) { s.Upstreams[0].Endpoint.Scheme = scheme })
+		sent := b.ask(1, query(1, "a.example.", dns.TypeA))
+		var asked []byte
+		if scheme == transport.UDP {
+			asked = one(t, sent).data
+		} else if r, ok := b.w.upstreams[0].lane.Next(); ok {
+			asked = r.Query
+		}
+		if got := unpack(t, asked).IsEdns0().UDPSize(); got != want {
+			t.Errorf("%v: %d bytes announced, want %d", scheme, got, want)
+		}
+		if scheme == transport.TCP {
+			continue
+		}
+		b.turn(b.answer(sent[0], reply(t, asked, func(m *dns.Msg) { m.Truncated = true })))
+		if r, ok := b.w.upstreams[0].lane.Next(); !ok || unpack(t, r.Query).IsEdns0().UDPSize() != streamUDPSize {
+			t.Error("the query over TCP for a truncated answer announces the size for UDP")
+		}
+	}
+}
