@@ -79,7 +79,7 @@ func (c *checker) table(out *Checked, name string, data map[string]any) {
 // unknown names what was probably meant: a table for a table, else a key.
 func (c *checker) unknown(v value) {
 	if _, table := v.data.(map[string]any); !table {
-		c.fault(v, "unknown key; the nearest known key is %q", nearest(v.path, Names()))
+		c.unknownKey(v, v.path, Names())
 		return
 	}
 	tables := []string{"upstream", "hosts"}
@@ -88,7 +88,20 @@ func (c *checker) unknown(v value) {
 			tables = append(tables, k.name[:i])
 		}
 	}
-	c.fault(v, "unknown table; the nearest known table is [%s]", nearest(v.path, tables))
+	if known, close := near(v.path, tables); close {
+		c.fault(v, "unknown table; the nearest known table is [%s]", known)
+		return
+	}
+	c.fault(v, "unknown table; proxy.toml.example has every table there is")
+}
+
+// unknownKey names the key that name was probably meant to be, if there is one.
+func (c *checker) unknownKey(v value, name string, known []string) {
+	if meant, close := near(name, known); close {
+		c.fault(v, "unknown key; the nearest known key is %q", meant)
+		return
+	}
+	c.fault(v, "unknown key; proxy.toml.example has every key there is")
 }
 
 func isTable(path string) bool {
@@ -152,13 +165,10 @@ func (c *checker) relations(out *Checked) {
 		c.fault(c.anyOf("tcp.max_connections_per_client", "tcp.max_connections"), "max_connections_per_client (%d) is more than max_connections (%d)",
 			out.TCP.MaxConnectionsPerClient, out.TCP.MaxConnections)
 	}
-	if m := out.Metrics; m.Listen.IsValid() && !m.Listen.Addr().IsLoopback() && !m.AllowRemote {
-		c.fault(c.written("metrics.listen"), "%s is not a loopback address: anyone who reaches it can read the figures; set metrics.allow_remote = true if that is meant",
-			m.Listen)
-	}
 	c.quic(out)
 	c.handshakes(out)
 	c.locate(out)
+	c.sockets(out)
 	c.healths(out)
 	c.pools(out)
 }

@@ -236,6 +236,31 @@ func TestProblems(t *testing.T) {
 		{"health: of one upstream, table", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nhealth = \"lazy\"\n", []string{`f.toml:3: upstream[0].health: must be a table, for example { mode = "active" }, not a string`}},
 		{"health: rests of one upstream", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nhealth = { rest_max = \"50ms\" }\n", []string{`f.toml:3: upstream[0].health: udp://192.0.2.1: rest_min (100ms) is more than rest_max (50ms)`}},
 
+		{"both forms of upstream", good + "[[upstream]]\nurl = \"udp://192.0.2.2\"\n", []string{`f.toml:2: upstream: upstream = ... stands above: write all upstreams there, or all as [[upstream]] tables`}},
+		{"names like no other", good + "dnssec = true\n[embedded]\n", []string{
+			`f.toml:2: dnssec: unknown key; proxy.toml.example has every key there is`,
+			`f.toml:3: embedded: unknown table; proxy.toml.example has every table there is`,
+		}},
+		{"tls: versions without an encrypted upstream", good + "[tls]\nmin_version = \"1.3\"\nmax_version = \"1.2\"\n", []string{`f.toml:4: tls.max_version: the highest TLS version, 1.2, is below the lowest, 1.3`}},
+		{"metrics on the port for queries", good + "listen = [\"0.0.0.0:9153\", \"127.0.0.1:53\"]\n", []string{`f.toml:2: listen: 127.0.0.1:9153: queries are answered on 0.0.0.0:9153, and one port cannot have both`}},
+		{"metrics beside queries", good + "listen = [\"127.0.0.1:5300\"]\nmetrics.listen = \"127.0.0.1:5301\"\n", nil},
+		{"upstream: this proxy", "listen = [\"0.0.0.0:5300\", \"[::1]:53\"]\nupstream = [\"tcp://127.0.0.9:5300\", \"udp://127.0.0.1\", \"udp://[::1]\", \"tls://127.0.0.1:5300\"]\n", []string{
+			`f.toml:2: upstream[0]: tcp://127.0.0.9:5300 is this proxy itself (listen): it would ask itself for ever`,
+			`f.toml:2: upstream[2]: udp://[::1] is this proxy itself (listen): it would ask itself for ever`,
+		}},
+		{"bootstrap server: this proxy", good + "bootstrap.servers = [\"127.0.0.1\"]\n", []string{
+			`f.toml:2: bootstrap.servers: udp://127.0.0.1:53 is this proxy itself (listen), which cannot know where its upstreams are`,
+		}},
+		{"upstream: nobody's address", "upstream = [\"udp://0.0.0.0\", \"udp://224.0.0.1\", \"udp://[fe80::1]\"]\n", []string{
+			`f.toml:1: upstream[0]: "udp://0.0.0.0": 0.0.0.0 is no server's address`,
+			`f.toml:1: upstream[1]: "udp://224.0.0.1": 224.0.0.1 is a multicast address`,
+			`f.toml:1: upstream[2]: "udp://[fe80::1]": fe80::1 is a link-local address, which takes a zone, and zones are not supported`,
+		}},
+		{"hosts: nobody's address", "upstream = \"tls://dns.example\"\n[hosts]\n\"dns.example\" = [\"192.0.2.1\", \"::\"]\n", []string{`f.toml:3: hosts."dns.example"[1]: :: is no server's address`}},
+		{"quic: on one without QUIC or HTTP", "[[upstream]]\nurl = \"tls://192.0.2.1\"\nquic_max_streams = 5\nhttp3 = \"probe\"\n", []string{
+			`f.toml:3: upstream[0].quic_max_streams: has no effect on tls://192.0.2.1: it does not use QUIC`,
+			`f.toml:4: upstream[0].http3: has no effect on tls://192.0.2.1: it does not use HTTP`,
+		}},
 		{"upstream: not a string", "upstream = 1", []string{`f.toml:1: upstream: must be a URL, an array of URLs or [[upstream]] tables, not an integer`}},
 		{"upstream: empty", "upstream = []", []string{`f.toml:1: upstream: is empty: at least one upstream is needed`}},
 		{"upstream: no url", "[[upstream]]\nconnections = 2\n", []string{`f.toml:1: upstream[0]: has no url`}},

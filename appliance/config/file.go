@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/BurntSushi/toml"
 )
@@ -34,6 +35,9 @@ func Parse(name string, text []byte) (*File, Problems) {
 		p := Problem{File: name, Text: err.Error()}
 		if pe, ok := errors.AsType[toml.ParseError](err); ok {
 			p.Line, p.Key, p.Text = pe.Position.Line, pe.LastKey, pe.Message
+			if strings.HasSuffix(p.Text, "Key 'upstream' was already created and cannot be used as an array.") {
+				p.Key, p.Text = "upstream", "upstream = ... stands above: write all upstreams there, or all as [[upstream]] tables"
+			}
 		}
 		return nil, Problems{p}
 	}

@@ -45,6 +45,7 @@ func (c *checker) handshake(u *Upstream, table value, idle func(name, why string
 
 // handshakes checks what upstreams and [tls] say together.
 func (c *checker) handshakes(out *Checked) {
+	before := len(c.problems)
 	for i := range out.Upstreams {
 		u := &out.Upstreams[i]
 		if !u.Encrypted() {
@@ -76,6 +77,9 @@ func (c *checker) handshakes(out *Checked) {
 			c.fault(at("cipher_suites", "tls.cipher_suites"), "has no effect on %s: the lowest version is 1.3, whose suites are fixed", u.URL)
 		}
 		c.encryptedHello(u, &t, out, at)
+	}
+	if out.TLS.MaxVersion < out.TLS.MinVersion && !c.problems[before:].Broken() { // no upstream has told yet
+		c.fault(c.anyOf("tls.max_version", "tls.min_version"), "the highest TLS version, 1.2, is below the lowest, 1.3")
 	}
 	if out.TLS.MinVersion == tls.VersionTLS13 && len(out.TLS.CipherSuites) > 0 {
 		c.fault(c.written("tls.cipher_suites"), "has no effect: tls.min_version is 1.3, whose suites are fixed")

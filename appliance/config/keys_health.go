@@ -138,7 +138,7 @@ func (c *checker) ownHealth(h *Health, v value, table map[string]any) {
 			for _, k := range healthKeys {
 				known = append(known, k.name)
 			}
-			c.fault(field, "unknown key; the nearest known key is %q", nearest(part, known))
+			c.unknownKey(field, part, known)
 			continue
 		}
 		healthKeys[i].read(c, h, field)

@@ -122,7 +122,7 @@ func (c *checker) quic(out *Checked) {
 func (u *Upstream) fitQUIC(idle func(name, why string)) {
 	switch {
 	case u.Scheme == "quic" || u.Scheme == "embedded":
-	case u.Scheme == "h3" || u.HTTP3 != "off":
+	case u.Scheme == "h3" || u.HTTP() && u.HTTP3 != "off":
 		idle("quic_early_data", "it is for quic:// only")
 		idle("quic_max_streams", "HTTP/3 has limits of its own")
 	default:

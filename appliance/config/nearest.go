@@ -5,14 +5,26 @@ import "strings"
 // nearest returns the known key that is the fewest typing errors away from name. A key that merely stands in the wrong table
 // counts as one error, so "max_ttl" at top level finds "cache.max_ttl".
 func nearest(name string, known []string) string {
-	best, bestCost := "", 1<<30
+	best, _ := closest(name, known)
+	return best
+}
+
+// near is nearest, and whether that is likely what was meant: at least half of it is as written.
+func near(name string, known []string) (string, bool) {
+	best, cost := closest(name, known)
+	return best, cost <= max(1, len(lastPart(name))/2)
+}
+
+// closest returns the number of errors too.
+func closest(name string, known []string) (best string, bestCost int) {
+	bestCost = 1 << 30
 	for _, k := range known {
 		cost := min(distance(name, k), distance(lastPart(name), lastPart(k))+1)
 		if cost < bestCost {
 			best, bestCost = k, cost
 		}
 	}
-	return best
+	return best, bestCost
 }
 
 func lastPart(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }

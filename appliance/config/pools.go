@@ -118,7 +118,7 @@ func (c *checker) pool(name string, entry value, data map[string]any) Pool {
 			for _, k := range poolKeys {
 				known = append(known, k.name)
 			}
-			c.fault(v, "unknown key; the nearest known key is %q", nearest(part, known))
+			c.unknownKey(v, part, known)
 			continue
 		}
 		poolKeys[i].read(c, &p, v)

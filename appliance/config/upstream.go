@@ -83,7 +83,7 @@ func (c *checker) upstreamKey(u *Upstream, table value, part string, data any) {
 		for _, k := range upstreamKeys {
 			known = append(known, k.name)
 		}
-		c.fault(v, "unknown key; the nearest known key is %q", nearest(part, known))
+		c.unknownKey(v, part, known)
 		return
 	}
 	upstreamKeys[i].read(c, u, v)
@@ -193,6 +193,8 @@ func (u *Upstream) parseURL(text, scheme string) string {
 		return "the host is missing"
 	case err == nil && a.Zone() != "":
 		return "addresses with a zone are not supported"
+	case err == nil && unusable(a) != "":
+		return unusable(a)
 	case err == nil:
 		u.Host = a.Unmap().String()
 	case strings.Contains(u.Host, ":"):

@@ -131,7 +131,7 @@ func (c *checker) addr(v value) (netip.Addr, bool) {
 		c.fault(v, "%q is not an IP address", s)
 		return netip.Addr{}, false
 	}
-	return a.Unmap(), c.zoneless(v, a)
+	return a.Unmap(), c.zoneless(v, a) && c.usable(v, a)
 }
 
 // addrPort reads IP:port, or IP alone where a standard port is given (not 0). Without one, port 0 may be written: the kernel
@@ -164,6 +164,14 @@ func (c *checker) zoneless(v value, a netip.Addr) bool {
 		c.fault(v, "%q: addresses with a zone (%%%s) are not supported", a, a.Zone())
 	}
 	return a.Zone() == ""
+}
+
+func (c *checker) usable(v value, a netip.Addr) bool {
+	why := unusable(a)
+	if why != "" {
+		c.fault(v, "%s", why)
+	}
+	return why == ""
 }
 
 // oneOrMany reads "x" like ["x"].
