@@ -48,8 +48,11 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 	s := &worker.Snapshot{
 		TTLMin:         uint32(c.Cache.MinTTL / time.Second),
 		TTLMax:         uint32(c.Cache.MaxTTL / time.Second),
+		NegativeTTLMin: uint32(c.Cache.MinNegativeTTL / time.Second),
 		NegativeTTLMax: uint32(c.Cache.MaxNegativeTTL / time.Second),
 		StaleMax:       uint32(c.Cache.MaxStale / time.Second),
+		FailureTTL:     c.Cache.FailureTTL,
+		FailureTTLMax:  c.Cache.MaxFailureTTL,
 		QueryTimeout:   c.Timeouts.Query,
 		AttemptTimeout: c.Timeouts.Upstream,
 	}

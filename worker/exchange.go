@@ -104,6 +104,7 @@ func (w *worker) deadline(slot uint32) {
 	p := w.poolOf(s)
 	w.overdue(s)
 	if w.now >= s.Deadline {
+		w.remember(s, p, wire.RCodeServFail)
 		w.fail(slot, p, wire.EDENetworkError)
 		return
 	}
@@ -168,7 +169,7 @@ func (w *worker) giveIn(slot uint32, p *pool, v verdict) {
 func (w *worker) fail(slot uint32, p *pool, ede uint16) {
 	s := w.table.At(slot)
 	w.blame(s, false)
-	if p.spec.WhenDown == Stale && w.stale(s.Hash, s.KeyBytes(), p) {
+	if w.stale(s.Hash, s.KeyBytes(), p) {
 		w.deliver(s, slot, &w.answer, 0, 0)
 	} else {
 		p.stats.Failed++
@@ -194,6 +195,17 @@ func (w *worker) answered(slot uint32, u *upstream) {
 		} // what is late has had its time
 	}
 	w.blame(s, !useless)
+	switch {
+	case useless || w.answer.RCode == wire.RCodeFormErr:
+		w.remember(s, p, w.answer.RCode)
+		if w.stale(s.Hash, s.KeyBytes(), p) {
+			w.deliver(s, slot, &w.answer, 0, 0)
+			w.free(slot)
+			return
+		}
+	default:
+		w.failures.Forget(s.Hash)
+	}
 	if w.answer.RCode > 15 { // our own EDNS was refused: nothing that a client could make sense of
 		w.fail(slot, p, wire.EDENetworkError)
 		return
@@ -204,6 +216,19 @@ func (w *worker) answered(slot uint32, u *upstream) {
 	}
 	w.deliver(s, slot, &w.answer, 0, 0)
 	w.free(slot)
+}
+
+// remember keeps that the question of a slot has no answer: its upstreams said so, or were silent to the deadline (RFC 9520 §2). What could not
+// be asked at all, for want of room or because nobody is reachable, is not remembered: trying again costs no upstream anything, and works
+// as soon as one is back.
+func (w *worker) remember(s *inflight.Slot, p *pool, rcode uint16) {
+	if w.cache == nil || p.spec.NoCache {
+		return
+	}
+	if rcode > wire.RCodeMask {
+		rcode = wire.RCodeServFail
+	}
+	w.failures.Add(s.Hash, rcode, w.now, w.active.failureTTL, w.active.failureTTLMax)
 }
 
 // measure takes in how long an attempt took. An answer that was useless is held against its upstream only once another one had a better one:
@@ -256,20 +281,22 @@ func unhelpful(rcode uint16) bool {
 }
 
 // clampTTLs brings the TTLs of a, and the time that it may be kept, within the configured bounds. A TTL of 0 stays 0: its owner wants
-// it asked for each time.
+// it asked for each time. No record of a negative answer is told for longer than the answer is kept: RFC 2308 §5.
 func (w *worker) clampTTLs(a *wire.Answer) {
 	low, high := w.active.ttlMin, w.active.ttlMax
 	if a.Negative {
-		high = min(high, w.active.negativeTTLMax)
-		low = min(low, high)
+		low, high = w.active.negativeTTLMin, min(high, w.active.negativeTTLMax)
+	}
+	if a.TTL != 0 {
+		a.TTL = min(max(a.TTL, low), high)
+		if a.Negative {
+			high = a.TTL
+		}
 	}
 	for _, offset := range a.TTLs {
 		field := a.Records[offset : offset+4]
 		if ttl := binary.BigEndian.Uint32(field); ttl != 0 && (ttl < low || ttl > high) {
 			binary.BigEndian.PutUint32(field, min(max(ttl, low), high))
 		}
-	}
-	if a.TTL != 0 {
-		a.TTL = min(max(a.TTL, low), high)
 	}
 }

@@ -43,6 +43,9 @@ const (
 	// QueryTimeoutMax keeps every deadline within the horizon of the timer wheel.
 	QueryTimeoutMax = 30 * time.Second
 
+	// FailureTTLLimit is how long a failure may be remembered: RFC 9520 §3.2, RFC 2308 §7.
+	FailureTTLLimit = 5 * time.Minute
+
 	// idleWait is the longest sleep of a turn with nothing to wait for; what is slow (rotation of source ports, published figures) is
 	// never later than this.
 	idleWait = time.Second

@@ -79,12 +79,26 @@ func (w *worker) resolve(l *lookup, from *origin) {
 			w.reply(from, &w.answer, age)
 			return
 		}
-		if state == cache.Expired && l.pool.spec.WhenDown == Stale && !w.healthy(l.pool) && w.allowStale(age, l.pool) {
-			w.reply(from, &w.answer, 0)
+		if w.withoutAsking(l, from, age, state == cache.Expired) {
 			return
 		}
 	}
 	w.miss(l, from)
+}
+
+// withoutAsking answers a query that the cache has no fresh answer to, if it is known that asking will not help: from an answer past its
+// TTL, which w.answer is if expired is true, where the pool allows that, else with a failure that is remembered. It reports whether it did.
+func (w *worker) withoutAsking(l *lookup, from *origin, age uint32, expired bool) bool {
+	rcode, held := w.failures.Held(l.hash, w.now)
+	if expired && l.pool.spec.WhenDown == Stale && (held || !w.healthy(l.pool)) && w.allowStale(&w.answer, age, l.pool) {
+		w.reply(from, &w.answer, 0)
+		return true
+	}
+	if held {
+		w.stats.HeldFailures++
+		w.replyError(from, rcode, wire.EDECachedError)
+	}
+	return held
 }
 
 // dropMessage counts a message that must not be answered. Over TCP it ends the connection: its sender is no DNS client.

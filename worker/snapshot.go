@@ -21,8 +21,11 @@ type Snapshot struct {
 
 	CacheBytes     int64  // of all workers together; 0: no cache
 	TTLMin, TTLMax uint32 // seconds; positive answers are kept and shown within these
-	NegativeTTLMax uint32 // seconds; NXDOMAIN and NODATA
-	StaleMax       uint32 // seconds: how long past its TTL an answer may be served by a pool whose WhenDown is Stale
+	NegativeTTLMin uint32 // seconds; NXDOMAIN and NODATA
+	NegativeTTLMax uint32
+	FailureTTL     time.Duration // how long a failure is remembered, up to FailureTTLMax; 0: not at all
+	FailureTTLMax  time.Duration // how long when it repeats itself, up to FailureTTLLimit
+	StaleMax       uint32        // seconds: how long past its TTL an answer may be served by a pool whose WhenDown is Stale
 
 	QueryTimeout   time.Duration // from the query to SERVFAIL
 	AttemptTimeout time.Duration // one exchange with one upstream
@@ -107,6 +110,12 @@ func (s *Snapshot) validate(workers int) error {
 	}
 	if s.TTLMin > s.TTLMax {
 		complain("minimum TTL %d is above the maximum %d", s.TTLMin, s.TTLMax)
+	}
+	if s.NegativeTTLMin > s.NegativeTTLMax {
+		complain("minimum negative TTL %d is above the maximum %d", s.NegativeTTLMin, s.NegativeTTLMax)
+	}
+	if s.FailureTTL < 0 || s.FailureTTL > s.FailureTTLMax || s.FailureTTLMax > FailureTTLLimit {
+		complain("failures are remembered for %v to %v: want 0 <= first <= last <= %v", s.FailureTTL, s.FailureTTLMax, FailureTTLLimit)
 	}
 	if s.AttemptTimeout <= 0 || s.QueryTimeout < s.AttemptTimeout || s.QueryTimeout > QueryTimeoutMax {
 		complain("timeouts: query %v, attempt %v: want 0 < attempt <= query <= %v", s.QueryTimeout, s.AttemptTimeout, QueryTimeoutMax)

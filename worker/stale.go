@@ -1,23 +1,31 @@
 package worker
 
-import "secure-dns-proxy/worker/cache"
+import (
+	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/cache"
+)
 
-// stale fills w.answer with the cached answer to key though its TTL has passed, unless it is too old, and reports whether it could
-// (RFC 8767).
+// stale puts the cached answer to key into w.answer though its TTL has passed, if the pool allows that and it is not too old, and reports
+// whether it did (RFC 8767); otherwise w.answer stays what it was.
 func (w *worker) stale(hash uint64, key []byte, p *pool) bool {
-	if w.cache == nil || p.spec.NoCache {
+	if w.cache == nil || p.spec.NoCache || p.spec.WhenDown != Stale {
 		return false
 	}
-	age, state := w.cache.Get(hash, key, w.seconds(), &w.answer)
-	return state == cache.Expired && w.allowStale(age, p)
+	var old wire.Answer
+	age, state := w.cache.Get(hash, key, w.seconds(), &old)
+	if state != cache.Expired || !w.allowStale(&old, age, p) {
+		return false
+	}
+	w.answer = old
+	return true
 }
 
-// allowStale turns w.answer, which the cache has held for age seconds and whose TTL has passed, into a stale one, unless it is too old.
-func (w *worker) allowStale(age uint32, p *pool) bool {
-	if age-w.answer.TTL > w.active.staleMax {
+// allowStale turns a, which the cache has held for age seconds and whose TTL has passed, into a stale answer, unless it is too old.
+func (w *worker) allowStale(a *wire.Answer, age uint32, p *pool) bool {
+	if age-a.TTL > w.active.staleMax {
 		return false
 	}
-	w.answer.Stale = staleTTL
+	a.Stale = staleTTL
 	p.stats.Stale++
 	return true
 }

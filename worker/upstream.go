@@ -53,7 +53,9 @@ type selection struct {
 	transports [transport.Schemes]int // caps on worker.under
 
 	queryTimeout, attemptTimeout   int64 // ns
-	ttlMin, ttlMax, negativeTTLMax uint32
+	ttlMin, ttlMax                 uint32
+	negativeTTLMin, negativeTTLMax uint32
+	failureTTL, failureTTLMax      int64 // ns
 	staleMax                       uint32
 }
 
@@ -116,7 +118,8 @@ func (w *worker) setUpstreams(c *command) {
 	next := selection{
 		router:       c.router,
 		queryTimeout: int64(s.QueryTimeout), attemptTimeout: int64(s.AttemptTimeout),
-		ttlMin: s.TTLMin, ttlMax: s.TTLMax, negativeTTLMax: s.NegativeTTLMax, staleMax: s.StaleMax,
+		ttlMin: s.TTLMin, ttlMax: s.TTLMax, negativeTTLMin: s.NegativeTTLMin, negativeTTLMax: s.NegativeTTLMax, staleMax: s.StaleMax,
+		failureTTL: int64(s.FailureTTL), failureTTLMax: int64(s.FailureTTLMax),
 	}
 	for scheme, limits := range s.Transports {
 		next.transports[scheme] = share(limits.MaxOutstanding, w.cfg.Workers)

@@ -29,14 +29,15 @@ type worker struct {
 	cfg   *Config
 	index int
 
-	eng    Engine
-	waker  *ring.Waker
-	seed   maphash.Seed
-	cache  *cache.Shard // nil: no cache
-	memory *cache.Ahead // provides the cache's memory before it is touched; nil in tests of turns
-	table  *inflight.Table
-	conns  *stream.Table
-	dirty  []stream.ConnID // connections with output or input to look at when the turn ends
+	eng      Engine
+	waker    *ring.Waker
+	seed     maphash.Seed
+	cache    *cache.Shard // nil: no cache
+	memory   *cache.Ahead // provides the cache's memory before it is touched; nil in tests of turns
+	failures *cache.Failures
+	table    *inflight.Table
+	conns    *stream.Table
+	dirty    []stream.ConnID // connections with output or input to look at when the turn ends
 
 	listeners []ring.Handle // datagram sockets of clients, by tag
 	acceptors []ring.Handle
@@ -128,6 +129,9 @@ func (w *worker) furnish() (err error) {
 	}
 	if w.exchanges, err = do53.New(do53.Config{Exchanges: min(2*w.cfg.Slots, do53.ExchangesMax)}); err != nil {
 		return fmt.Errorf("table of Do53 exchanges: %w", err)
+	}
+	if w.failures, err = cache.NewFailures(); err != nil {
+		return err
 	}
 	w.sockets = make([]upstreamSocket, do53.SocketsMax)
 	w.dirty = make([]stream.ConnID, 0, w.cfg.TCP.Conns)
@@ -361,6 +365,9 @@ func (w *worker) release() error {
 	}
 	if w.cache != nil {
 		errs = append(errs, w.cache.Close())
+	}
+	if w.failures != nil {
+		errs = append(errs, w.failures.Close())
 	}
 	return errors.Join(errs...)
 }

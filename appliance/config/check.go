@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Check gives a File its meaning. It reads certificates, keys and the user database, and opens nothing else. The result is nil when a
@@ -145,10 +146,7 @@ func (c *checker) relations(out *Checked) {
 		c.fault(c.anyOf("workers.waiters", "workers.in_flight"), "workers.waiters (%d) is less than workers.in_flight (%d): every query in flight has a client that waits",
 			out.Workers.Waiters, out.Workers.InFlight)
 	}
-	if out.Cache.MinTTL > out.Cache.MaxTTL {
-		c.fault(c.written("cache.min_ttl"), "%s is more than cache.max_ttl (%s)",
-			durationText(out.Cache.MinTTL), durationText(out.Cache.MaxTTL))
-	}
+	c.ttls(out)
 	if share := out.Cache.Bytes / int64(out.Workers.Count); out.Cache.Enabled && (share < cacheShareMin || share > cacheShareMax) {
 		c.fault(c.written("cache.bytes"), "%s for %d workers: each takes %s to %s",
 			sizeText(out.Cache.Bytes), out.Workers.Count, sizeText(cacheShareMin), sizeText(cacheShareMax))
@@ -171,6 +169,24 @@ func (c *checker) relations(out *Checked) {
 	c.sockets(out)
 	c.healths(out)
 	c.pools(out)
+}
+
+// ttls checks that the bounds of TTLs leave something between them.
+func (c *checker) ttls(out *Checked) {
+	for _, pair := range []struct {
+		low, high string
+		min, max  time.Duration
+	}{
+		{"cache.min_ttl", "cache.max_ttl", out.Cache.MinTTL, out.Cache.MaxTTL},
+		{"cache.min_negative_ttl", "cache.max_negative_ttl", out.Cache.MinNegativeTTL, out.Cache.MaxNegativeTTL},
+		{"cache.min_negative_ttl", "cache.max_ttl", out.Cache.MinNegativeTTL, out.Cache.MaxTTL},
+		{"cache.failure_ttl", "cache.max_failure_ttl", out.Cache.FailureTTL, out.Cache.MaxFailureTTL},
+	} {
+		if pair.min > pair.max {
+			c.fault(c.anyOf(pair.low, pair.high), "%s is %s, more than %s (%s)", pair.low, durationText(pair.min), pair.high, durationText(pair.max))
+			return
+		}
+	}
 }
 
 // anyOf is the first of two keys that the file holds, or the first if it holds neither.

@@ -157,13 +157,16 @@ type Workers struct {
 	Waiters  int
 }
 
-// Cache bounds the packet cache of all workers together. TTLs are whole seconds.
+// Cache bounds the packet cache of all workers together. TTLs are whole seconds, those of failures whole milliseconds.
 type Cache struct {
 	Enabled        bool
 	Bytes          int64
 	MinTTL         time.Duration
 	MaxTTL         time.Duration
+	MinNegativeTTL time.Duration
 	MaxNegativeTTL time.Duration
+	FailureTTL     time.Duration // the first time; 0 = failures are not remembered
+	MaxFailureTTL  time.Duration
 	MaxStale       time.Duration // past the TTL
 }
 

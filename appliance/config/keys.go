@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"secure-dns-proxy/transport/balance"
+	"secure-dns-proxy/worker"
 )
 
 // keys is every key of the file but those of one upstream (keys_upstream.go), in the order of proxy.toml.example. Where the
@@ -60,8 +61,14 @@ var keys = append([]key[Checked]{
 		func(c *Checked) *time.Duration { return &c.Cache.MinTTL }).reload(),
 	durationKey("cache.max_ttl", time.Second, secondsMax, time.Second, "24h",
 		func(c *Checked) *time.Duration { return &c.Cache.MaxTTL }).reload(),
+	durationKey("cache.min_negative_ttl", 0, time.Hour, time.Second, "0s",
+		func(c *Checked) *time.Duration { return &c.Cache.MinNegativeTTL }).reload(),
 	durationKey("cache.max_negative_ttl", 0, secondsMax, time.Second, "1h",
 		func(c *Checked) *time.Duration { return &c.Cache.MaxNegativeTTL }).reload(),
+	durationKey("cache.failure_ttl", 0, worker.FailureTTLLimit, time.Millisecond, "2s",
+		func(c *Checked) *time.Duration { return &c.Cache.FailureTTL }).reload(),
+	durationKey("cache.max_failure_ttl", 0, worker.FailureTTLLimit, time.Millisecond, "30s",
+		func(c *Checked) *time.Duration { return &c.Cache.MaxFailureTTL }).reload(),
 	durationKey("cache.max_stale", 0, secondsMax, time.Second, "24h",
 		func(c *Checked) *time.Duration { return &c.Cache.MaxStale }).reload(),
 

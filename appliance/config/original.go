@@ -137,6 +137,7 @@ func (m *migration) ttls() {
 		d := m.durationOf("cache.default_ttl").Truncate(time.Second)
 		m.setDuration("cache.min_ttl", d, fixed)
 		m.setDuration("cache.max_ttl", d, fixed)
+		m.setDuration("cache.min_negative_ttl", d, fixed)
 		m.differ(m.values["cache.respect_record_ttl"], "cache.min_ttl", "all TTLs are brought to cache.default_ttl (%s), those of negative answers and those that clients see too; a TTL of 0 stays 0", durationText(d))
 	}
 	m.differ(m.values["cache.negative_ttl"], "cache.max_negative_ttl", "was for negative answers without SOA, which are no longer kept (RFC 2308 §5); those with SOA are kept as it says")

@@ -29,6 +29,7 @@ const (
 const (
 	EDEOther                = 0
 	EDEStaleAnswer          = 3
+	EDECachedError          = 13
 	EDENotReady             = 14
 	EDEBlocked              = 15
 	EDEProhibited           = 18

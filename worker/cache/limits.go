@@ -59,6 +59,11 @@ const (
 	bucketBytes    = int(unsafe.Sizeof(bucket{}))
 	discardBuckets = sys.PopulateStep / bucketBytes // of the old index are given back at a time
 
+	// failureSets and failureWays size the memory of failures: 192 KiB, more names than can fail in a few seconds but under an attack. Full: the
+	// failure that ends first is forgotten, and its name asked for again.
+	failureSets = 2048
+	failureWays = 4
+
 	visitsMax     = 3 // two bits
 	visitsToStay  = 1 // visits that move an entry from probation to main
 	reuseSlackMax = 64

@@ -1,0 +1,337 @@
+package worker
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"secure-dns-proxy/transport/balance"
+)
+
+var update = flag.Bool("update", false, "write what conversations really say into their files")
+
+// rfcConversation runs one file of testdata/conversations on a worker in virtual time: what clients and upstreams do, and below each, on
+// lines that begin with ">", all that the worker sends because of it, with its time.
+//
+//	config key=value ...            first: what differs from a plain configuration; see configure
+//	1.5s client 1 asks NAME TYPE [word ...]    edns do ad cd nord size=N option=N version=N class=CH opcode=NOTIFY
+//	     upstream 1 answers [RCODE] [aa] [tc] [ad] [| record] [| authority record] [| additional record]
+//	                                           to the oldest query that it has not answered
+//	     upstream 1 refuses                    by ICMP
+//	1.5s                                       nothing but time passes
+//
+// A line without a time happens at the time of the one before. What time itself sets off (retries, timeouts) stands below the line that
+// lets it pass.
+type rfcConversation struct {
+	*bench
+	began   time.Duration
+	asked   [][]sentDatagram // by upstream, not answered yet
+	clients map[string]int   // by address
+	next    uint16
+	out     strings.Builder
+}
+
+func TestRFCConversations(t *testing.T) {
+	files, err := filepath.Glob("testdata/conversations/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no conversations", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := converse(t, string(text))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if got != string(text) {
+				t.Errorf("it goes:\n%s\nwant:\n%s", got, text)
+			}
+		})
+	}
+}
+
+// converse returns text with what the worker really says.
+func converse(t *testing.T, text string) string {
+	c := &rfcConversation{clients: map[string]int{}}
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, ">") {
+			continue
+		}
+		c.out.WriteString(line)
+		words := strings.Fields(line)
+		switch {
+		case len(words) == 0 || words[0][0] == '#':
+			continue
+		case words[0] == "config":
+			c.begin(t, words[1:])
+			continue
+		case c.bench == nil:
+			c.begin(t, nil)
+		}
+		if at, err := time.ParseDuration(words[0]); err == nil {
+			c.pass(c.began + at)
+			line, words = strings.TrimPrefix(strings.TrimSpace(line), words[0]), words[1:]
+		}
+		if len(words) > 0 {
+			c.event(line, words)
+		}
+	}
+	return c.out.String()
+}
+
+// begin makes the worker.
+func (c *rfcConversation) begin(t *testing.T, settings []string) {
+	upstreams := 1
+	for _, s := range settings {
+		if n, ok := strings.CutPrefix(s, "upstreams="); ok {
+			upstreams, _ = strconv.Atoi(n)
+		}
+	}
+	c.bench = newBench(t, upstreams, func(_ *Config, s *Snapshot) {
+		s.Pools[0].Policy = balance.Sequential
+		for _, setting := range settings {
+			key, value, _ := strings.Cut(setting, "=")
+			c.configure(t, s, key, value)
+		}
+		if err := s.validate(1); err != nil {
+			t.Fatal(err)
+		}
+	})
+	c.began = c.now
+	c.asked = make([][]sentDatagram, upstreams)
+}
+
+// configure applies one setting; they are named as in proxy.toml.
+func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string) {
+	d, _ := time.ParseDuration(value)
+	seconds := uint32(d / time.Second)
+	switch key {
+	case "upstreams":
+	case "cache":
+		if value == "off" {
+			s.CacheBytes = 0
+		}
+	case "min_ttl":
+		s.TTLMin = seconds
+	case "max_ttl":
+		s.TTLMax = seconds
+	case "max_negative_ttl":
+		s.NegativeTTLMax = seconds
+	case "min_negative_ttl":
+		s.NegativeTTLMin = seconds
+	case "failure_ttl":
+		s.FailureTTL = d
+	case "max_failure_ttl":
+		s.FailureTTLMax = d
+	case "max_stale":
+		s.StaleMax = seconds
+	case "when_down":
+		s.Pools[0].WhenDown = WhenDown(slices.Index(WhenDownNames[:], value))
+	default:
+		t.Fatalf("no setting %q", key)
+	}
+}
+
+// pass lets time go on to at, with a turn whenever the worker wants one.
+func (c *rfcConversation) pass(at time.Duration) {
+	if at < c.now {
+		c.t.Fatalf("time runs backwards, to %v", at-c.began)
+	}
+	for c.now < at {
+		next := at
+		if timer := c.w.table.NextTimer(int64(c.now)); timer >= 0 {
+			next = min(next, max(time.Duration(timer), c.now+time.Millisecond))
+		}
+		c.now = next
+		c.report(c.turn())
+	}
+}
+
+// event lets somebody do something.
+func (c *rfcConversation) event(line string, words []string) {
+	if len(words) < 3 {
+		c.t.Fatalf("%q: what is that?", line)
+	}
+	n, _ := strconv.Atoi(words[1])
+	switch words[0] + " " + words[2] {
+	case "client asks":
+		c.clients[client(n).Addr().String()] = n
+		c.next++
+		c.report(c.turn(from(n, c.query(words[3:]))))
+	case "upstream answers":
+		d := c.pending(n)
+		_, what, _ := strings.Cut(line, "answers")
+		c.report(c.turn(c.answer(d, c.reply(d, what))))
+	case "upstream refuses":
+		c.report(c.turn(c.refused(c.pending(n))))
+	default:
+		c.t.Fatalf("%q: what is that?", line)
+	}
+}
+
+// pending takes the oldest query off the list of upstream n.
+func (c *rfcConversation) pending(n int) sentDatagram {
+	if n < 1 || n > len(c.asked) || len(c.asked[n-1]) == 0 {
+		c.t.Fatalf("upstream %d has not been asked\n%s", n, c.out.String())
+	}
+	d := c.asked[n-1][0]
+	c.asked[n-1] = c.asked[n-1][1:]
+	return d
+}
+
+// query is a client's message.
+func (c *rfcConversation) query(words []string) []byte {
+	m := query(c.next, words[0], dns.StringToType[words[1]])
+	var opt *dns.OPT
+	edns := func() *dns.OPT {
+		if opt == nil {
+			opt = m.SetEdns0(1232, false).IsEdns0()
+		}
+		return opt
+	}
+	for _, word := range words[2:] {
+		name, value, _ := strings.Cut(word, "=")
+		number, _ := strconv.Atoi(value)
+		switch name {
+		case "edns":
+			edns()
+		case "do":
+			edns().SetDo()
+		case "size":
+			edns().SetUDPSize(uint16(number))
+		case "version":
+			edns().SetVersion(uint8(number))
+		case "option":
+			edns().Option = append(edns().Option, &dns.EDNS0_LOCAL{Code: uint16(number), Data: []byte{1, 2, 3}})
+		case "ad":
+			m.AuthenticatedData = true
+		case "cd":
+			m.CheckingDisabled = true
+		case "nord":
+			m.RecursionDesired = false
+		case "class":
+			m.Question[0].Qclass = dns.StringToClass[value]
+		case "opcode":
+			m.Opcode = dns.StringToOpcode[value]
+		default:
+			c.t.Fatalf("a query with %q?", word)
+		}
+	}
+	return pack(c.t, m)
+}
+
+// reply is an upstream's message.
+func (c *rfcConversation) reply(d sentDatagram, what string) []byte {
+	parts := strings.Split(what, "|")
+	return reply(c.t, d.data, func(m *dns.Msg) {
+		for _, word := range strings.Fields(parts[0]) {
+			switch word {
+			case "aa":
+				m.Authoritative = true
+			case "tc":
+				m.Truncated = true
+			case "ad":
+				m.AuthenticatedData = true
+			default:
+				rcode, ok := dns.StringToRcode[word]
+				if !ok {
+					c.t.Fatalf("an answer with %q?", word)
+				}
+				m.Rcode = rcode
+			}
+		}
+		for _, text := range parts[1:] {
+			text = strings.TrimSpace(text)
+			section := &m.Answer
+			if rest, ok := strings.CutPrefix(text, "authority "); ok {
+				section, text = &m.Ns, rest
+			} else if rest, ok := strings.CutPrefix(text, "additional "); ok {
+				section, text = &m.Extra, rest
+			}
+			rr, err := dns.NewRR(text)
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			*section = append(*section, rr)
+		}
+	})
+}
+
+// report says what was sent.
+func (c *rfcConversation) report(sent []sentDatagram) {
+	for _, d := range sent {
+		m := unpack(c.t, d.data)
+		rcode := dns.RcodeToString[m.Rcode]
+		if m.Rcode == dns.RcodeBadVers { // the number has two names
+			rcode = "BADVERS"
+		}
+		who := fmt.Sprintf("client %d gets %s", c.clients[d.to.String()], rcode)
+		if d.handle != clientSocket {
+			n := c.upstreamOf(d)
+			c.asked[n] = append(c.asked[n], d)
+			who = fmt.Sprintf("upstream %d is asked", n+1)
+		}
+		fmt.Fprintf(&c.out, "> %v %s%s\n", c.now-c.began, who, describe(m))
+	}
+}
+
+// describe is all of a message but id and rcode.
+func describe(m *dns.Msg) string {
+	var b strings.Builder
+	for _, flag := range []struct {
+		set  bool
+		name string
+	}{
+		{m.Authoritative, "aa"},
+		{m.Truncated, "tc"},
+		{m.RecursionDesired, "rd"},
+		{m.RecursionAvailable, "ra"},
+		{m.AuthenticatedData, "ad"},
+		{m.CheckingDisabled, "cd"},
+	} {
+		if flag.set {
+			b.WriteString(" " + flag.name)
+		}
+	}
+	for _, q := range m.Question {
+		fmt.Fprintf(&b, " | %s %s", q.Name, dns.TypeToString[q.Qtype])
+		if q.Qclass != dns.ClassINET {
+			b.WriteString(" " + dns.ClassToString[q.Qclass])
+		}
+	}
+	for i, section := range [][]dns.RR{m.Answer, m.Ns, m.Extra} {
+		for _, rr := range section {
+			if rr.Header().Rrtype != dns.TypeOPT {
+				b.WriteString(" | " + [...]string{"", "authority ", "additional "}[i] + strings.Join(strings.Fields(rr.String()), " "))
+			}
+		}
+	}
+	if opt := m.IsEdns0(); opt != nil {
+		fmt.Fprintf(&b, " | edns %d", opt.UDPSize())
+		if opt.Do() {
+			b.WriteString(" do")
+		}
+		for _, option := range opt.Option {
+			if e, ok := option.(*dns.EDNS0_EDE); ok {
+				fmt.Fprintf(&b, " ede=%q", dns.ExtendedErrorCodeToString[e.InfoCode])
+			} else {
+				fmt.Fprintf(&b, " option %d", option.Option())
+			}
+		}
+	}
+	return b.String()
+}
