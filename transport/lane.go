@@ -47,6 +47,7 @@ type Request struct {
 	Slot, Gen uint32
 	Deadline  time.Duration // since Base
 	Cancel    bool          // no query: nobody waits any more for the answer to the one submitted as (Slot, Gen)
+	Late      bool          // of Cancel: the query has had its time in vain
 	Query     []byte
 }
 
@@ -116,9 +117,14 @@ func (l *Lane) Submit(slot, gen uint32, deadline time.Duration, query []byte) bo
 }
 
 // Cancel tells the driver that the answer to the query submitted as (slot, gen) is of no use any more, so that it may give up what that
-// costs: a stream. The query still gets its one Reply. Nothing is said when the queue is full. Worker only; no allocation.
-func (l *Lane) Cancel(slot, gen uint32) {
-	l.queries.put(record{slot: slot, gen: gen, fault: cancelMark}, nil, 0)
+// costs: a stream. late: the query has had its time, and that no answer came is held against its connection; if not, somebody else was
+// quicker. The query still gets its one Reply. Nothing is said when the queue is full. Worker only; no allocation.
+func (l *Lane) Cancel(slot, gen uint32, late bool) {
+	r := record{slot: slot, gen: gen, fault: cancelMark}
+	if late {
+		r.fault = cancelLateMark
+	}
+	l.queries.put(r, nil, 0)
 }
 
 // Flush shows the driver everything submitted since the last Flush, and wakes it if it sleeps. Call it once a turn. Worker only.
@@ -182,7 +188,10 @@ func (l *Lane) Next() (Request, bool) {
 	if !ok {
 		return Request{}, false
 	}
-	return Request{Slot: r.slot, Gen: r.gen, Deadline: time.Duration(r.deadline), Cancel: r.fault == cancelMark, Query: query}, true
+	return Request{
+		Slot: r.slot, Gen: r.gen, Deadline: time.Duration(r.deadline), Query: query,
+		Cancel: r.fault == cancelMark || r.fault == cancelLateMark, Late: r.fault == cancelLateMark,
+	}, true
 }
 
 // Answer queues msg, 12 to MessageBytesMax bytes, as the reply to (slot, gen); Publish shows it to the worker. It copies msg. While

@@ -16,8 +16,11 @@ const (
 	cacheLines  = 128        // two lines, because the adjacent one is prefetched with each
 )
 
-// cancelMark stands for the fault of a record in the queue of queries that has no query: see Lane.Cancel.
-const cancelMark = FaultCount
+// One of these stands for the fault of a record in the queue of queries that has no query: see Lane.Cancel.
+const (
+	cancelMark = FaultCount + iota
+	cancelLateMark
+)
 
 // record is the header of one record, decoded.
 type record struct {

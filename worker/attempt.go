@@ -102,7 +102,7 @@ func (w *worker) giveUp(slot uint32, s *inflight.Slot, e *inflight.Exchange) {
 		u.stats.Cancelled++
 	}
 	if !e.Open {
-		u.lane.Cancel(slot, s.Gen)
+		u.lane.Cancel(slot, s.Gen, e.Late)
 	}
 	w.end(s, e)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -348,6 +349,31 @@ func TestSilence(t *testing.T) {
 				time.Sleep(5 * time.Millisecond)
 			}
 			lanetest.Eventually(t, "down", func() bool { return len(health.Downs()) > 0 })
+		})
+	}
+}
+
+// TestLosers has every query given up long before the server, which is in good health, could answer, as those that lose a race are:
+// that says nothing of the connection. When they had their time, it does.
+func TestLosers(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		t.Run(fmt.Sprint("late ", late), func(t *testing.T) {
+			lanetest.NoLeaks(t)
+			_, e, health := start(t, nil, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+			e.DeadAfter = 200 * time.Millisecond
+			w := lanetest.Open(t, e, Run, transport.LaneLimits{})
+			begin := time.Now()
+			for i := 0; w.Lane.Stats().Dead == 0 && (late || time.Since(begin) < 5*e.DeadAfter); i++ {
+				w.Submit(lanetest.Name(i), plenty)
+				if i > 0 {
+					w.Cancel(lanetest.Name(i-1), late) // one is always outstanding
+					w.Receive(1)
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+			if got := w.Lane.Stats(); late != (got.Dead == 1) || !late && len(health.Downs()) > 0 {
+				t.Errorf("%+v, down %v; want a dead connection only if queries had their time", got, health.Downs())
+			}
 		})
 	}
 }

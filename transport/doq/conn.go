@@ -196,7 +196,7 @@ func (c *conn) Expire(now time.Duration) {
 }
 
 // Cancel finishes a call that nobody waits for any more, if it is here.
-func (c *conn) Cancel(slot, gen uint32) bool {
+func (c *conn) Cancel(slot, gen uint32, as pool.Outcome) bool {
 	matches := func(call *pool.Call) bool { return call.Is(slot, gen) }
 	var call *pool.Call
 	var x *exchange
@@ -217,7 +217,7 @@ func (c *conn) Cancel(slot, gen uint32) bool {
 		c.abandon(x)
 	}
 	if call != nil {
-		call.Finish(pool.Result{Outcome: pool.Expired})
+		call.Finish(pool.Result{Outcome: as})
 	}
 	return call != nil
 }

@@ -3,6 +3,7 @@ package doq
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -174,6 +175,31 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// TestLosers has every query given up long before the server, which is in good health, could answer, as those that lose a race are:
+// that says nothing of the connection. When they had their time, it does.
+func TestLosers(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		t.Run(fmt.Sprint("late ", late), func(t *testing.T) {
+			lanetest.NoLeaks(t)
+			_, e, health := start(t, nil, func(x *served) { <-x.stream.Context().Done() })
+			e.DeadAfter = 200 * time.Millisecond
+			w := lanetest.Open(t, e, Run, transport.LaneLimits{})
+			begin := time.Now()
+			for i := 0; w.Lane.Stats().Dead == 0 && (late || time.Since(begin) < 5*e.DeadAfter); i++ {
+				w.Submit(lanetest.Name(i), plenty)
+				if i > 0 {
+					w.Cancel(lanetest.Name(i-1), late) // one is always outstanding
+					w.Receive(1)
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+			if got := w.Lane.Stats(); late != (got.Dead == 1) || !late && len(health.Downs()) > 0 {
+				t.Errorf("%+v, down %v; want a dead connection only if queries had their time", got, health.Downs())
+			}
+		})
+	}
+}
+
 // TestCrashAndRestart kills the server with queries outstanding and starts it again on the same port.
 func TestCrashAndRestart(t *testing.T) {
 	lanetest.NoLeaks(t)
@@ -298,7 +324,7 @@ func TestCancel(t *testing.T) {
 	w := lanetest.Open(t, e, Run, transport.LaneLimits{})
 	w.Submit("silent.example.", time.Hour)
 	<-asked
-	w.Cancel("silent.example.")
+	w.Cancel("silent.example.", false)
 	if r := w.Receive(1)[0]; r.Fault != transport.FaultTimeout {
 		t.Errorf("fault %v, want timeout", r.Fault)
 	}

@@ -156,7 +156,7 @@ func TestRFC9250Section4_3_1(t *testing.T) {
 		give    func(w *lanetest.Worker)
 	}{
 		{"deadline", 100 * time.Millisecond, func(*lanetest.Worker) {}},
-		{"cancelled", time.Hour, func(w *lanetest.Worker) { w.Cancel("mute.example.") }},
+		{"cancelled", time.Hour, func(w *lanetest.Worker) { w.Cancel("mute.example.", false) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			lanetest.NoLeaks(t)

@@ -112,11 +112,11 @@ func (w *Worker) submit(name string, query []byte, timeout time.Duration) bool {
 	return true
 }
 
-// Cancel says that the answer for name, submitted once and not yet received, is not wanted any more.
-func (w *Worker) Cancel(name string) {
+// Cancel says that the answer for name, submitted once and not yet received, is not wanted any more; late: it had its time.
+func (w *Worker) Cancel(name string, late bool) {
 	for key, asked := range w.names {
 		if asked == dns.Fqdn(name) {
-			w.Lane.Cancel(uint32(key>>32), uint32(key))
+			w.Lane.Cancel(uint32(key>>32), uint32(key), late)
 		}
 	}
 	w.Lane.Flush()

@@ -14,6 +14,7 @@ type Call struct {
 
 	driver    *driver
 	conn      *conn // that it was last started on
+	waits     queued
 	slot, gen uint32
 	end       int  // of the question section in the query
 	size      int  // of the query
@@ -49,7 +50,7 @@ func (d *driver) newCall(r transport.Request, end int) *Call {
 // finish replies to c, or starts it once more: a query whose connection closed, or that the server refused unseen.
 func (d *driver) finish(c *Call, r Result) {
 	good := r.Outcome == Answered && len(r.Answer) >= 12 && transport.Answers(c.Query(), c.end, r.Answer)
-	dead := d.release(c.conn, r.Outcome, good)
+	dead := d.release(c, r.Outcome, good)
 	switch {
 	case good:
 		d.lane.Answer(c.slot, c.gen, r.Answer)
@@ -61,7 +62,7 @@ func (d *driver) finish(c *Call, r Result) {
 		d.fail(c, transport.FaultShutdown)
 	case dead:
 		d.fail(c, transport.FaultClosed)
-	case r.Outcome == Expired || transport.Now() >= c.Deadline:
+	case r.Outcome == Expired || r.Outcome == Unwanted || transport.Now() >= c.Deadline:
 		d.fail(c, transport.FaultTimeout)
 	case r.Outcome == Declined:
 		d.fail(c, r.Fault)
@@ -97,7 +98,11 @@ func (d *driver) forget(c *Call) {
 }
 
 // cancel gives up a query that nobody waits for: its stream is reset, its reply is FaultTimeout.
-func (d *driver) cancel(slot, gen uint32) {
+func (d *driver) cancel(r transport.Request) {
+	slot, gen, as := r.Slot, r.Gen, Unwanted
+	if r.Late {
+		as = Expired
+	}
 	d.mu.Lock()
 	conns := slices.Clone(d.all)
 	i := slices.IndexFunc(d.waiting, func(c *Call) bool { return c.Is(slot, gen) })
@@ -110,7 +115,7 @@ func (d *driver) cancel(slot, gen uint32) {
 	if waiting != nil {
 		d.fail(waiting, transport.FaultTimeout)
 	}
-	if waiting != nil || slices.ContainsFunc(conns, func(c *conn) bool { return c.starter.Cancel(slot, gen) }) {
+	if waiting != nil || slices.ContainsFunc(conns, func(c *conn) bool { return c.starter.Cancel(slot, gen, as) }) {
 		d.lane.Counters().Cancelled.Add(1)
 	}
 }

@@ -17,7 +17,7 @@ type conn struct {
 	address     netip.AddrPort
 	opened      time.Duration // since Base
 	lastUse     time.Duration
-	silentSince time.Duration // the first query since then got no answer, nor did later ones; 0: no such query
+	silence     silence
 	outstanding int
 	answered    bool
 	ready       bool // the server has proved who it is
@@ -45,10 +45,8 @@ func (d *driver) place(c *Call) {
 		best.outstanding++
 		best.taken++
 		best.lastUse = now
-		if best.silentSince == 0 {
-			best.silentSince = now
-		}
 		c.conn = best
+		best.silence.begin(c, now)
 		d.mu.Unlock()
 		best.starter.Start(c)
 		return
@@ -82,15 +80,18 @@ func (d *driver) leastBusy() (best *conn) {
 
 // release ends what place began, with the outcome and whether it was a good answer, and reports whether the connection was found
 // dead meanwhile.
-func (d *driver) release(c *conn, outcome Outcome, good bool) (dead bool) {
-	now := transport.Now()
+func (d *driver) release(call *Call, outcome Outcome, good bool) (dead bool) {
+	now, c := transport.Now(), call.conn
 	d.mu.Lock()
 	c.outstanding--
-	if outcome == Answered || outcome == Declined || outcome == Refused {
-		c.lastUse, c.silentSince = now, 0
-		if c.outstanding > 0 {
-			c.silentSince = now
-		}
+	switch outcome {
+	case Answered, Declined, Refused:
+		c.lastUse = now
+		c.silence.broken(call, now)
+	case Expired:
+		c.silence.kept(call)
+	default:
+		c.silence.end(call)
 	}
 	first := good && !c.answered
 	if good {

@@ -44,8 +44,8 @@ type Starter interface {
 	Start(c *Call)
 	// Expire finishes, as Expired, every call whose deadline is at or before now. The driver calls it again and again.
 	Expire(now time.Duration)
-	// Cancel finishes, as Expired, the call with slot and gen, if it is outstanding here. It reports whether it was.
-	Cancel(slot, gen uint32) bool
+	// Cancel finishes, with the outcome given, the call with slot and gen, if it is outstanding here. It reports whether it was.
+	Cancel(slot, gen uint32, as Outcome) bool
 	// Recall takes back every call that was started and not finished: the connection forgets them, and owes them nothing.
 	Recall() []*Call
 	// Stalled reports whether calls are outstanding and the server has shown no sign of life for after, or longer where the
@@ -64,7 +64,8 @@ const (
 	Refused                 // the server did not look at this query, but it may be sent again; the connection is as good as before
 	Closing                 // the connection takes no more queries; this one may be sent again on another
 	Lost                    // the connection failed under the query
-	Expired                 // its deadline came first
+	Expired                 // it had its time in vain
+	Unwanted                // nobody waits for it any more, though it had no time to speak of: it says nothing of the connection
 )
 
 // Result is the outcome of an exchange.

@@ -20,7 +20,7 @@ var errStalled = errors.New("nothing came from the server any more")
 func (d *driver) lookOver(now time.Duration) (wanted bool) {
 	alive := false
 	for _, c := range d.conns {
-		c.stalled = c.silentSince != 0 && c.starter.Stalled(now, d.end.DeadAfter/stallShare)
+		c.stalled = c.silence.since() != 0 && c.starter.Stalled(now, d.end.DeadAfter/stallShare)
 		alive = alive || !c.stalled
 		c.reason, c.worn = c.share.Spent(c.taken, now)
 		used := c.outstanding > 0 || c.taken != c.seen || d.keeps(c)
@@ -72,6 +72,9 @@ func (d *driver) move(c *conn) {
 	d.lane.Notice(fmt.Sprintf("connection to %s replaced, %d queries moved", c.address, len(calls)), errStalled)
 	d.mu.Lock()
 	c.outstanding -= len(calls)
+	for _, call := range calls {
+		c.silence.end(call)
+	}
 	last := c.outstanding == 0
 	if last {
 		d.judge(c, transport.Now())

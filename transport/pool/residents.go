@@ -18,14 +18,20 @@ type residents struct {
 	busyAt atomic.Int64 // since Base: when one of them was last given a call
 
 	mu   sync.Mutex
-	busy map[ticket]context.CancelFunc
+	busy map[ticket]exchange
 }
 
 // ticket names a query as the worker does.
 type ticket struct{ slot, gen uint32 }
 
+// exchange is one under way.
+type exchange struct {
+	cancel context.CancelFunc
+	as     Outcome // what it is if it expires
+}
+
 func (r *residents) init(d *driver) {
-	r.driver, r.next, r.busy = d, make(chan *Call), map[ticket]context.CancelFunc{}
+	r.driver, r.next, r.busy = d, make(chan *Call), map[ticket]exchange{}
 }
 
 // exchanger makes a Starter of an Exchanger.
@@ -55,15 +61,20 @@ func (e exchanger) Start(c *Call) {
 func (exchanger) Expire(time.Duration) {}
 
 // Cancel ends the exchange of a call.
-func (e exchanger) Cancel(slot, gen uint32) bool {
+func (e exchanger) Cancel(slot, gen uint32, as Outcome) bool {
 	r := e.residents
+	t := ticket{slot, gen}
 	r.mu.Lock()
-	cancel := r.busy[ticket{slot, gen}]
-	r.mu.Unlock()
-	if cancel != nil {
-		cancel()
+	x, ok := r.busy[t]
+	if ok {
+		x.as = as
+		r.busy[t] = x
 	}
-	return cancel != nil
+	r.mu.Unlock()
+	if ok {
+		x.cancel()
+	}
+	return ok
 }
 
 // Recall takes back nothing: an exchange ends with its connection.
@@ -104,10 +115,13 @@ func (r *residents) serve(c *Call, answer []byte) []byte {
 	ctx, cancel := context.WithDeadline(r.driver.ctx, transport.Base.Add(c.Deadline))
 	t := ticket{c.slot, c.gen}
 	r.mu.Lock()
-	r.busy[t] = cancel
+	r.busy[t] = exchange{cancel, Expired}
 	r.mu.Unlock()
 	result := c.conn.starter.(exchanger).Exchange(ctx, c.Framed(), answer[:0])
 	r.mu.Lock()
+	if x, mine := r.busy[t]; mine && result.Outcome == Expired { // a query may be here twice, once given up: the ticket is that of the later
+		result.Outcome = x.as
+	}
 	delete(r.busy, t)
 	r.mu.Unlock()
 	cancel()

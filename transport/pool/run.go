@@ -62,7 +62,7 @@ func (d *driver) take() {
 	for r, ok := d.lane.Next(); ok; r, ok = d.lane.Next() {
 		taken = true
 		if r.Cancel {
-			d.cancel(r.Slot, r.Gen)
+			d.cancel(r)
 			continue
 		}
 		end, valid := transport.QuestionEnd(r.Query)

@@ -15,16 +15,17 @@ func (d *driver) sweep(now time.Duration) (next time.Duration) {
 	d.mu.Lock()
 	var dead, idle []*conn
 	for _, c := range d.conns {
+		silent := c.silence.since()
 		switch {
-		case c.silentSince != 0 && now-c.silentSince > d.end.DeadAfter:
+		case silent != 0 && now-silent > d.end.DeadAfter:
 			dead = append(dead, c)
-		case c.silentSince == 0 && c.outstanding == 0 && now-c.lastUse > d.idle && !(d.end.Prewarm && len(d.conns) == 1):
+		case silent == 0 && c.outstanding == 0 && now-c.lastUse > d.idle && !(d.end.Prewarm && len(d.conns) == 1):
 			idle = append(idle, c)
 		}
 	}
 	ended := slices.Concat(idle, dead)
 	for _, c := range ended {
-		c.dead = c.silentSince != 0
+		c.dead = c.silence.since() != 0
 		d.suspected = d.suspected || c.dead
 		d.retire(c, now)
 	}
@@ -90,7 +91,7 @@ func (d *driver) nextEvent(now time.Duration, wanted bool) (next time.Duration) 
 		if d.keeps(c) && !c.worn {
 			earlier(c.share.Until)
 		}
-		if c.silentSince != 0 {
+		if c.silence.since() != 0 {
 			earlier(now + d.tick)
 		} else if !d.end.Prewarm || len(d.conns) > 1 {
 			earlier(c.lastUse + d.idle + time.Millisecond)
