@@ -22,8 +22,13 @@ import (
 
 func TestHelpers(t *testing.T) {
 	for workers, want := range map[int]int{1: 3, 2: 3, 3: 3, 4: 4, 6: 4, 7: 5, 256: 88} {
-		if got := helpers(workers); got != want {
+		if got := helpers(workers, 2); got != want {
 			t.Errorf("%d workers: got %d helpers, want %d", workers, got, want)
+		}
+	}
+	for workers, want := range map[int]int{1: 1, 2: 3} {
+		if got := helpers(workers, 1); got != want {
+			t.Errorf("%d workers on one CPU: got %d helpers, want %d", workers, got, want)
 		}
 	}
 }
