@@ -6,8 +6,8 @@
 //	any other       NOERROR with no record
 //
 // An OPT record in the query is answered by one. UDP is read and written in batches of up to 64; TCP and TLS answer all
-// queries of one read by one write, in order, and so by one TLS record; DoQ has a stream per query (RFC 9250), DoH a request
-// per query (RFC 8484), as their RFCs want it.
+// queries of one read by one write, in order, and so by one TLS record; DoQ has a stream per query (RFC 9250) and answers all
+// streams that have arrived together, so that they share packets; DoH has a request per query (RFC 8484).
 //
 // Queries are counted by transport; the difference of two counts over the generator's answers is the hit ratio of whatever is
 // between.

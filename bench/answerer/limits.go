@@ -15,6 +15,8 @@ const (
 	answerBytesMax = 28
 	// streamsMax streams or requests may be open per connection of DoQ or DoH: the peer waits beyond it.
 	streamsMax = 4096
+	// gapWait is how long a part of a query over DoQ that was lost on the way may hold up the others.
+	gapWait = time.Millisecond
 	// queryBytesMax is the longest query over a stream or in a request. More: the stream is reset, the request refused.
 	queryBytesMax = 65535
 	// idleTimeout ends connections nobody uses: longer than any pause of a run.
