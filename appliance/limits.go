@@ -20,6 +20,10 @@ const (
 	// trendInterval is over how long the ratios among the metrics (enters per query, skew) are taken.
 	trendInterval = 10 * time.Second
 
+	// shortageQuiet is after how many intervals (trendInterval) without an event a shortage is over: a minute, so that one that comes and
+	// goes writes two lines a minute at the most.
+	shortageQuiet = 6
+
 	// skewQueriesMin is the load from which skew matters, in queries per trendInterval: a worker is far from busy below it.
 	skewQueriesMin = 10_000
 

@@ -62,6 +62,7 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 		page := telemetry.NewMetrics(s.group, build, &s.reloads, &s.trend)
 		telemetry.AddLookups(page, &s.roster.lookups)
 		telemetry.AddDesignations(page, s.roster.designations)
+		telemetry.AddPoolUpstreams(page, s.watch.poolsUp)
 		s.metrics.Serve(page, log)
 	}
 	s.announce(build)

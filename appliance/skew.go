@@ -9,18 +9,20 @@ import (
 	"secure-dns-proxy/worker"
 )
 
-// observe closes an interval of the trend now and then until ctx ends, and has its skew judged.
+// observe closes an interval of the trend now and then until ctx ends, and has its skew and what ran short in it judged.
 func (s *service) observe(ctx context.Context, workers int) {
 	ticker := time.NewTicker(trendInterval)
 	defer ticker.Stop()
 	steering, _ := s.group.Steering()
 	judge := skewJudge{log: s.log, workers: workers, steering: steering}
+	lacks := shortageLog{log: s.log}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
 			judge.see(s.trend.Look(s.group), now)
+			lacks.see(s.group.Stats())
 		}
 	}
 }

@@ -15,12 +15,13 @@ import (
 )
 
 // watch looks after the health of the upstreams in use: it gives their states the configuration in force, runs a prober for each, and logs
-// every change once. States keep their changes until they are read, so none is missed however short it is.
+// every change once, for upstreams and for pools. States keep their changes until they are read, so none is missed however short it is.
 type watch struct {
 	log *slog.Logger
 
 	mu    sync.Mutex
 	wards []*ward
+	pools []*poolWatch
 	past  map[string]health.Figures // by name, of endpoints that were replaced: their counters must not fall
 	fresh []health.Transition       // scratch
 }
@@ -54,6 +55,7 @@ func (w *watch) follow(entries []entry) {
 			w.wards = append(w.wards, w.look(e, u, kept))
 		}
 	}
+	w.gather(entries)
 	var closing sync.WaitGroup
 	for _, gone := range before {
 		closing.Go(gone.prober.Close)
@@ -112,6 +114,7 @@ func (w *watch) read() {
 			ward.prober.Wake()
 		}
 	}
+	w.readPools()
 }
 
 // readAddresses logs which of several addresses of an upstream fail, and which work again. An upstream with one address is up or down.

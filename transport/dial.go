@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 
 	"secure-dns-proxy/transport/trust"
@@ -81,12 +82,40 @@ func (e *DialError) Error() string {
 	if !e.Address.IsValid() {
 		return fmt.Sprintf("dial %s: %v", e.Endpoint, e.Err)
 	}
-	text := fmt.Sprintf("dial %s at %s: %s: %v", e.Endpoint, e.Address, e.Cause, e.Err)
+	text := fmt.Sprintf("dial %s at %s: %s", e.Endpoint, e.Address, e.Cause)
+	if words := e.words(); words != "" {
+		text += ": " + words
+	}
 	if advice := e.Cause.Advice(); advice != "" {
 		text += "; " + advice
 	}
 	return text
 }
+
+// words are those of whoever noticed, where they say more than the cause does.
+func (e *DialError) words() string {
+	if e.Cause == CauseRefused || e.Cause == CauseTimeout {
+		return ""
+	}
+	if errno, ok := errors.AsType[syscall.Errno](e.Err); ok { // net adds the operation and addresses that are known already
+		return errno.Error()
+	}
+	return e.Err.Error()
+}
+
+// dialErrors are the failed attempts of one dial, in one line.
+type dialErrors []error
+
+func (d dialErrors) Error() string {
+	texts := make([]string, len(d))
+	for i, err := range d {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Unwrap returns a DialError for each attempt.
+func (d dialErrors) Unwrap() []error { return d }
 
 // Unwrap returns the error as the network or TLS reported it.
 func (e *DialError) Unwrap() error { return e.Err }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 	"testing"
@@ -86,6 +87,33 @@ func TestNames(t *testing.T) {
 	for s, want := range map[Scheme]string{UDP: "udp", TCP: "tcp", TLS: "tls", QUIC: "quic", HTTPS: "https"} {
 		if s.String() != want {
 			t.Errorf("scheme %d is called %q, want %q", s, s.String(), want)
+		}
+	}
+}
+
+func TestDialErrorWords(t *testing.T) {
+	at := netip.MustParseAddrPort("192.0.2.1:853")
+	of := func(err error) error {
+		return &DialError{Endpoint: "tls://x", Address: at, Cause: CauseOf(err), Err: err}
+	}
+	syscallError := func(errno syscall.Errno) error {
+		return &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(at), Err: os.NewSyscallError("connect", errno)}
+	}
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{of(syscallError(syscall.ECONNREFUSED)), "dial tls://x at 192.0.2.1:853: connection refused"},
+		{of(context.DeadlineExceeded), "dial tls://x at 192.0.2.1:853: timed out"},
+		{of(syscallError(syscall.EHOSTUNREACH)), "dial tls://x at 192.0.2.1:853: unreachable: no route to host"},
+		{of(syscallError(syscall.EMFILE)), "dial tls://x at 192.0.2.1:853: connection failed: too many open files"},
+		{
+			dialErrors{of(context.DeadlineExceeded), of(syscallError(syscall.ECONNREFUSED))},
+			"dial tls://x at 192.0.2.1:853: timed out; dial tls://x at 192.0.2.1:853: connection refused",
+		},
+	} {
+		if got := tt.err.Error(); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"time"
 )
@@ -34,7 +33,7 @@ func TryAddresses[C any](ctx context.Context, e *Endpoint, c *Counters, d Dialer
 	if won != nil {
 		return won.conn, won.address, nil
 	}
-	return conn, address, errors.Join(problems...)
+	return conn, address, dialErrors(problems)
 }
 
 // race is one call of TryAddresses.

@@ -36,6 +36,7 @@
 // and for each pool, label pool = its name:
 //
 //	sdp_pool_queries_total, sdp_pool_failed_total, sdp_pool_limited_total, sdp_pool_stale_total, sdp_pool_in_flight
+//	sdp_pool_upstreams{state}
 //	sdp_pool_retries_total, sdp_pool_retries_denied_total, sdp_pool_racers_total
 //	sdp_pool_hedges_total, sdp_pool_hedges_denied_total, sdp_pool_hedge_wins_total
 //

@@ -49,6 +49,7 @@ func scrape(t *testing.T, f *figures) map[string]string {
 	lookups.Upstream.Store(3)
 	lookups.Server.Store(2)
 	AddLookups(set, lookups)
+	AddPoolUpstreams(set, func() []PoolUpstreams { return []PoolUpstreams{{Pool: "default", All: 3, Up: 2}} })
 	set.WritePrometheus(&out)
 	all := map[string]string{}
 	for line := range strings.Lines(out.String()) {
@@ -179,6 +180,8 @@ func TestPage(t *testing.T) {
 		`sdp_pool_stale_total{pool="default"}`:                                          "9",
 		`sdp_pool_failed_total{pool="default"}`:                                         "10",
 		`sdp_pool_in_flight{pool="default"}`:                                            "11",
+		`sdp_pool_upstreams{pool="default",state="known"}`:                              "3",
+		`sdp_pool_upstreams{pool="default",state="up"}`:                                 "2",
 	} {
 		if got[series] != want {
 			t.Errorf("%s: got %q, want %q", series, got[series], want)
@@ -250,7 +253,11 @@ func TestBucketsGrow(t *testing.T) {
 // TestFamiliesAreDocumented: the package doc lists every family of ours, and every family has its HELP and TYPE once, before its series.
 func TestFamiliesAreDocumented(t *testing.T) {
 	var out bytes.Buffer
-	NewMetrics(sample(), Build{}, new(Reloads), new(Trend)).WritePrometheus(&out)
+	set := NewMetrics(sample(), Build{}, new(Reloads), new(Trend))
+	AddLookups(set, new(bootstrap.Counters))
+	AddDesignations(set, func() []Designation { return []Designation{{Upstream: "udp://192.0.2.1"}} })
+	AddPoolUpstreams(set, func() []PoolUpstreams { return []PoolUpstreams{{Pool: "default"}} })
+	set.WritePrometheus(&out)
 	doc, err := os.ReadFile("doc.go")
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,31 @@
 package telemetry
 
-import "secure-dns-proxy/worker"
+import (
+	"io"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"secure-dns-proxy/worker"
+)
+
+// PoolUpstreams is how many upstreams a pool has, and how many of them are in use.
+type PoolUpstreams struct {
+	Pool    string
+	All, Up int
+}
+
+// AddPoolUpstreams puts them on the page, for the pools that list names.
+func AddPoolUpstreams(set *metrics.Set, list func() []PoolUpstreams) {
+	set.RegisterMetricsWriter(func(w io.Writer) {
+		p := new(page)
+		p.begin("sdp_pool_upstreams", "gauge", "Upstreams of the pool that are known, and of them those that queries are sent to in the ordinary way, by state.")
+		for _, u := range list() {
+			p.gauge(uint64(u.All), "pool", u.Pool, "state", "known")
+			p.gauge(uint64(u.Up), "pool", u.Pool, "state", "up")
+		}
+		p.writeTo(w)
+	})
+}
 
 // pools writes all series of a family together, as the format asks for.
 func (p *page) pools(reports []worker.PoolReport) {
