@@ -77,19 +77,22 @@ func (d *driver) retire(i int) {
 }
 
 // dismiss fails what is past its deadline on retired connections, and closes those that owe nothing more. Whether they are dead does not
-// matter any more: what is still owed has its deadline.
+// matter any more: what is still owed has its deadline. Where connections do their share without ever answering, because it is that small and
+// nobody asks, the back-off spaces them.
 func (d *driver) dismiss(now time.Duration) {
 	for i := 0; i < len(d.retired); i++ {
 		c := d.retired[i]
 		c.mu.Lock()
 		d.late = c.table.expire(now, d.grace, d.late[:0])
 		done := c.table.live == 0
+		proven := c.answered || now-c.opened >= transport.ProvenAfter
 		c.mu.Unlock()
 		d.failLate()
 		if done {
 			d.retired = append(d.retired[:i], d.retired[i+1:]...)
 			i--
 			c.close()
+			d.backoff.Ended(proven, now)
 		}
 	}
 }

@@ -240,6 +240,20 @@ func TestReplacedAtMaxAge(t *testing.T) {
 	})
 }
 
+// TestTinyMaxAge: connections that are kept for nobody are not replaced as fast as handshakes go.
+func TestTinyMaxAge(t *testing.T) {
+	lanetest.NoLeaks(t)
+	s := serve(t, nil, honest)
+	e := s.endpoint(nil, nil)
+	e.MaxAge, e.Prewarm = time.Millisecond, true
+	w := lanetest.Open(t, e, Run, transport.LaneLimits{})
+	lanetest.Eventually(t, "replaced", func() bool { return w.Lane.Stats().Retired[transport.RetiredAge] >= 3 })
+	time.Sleep(time.Second)
+	if got := w.Lane.Stats(); got.Dials > 20 {
+		t.Errorf("%d dials in little more than a second", got.Dials)
+	}
+}
+
 // TestRetiredAreBounded has one query in three stay without an answer, so that every connection has to be kept when it has done its share.
 func TestRetiredAreBounded(t *testing.T) {
 	lanetest.NoLeaks(t)
