@@ -65,12 +65,19 @@ func (w *worker) race(slot uint32, s *inflight.Slot, p *pool) {
 // hedge asks a second upstream because the first one takes longer than it usually does.
 func (w *worker) hedge(slot uint32, s *inflight.Slot, p *pool) {
 	s.HedgeAt = 0
-	if !p.hedge.Spend(w.now, p.spec.HedgePercent, 0) || !p.retry.Spend(w.now, p.spec.RetryPercent, balance.RetryFloor) {
+	if !p.hedge.Spend(w.now, p.spec.HedgePercent, 0) {
+		p.stats.HedgesDenied++
+		return
+	}
+	if !p.retry.Spend(w.now, p.spec.RetryPercent, balance.RetryFloor) {
+		p.hedge.Return()
 		p.stats.HedgesDenied++
 		return
 	}
 	u, v := w.next(slot, s, p)
 	if v != chosen {
+		p.hedge.Return()
+		p.retry.Return()
 		return
 	}
 	p.stats.Hedges++
@@ -91,6 +98,7 @@ func (w *worker) retry(slot uint32, s *inflight.Slot, p *pool) bool {
 		return false
 	}
 	if _, v := w.next(slot, s, p); v != chosen {
+		p.retry.Return()
 		return false
 	}
 	w.stats.Retries++

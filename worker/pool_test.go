@@ -394,6 +394,36 @@ func TestRetryBudget(t *testing.T) {
 	}
 }
 
+// TestBudgetsAreForThoseWhoAreAsked: where nobody is left to be asked, neither a retry nor a hedge costs anything.
+func TestBudgetsAreForThoseWhoAreAsked(t *testing.T) {
+	b := newBench(t, 2, func(c *Config, s *Snapshot) {
+		c.Slots, c.Waiters = 512, 512
+		p := &s.Pools[0]
+		p.Policy, p.HedgePercent, p.RetryPercent, p.WhenDown = balance.Hedged, 5, 0, ServFail
+	})
+	b.down(1)
+	b.w.active.pools[0].members[1].health.Configure(int64(b.now), func() health.Config {
+		c := health.Default()
+		c.Manual = health.Avoid
+		return c
+	}())
+	for n := range 300 {
+		up := one(t, b.ask(n, query(uint16(n), fmt.Sprintf("n%d.example.", n), dns.TypeA)))
+		b.now += 20 * time.Millisecond
+		if n > 100 {
+			b.now += 20 * time.Millisecond
+			if sent := b.turn(); len(sent) != 0 { // the hedge is due
+				t.Fatalf("%d datagrams to nobody", len(sent))
+			}
+		}
+		one(t, b.turn(b.answer(up, reply(t, up.data, func(m *dns.Msg) { m.Rcode = dns.RcodeServerFailure }))))
+	}
+	p := b.w.poolStates[0]
+	if p.stats.RetriesDenied != 0 || p.stats.HedgesDenied != 0 || p.stats.Retries != 0 || p.stats.Hedges != 0 {
+		t.Errorf("retries %d, denied %d, hedges %d, denied %d; want none", p.stats.Retries, p.stats.RetriesDenied, p.stats.Hedges, p.stats.HedgesDenied)
+	}
+}
+
 // TestAnnouncedSize: 1232 bytes over UDP, more where no datagram has to hold the answer.
 func TestAnnouncedSize(t *testing.T) {
 	for scheme, want := range map[transport.Scheme]uint16{transport.UDP: upstreamUDPSize, transport.TCP: streamUDPSize} {

@@ -28,6 +28,12 @@ func (b *Budget) Spend(now int64, percent, floor int) bool {
 	return true
 }
 
+// Return takes back what Spend has just granted, at the same now: nobody was left to be asked.
+func (b *Budget) Return() {
+	b.buckets[b.second%budgetSeconds].spent--
+	b.spent--
+}
+
 // advance forgets what is older than the window.
 func (b *Budget) advance(now int64) {
 	for at := now / second; b.second < at; {

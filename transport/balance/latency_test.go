@@ -87,6 +87,10 @@ func TestBudget(t *testing.T) {
 	if got := spend(20, RetryFloor); got != 2000 {
 		t.Errorf("with 10000 queries: %d more, want 2000", got)
 	}
+	b.Return()
+	if got := spend(20, RetryFloor); got != 1 {
+		t.Errorf("after one was given back: %d, want 1", got)
+	}
 	now += 5e9
 	if got := spend(20, RetryFloor); got != 0 {
 		t.Errorf("5 s later: %d more", got)
