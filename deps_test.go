@@ -50,13 +50,17 @@ const lattice = `
 	# The per-core engine joins the two.
 	worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission: ring, ring/sys, transport/wire
 	worker/route:
+	# What is answered without asking.
+	worker/local: worker/route, transport/wire
 	worker: ring, ring/sys, ring/mmsg, ring/probe
 	worker: transport, transport/wire, transport/do53, transport/health, transport/balance, transport/drive
-	worker: transport/concurrency, worker/route
+	worker: transport/concurrency, worker/route, worker/local
 	worker: worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission
 
 	# The product. worker/stream only for the limits in worker.Config.
 	appliance/config: worker, worker/stream, transport, transport/balance
+	# What is answered here, as the configuration says it.
+	appliance, appliance/config: worker/local
 	# Telemetry names wire's faults in a label, and shows how names are looked up.
 	appliance/telemetry: transport/wire, appliance/bootstrap, appliance/ddr
 	# config fills in the very Config that the state machine goes by.

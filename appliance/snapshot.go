@@ -10,6 +10,7 @@ import (
 	"secure-dns-proxy/appliance/config"
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/worker"
+	"secure-dns-proxy/worker/local"
 	"secure-dns-proxy/worker/stream"
 )
 
@@ -56,6 +57,7 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 		QueryTimeout:   c.Timeouts.Query,
 		AttemptTimeout: c.Timeouts.Upstream,
 	}
+	s.Local = localSpec(&c.Local)
 	if c.Cache.Enabled {
 		s.CacheBytes = c.Cache.Bytes
 	}
@@ -82,6 +84,18 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 	return s
 }
 
+// localSpec is what workers answer by themselves.
+func localSpec(c *config.Local) local.Spec {
+	s := local.Spec{
+		Localhost: c.Localhost, PrivateReverse: c.PrivateReverse, ResolverARPA: c.ResolverARPA, ApplicationDNS: c.ApplicationDNS,
+		Any: c.Any, Version: c.Version, ID: c.ID,
+	}
+	for _, name := range c.Nonexistent {
+		s.Nonexistent = append(s.Nonexistent, wireName(name))
+	}
+	return s
+}
+
 // poolOf is one pool as workers want it.
 func poolOf(p *config.Pool, members []int) worker.Pool {
 	out := worker.Pool{
@@ -99,7 +113,7 @@ func wireName(name string) []byte {
 	buf := make([]byte, nameBytesMax)
 	n, err := dns.PackDomainName(name, buf, 0, nil, false)
 	if err != nil {
-		panic(fmt.Sprintf("appliance: suffix %q was checked: %v", name, err))
+		panic(fmt.Sprintf("appliance: name %q was checked: %v", name, err))
 	}
 	return buf[:n]
 }

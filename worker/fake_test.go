@@ -17,6 +17,7 @@ import (
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/worker/inflight"
+	"secure-dns-proxy/worker/local"
 	"secure-dns-proxy/worker/stream"
 )
 
@@ -169,6 +170,9 @@ func newBench(t testing.TB, upstreams int, edit func(*Config, *Snapshot)) *bench
 		t.Fatal(err)
 	}
 	c.router = router
+	if c.local, err = local.New(&snap.Local); err != nil {
+		t.Fatal(err)
+	}
 	random := rand.New(rand.NewChaCha8([32]byte{1})) // choices are the same in each run
 	b.w = &worker{cfg: &cfg, seed: maphash.MakeSeed(), eng: b.eng, clock: func() time.Duration { return b.now }, random: random}
 	if err := b.w.begin(c, nil); err != nil {

@@ -19,6 +19,7 @@ import (
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/inflight"
+	"secure-dns-proxy/worker/local"
 )
 
 // Group is the set of workers of a process with the lanes that serve them. Its methods are safe from any goroutine; reloads and the drain
@@ -240,9 +241,10 @@ func closeMembers(members []*member) error {
 // compose returns the commands that put the workers into the state of snap with the current members.
 func (g *Group) compose(snap *Snapshot) []*command {
 	commands := make([]*command, g.cfg.Workers)
-	router, _ := snap.router() // validated
+	router, _ := snap.router() // validated, as all of snap
+	answers, _ := local.New(&snap.Local)
 	for i := range commands {
-		c := &command{snapshot: snap, router: router, cacheBytes: snap.CacheBytes / int64(g.cfg.Workers)}
+		c := &command{snapshot: snap, router: router, local: answers, cacheBytes: snap.CacheBytes / int64(g.cfg.Workers)}
 		for _, p := range snap.Pools {
 			c.pools = append(c.pools, g.pools[p.Name][i])
 		}

@@ -17,9 +17,6 @@ type origin struct {
 	tcp    bool
 }
 
-// classINET is the only class that is forwarded: others (version.bind in CHAOS) are about a server, not about names.
-const classINET = 1
-
 // lookup is a query that has been parsed and has yet to be answered. Its views last as long as the message.
 type lookup struct {
 	query wire.Query
@@ -33,7 +30,7 @@ type lookup struct {
 // parse reads a message and makes the key of its question.
 func (w *worker) parse(msg []byte, l *lookup) {
 	l.key = nil
-	if l.fault = wire.ParseQuery(msg, &l.query); l.fault == wire.FaultNone && l.query.Class == classINET {
+	if l.fault = wire.ParseQuery(msg, &l.query); l.fault == wire.FaultNone && l.query.Class == wire.ClassINET {
 		l.key = l.query.Key(&l.space)
 		l.pool = w.poolFor(wire.KeyName(l.key))
 		wire.SetKeyPool(l.key, l.pool.tag)
@@ -64,12 +61,11 @@ func (w *worker) resolve(l *lookup, from *origin) {
 	if l.fault != wire.FaultNone {
 		rcode, _ := l.fault.RCode()
 		w.stats.Malformed[l.fault]++
-		w.replyError(from, rcode, wire.EDENone)
+		w.replyError(from, rcode, l.fault.EDE())
 		return
 	}
 	if l.key == nil {
-		w.stats.RefusedClass++
-		w.replyError(from, wire.RCodeRefused, wire.EDENone)
+		w.otherClass(l, from)
 		return
 	}
 	if w.cache != nil && !l.pool.spec.NoCache {
@@ -79,11 +75,39 @@ func (w *worker) resolve(l *lookup, from *origin) {
 			w.reply(from, &w.answer, age)
 			return
 		}
-		if w.withoutAsking(l, from, age, state == cache.Expired) {
+		if w.locally(l, from) || w.withoutAsking(l, from, age, state == cache.Expired) {
+			return
+		}
+	} else if w.locally(l, from) {
+		return
+	}
+	w.miss(l, from)
+}
+
+// otherClass answers a query of another class than IN, the only one that is forwarded: others are about a server, not about names.
+func (w *worker) otherClass(l *lookup, from *origin) {
+	if l.query.Class == wire.ClassCHAOS {
+		name := wire.KeyName(l.query.Key(&l.space))
+		if a := w.active.local.Chaos(name, l.query.Type); a != nil {
+			w.stats.Local++
+			w.reply(from, a, 0)
 			return
 		}
 	}
-	w.miss(l, from)
+	w.stats.RefusedClass++
+	w.replyError(from, wire.RCodeRefused, wire.EDENotSupported)
+}
+
+// locally answers a query whose answer is known without asking, and reports whether it did. It comes after the cache, where no such answer is,
+// so that hits need not be looked up twice; what was cached before a reload stays until its TTL.
+func (w *worker) locally(l *lookup, from *origin) bool {
+	a := w.active.local.Answer(wire.KeyName(l.key), l.query.Type, l.pool != w.active.pools[0])
+	if a == nil {
+		return false
+	}
+	w.stats.Local++
+	w.reply(from, a, 0)
+	return true
 }
 
 // withoutAsking answers a query that the cache has no fresh answer to, if it is known that asking will not help: from an answer past its

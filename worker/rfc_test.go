@@ -14,6 +14,8 @@ import (
 	"github.com/miekg/dns"
 
 	"secure-dns-proxy/transport/balance"
+	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/local"
 )
 
 var update = flag.Bool("update", false, "write what conversations really say into their files")
@@ -121,6 +123,21 @@ func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string
 	seconds := uint32(d / time.Second)
 	switch key {
 	case "upstreams":
+	case "local":
+		s.Local = local.Spec{Localhost: true, PrivateReverse: true, ResolverARPA: true, ApplicationDNS: true}
+		for _, name := range strings.Split(value, ",") {
+			s.Local.Nonexistent = append(s.Local.Nonexistent, wireName(name))
+		}
+	case "claimed":
+		pool := defaultPool(1)
+		pool.Name, pool.Suffixes = "claimed", [][]byte{wireName(value)}
+		s.Pools = append(s.Pools, pool)
+	case "any":
+		s.Local.Any = local.Any(slices.Index(local.AnyNames[:], value))
+	case "version":
+		s.Local.Version = value
+	case "id":
+		s.Local.ID = value
 	case "cache":
 		if value == "off" {
 			s.CacheBytes = 0
@@ -144,6 +161,16 @@ func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string
 	default:
 		t.Fatalf("no setting %q", key)
 	}
+}
+
+// wireName packs a name.
+func wireName(name string) []byte {
+	buf := make([]byte, wire.NameBytesMax)
+	n, err := dns.PackDomainName(dns.Fqdn(name), buf, 0, nil, false)
+	if err != nil {
+		panic(err)
+	}
+	return buf[:n]
 }
 
 // pass lets time go on to at, with a turn whenever the worker wants one.
@@ -289,9 +316,12 @@ func (c *rfcConversation) report(sent []sentDatagram) {
 	}
 }
 
-// describe is all of a message but id and rcode.
+// describe is all of a message but id, rcode and QR.
 func describe(m *dns.Msg) string {
 	var b strings.Builder
+	if m.Opcode != dns.OpcodeQuery {
+		b.WriteString(" " + dns.OpcodeToString[m.Opcode])
+	}
 	for _, flag := range []struct {
 		set  bool
 		name string

@@ -10,6 +10,7 @@ import (
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/worker/cache"
 	"secure-dns-proxy/worker/inflight"
+	"secure-dns-proxy/worker/local"
 	"secure-dns-proxy/worker/route"
 )
 
@@ -18,6 +19,8 @@ type Snapshot struct {
 	Upstreams  []Upstream // 1 to UpstreamsMax, each endpoint once
 	Pools      []Pool     // 1 to PoolsMax, with names of their own; the first one takes every query that no other claims
 	Transports [transport.Schemes]TransportCap
+
+	Local local.Spec // what is answered here
 
 	CacheBytes     int64  // of all workers together; 0: no cache
 	TTLMin, TTLMax uint32 // seconds; positive answers are kept and shown within these
@@ -103,6 +106,9 @@ func (s *Snapshot) validate(workers int) error {
 		}
 	}
 	if _, err := s.router(); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := local.New(&s.Local); err != nil {
 		errs = append(errs, err)
 	}
 	if per := s.CacheBytes / int64(max(workers, 1)); s.CacheBytes != 0 && per < cache.BytesMin {

@@ -25,7 +25,10 @@ func (w *worker) allowStale(a *wire.Answer, age uint32, p *pool) bool {
 	if age-a.TTL > w.active.staleMax {
 		return false
 	}
-	a.Stale = staleTTL
+	a.Stale, a.Extended = staleTTL, wire.EDEStaleAnswer
+	if a.RCode == wire.RCodeNXDomain {
+		a.Extended = wire.EDEStaleNXDomain
+	}
 	p.stats.Stale++
 	return true
 }

@@ -130,6 +130,7 @@ type Stats struct {
 	Hits                   uint64                 // answered from the cache
 	Misses                 uint64                 // opened an exchange
 	Coalesced              uint64                 // joined an exchange that was under way
+	Local                  uint64                 // answered without cache and upstream: see worker/local
 	HeldFailures           uint64                 // answered with a failure that was remembered
 	Shed                   uint64                 // refused because a table was full
 	RefusedClass           uint64                 // REFUSED: a class other than IN

@@ -10,6 +10,7 @@ import (
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/cache"
+	"secure-dns-proxy/worker/local"
 	"secure-dns-proxy/worker/route"
 )
 
@@ -49,7 +50,8 @@ func (u *upstream) datagram() bool { return u.endpoint.Scheme == transport.UDP }
 type selection struct {
 	pools      []*pool // the first is the default
 	byTag      [wire.KeyPoolsMax]*pool
-	router     *route.Table           // nil: all names are the first pool's
+	router     *route.Table // nil: all names are the first pool's
+	local      *local.Table
 	transports [transport.Schemes]int // caps on worker.under
 
 	queryTimeout, attemptTimeout   int64 // ns
@@ -65,6 +67,7 @@ type command struct {
 	upstreams  []*upstream  // this worker's, in the order of snapshot.Upstreams
 	pools      []*poolState // this worker's, in the order of snapshot.Pools
 	router     *route.Table
+	local      *local.Table
 	cacheBytes int64 // this worker's share
 	drain      bool  // stop accepting, end when nothing is under way
 	stop       bool  // end now
@@ -117,6 +120,7 @@ func (w *worker) setUpstreams(c *command) {
 	s := c.snapshot
 	next := selection{
 		router:       c.router,
+		local:        c.local,
 		queryTimeout: int64(s.QueryTimeout), attemptTimeout: int64(s.AttemptTimeout),
 		ttlMin: s.TTLMin, ttlMax: s.TTLMax, negativeTTLMin: s.NegativeTTLMin, negativeTTLMax: s.NegativeTTLMax, staleMax: s.StaleMax,
 		failureTTL: int64(s.FailureTTL), failureTTLMax: int64(s.FailureTTLMax),

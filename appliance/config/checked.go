@@ -39,6 +39,7 @@ type Checked struct {
 	Addresses  Addresses
 	Health     Health // of upstreams that say nothing else
 	Bootstrap  Bootstrap
+	Local      Local
 	Hosts      map[string][]netip.Addr // by lower-case name without a final dot
 	Logging    Logging
 	Metrics    Metrics

@@ -3,6 +3,7 @@ package config
 import (
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 
 // keys is every key of the file but those of one upstream (keys_upstream.go), in the order of proxy.toml.example. Where the
 // original secure-dns-proxy has a key with the same meaning, its name is used.
-var keys = append([]key[Checked]{
+var keys = slices.Concat([]key[Checked]{
 	{
 		name: "listen", standard: `["127.0.0.1:53", "[::1]:53"]`, bounds: "1 to 64 of IP:port",
 		read: readListen, get: func(c *Checked) any { return &c.Listen },
@@ -155,7 +156,8 @@ var keys = append([]key[Checked]{
 		read: readMetricsListen, get: func(c *Checked) any { return &c.Metrics.Listen },
 	},
 	booleanKey("metrics.allow_remote", false, func(c *Checked) *bool { return &c.Metrics.AllowRemote }),
-}, inTable("health", healthKeys, func(c *Checked) *Health { return &c.Health })...)
+}, inTable("local", localKeys, func(c *Checked) *Local { return &c.Local }),
+	inTable("health", healthKeys, func(c *Checked) *Health { return &c.Health }))
 
 func readListen(c *checker, t *Checked, v value) {
 	items, ok := c.oneOrMany(v, ListenersMax)

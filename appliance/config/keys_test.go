@@ -24,6 +24,7 @@ import (
 	"secure-dns-proxy/transport/lanetest"
 	"secure-dns-proxy/transport/trust"
 	"secure-dns-proxy/worker"
+	"secure-dns-proxy/worker/local"
 )
 
 // testCA writes a self-signed certificate and returns its file and the pool that reading it must give.
@@ -153,6 +154,14 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"cache.max_failure_ttl", `cache.max_failure_ttl = "1m"`, minute},
 		{"cache.max_negative_ttl", `cache.max_negative_ttl = "1m"`, minute},
 		{"cache.max_stale", `cache.max_stale = "1h"`, hour},
+		{"local.localhost", `local.localhost = "forward"`, false},
+		{"local.nonexistent", `local.nonexistent = ["Local", "corp.example."]`, []string{"local.", "corp.example."}},
+		{"local.private_reverse", `local.private_reverse = "forward"`, false},
+		{"local.resolver_arpa", `local.resolver_arpa = "forward"`, false},
+		{"local.application_dns", `local.application_dns = "nxdomain"`, true},
+		{"local.any", `local.any = "refused"`, local.AnyRefused},
+		{"local.version", `local.version = "none of your business"`, "none of your business"},
+		{"local.id", `local.id = "proxy-1"`, "proxy-1"},
 		{"timeouts.query", `timeouts.query = "4s"`, 4 * second},
 		{"timeouts.upstream", `timeouts.upstream = "700ms"`, 700 * ms},
 		{"timeouts.dial", `timeouts.dial = "300ms"`, 300 * ms},

@@ -40,6 +40,9 @@ const (
 	cacheBytesStandard = 64 << 20
 	attemptStandard    = time.Second
 
+	// nonexistentMax bounds local.nonexistent: worker/local has room for 255 names, of which some 100 are its own.
+	nonexistentMax = 64
+
 	// originalEntryBytes is what an entry of the original's cache, which counted entries, is taken to need: an answer of 512 bytes
 	// and as much for its place.
 	originalEntryBytes = 1 << 10

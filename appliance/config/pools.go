@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/miekg/dns"
-
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/worker"
 )
@@ -153,16 +151,9 @@ func readSuffixes(c *checker, p *Pool, v value) {
 		return
 	}
 	for _, item := range items {
-		text, ok := c.text(item)
-		if !ok {
-			continue
+		if name, ok := c.name(item); ok {
+			p.Suffixes = append(p.Suffixes, name)
 		}
-		name := strings.ToLower(dns.Fqdn(text))
-		if _, ok := dns.IsDomainName(name); !ok || text == "" {
-			c.fault(item, "%q is not a name", text)
-			continue
-		}
-		p.Suffixes = append(p.Suffixes, name)
 	}
 }
 

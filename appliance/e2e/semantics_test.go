@@ -15,6 +15,61 @@ func actorProxy(t *testing.T, actor *rig.Actor, settings ...string) *rig.Proxy {
 	return rig.StartProxy(t, proxyBinary, rig.Config{Upstreams: []rig.Upstream{{URL: "udp://" + actor.Addr.String()}}, Settings: settings}, nil)
 }
 
+// What [local] answers, upstreams never see; with everything set to "forward" they see all of it.
+func TestLocalAnswers(t *testing.T) {
+	questions := []struct {
+		arguments     []string
+		status, holds string
+	}{
+		{[]string{"LocalHost", "A"}, "NOERROR", "127.0.0.1"},
+		{[]string{"localhost", "AAAA"}, "NOERROR", "::1"},
+		{[]string{"a.invalid"}, "NXDOMAIN", "nobody.invalid."},
+		{[]string{"expyuzz4wqqyqhjn.onion"}, "NXDOMAIN", "onion."},
+		{[]string{"-x", "10.1.2.3"}, "NXDOMAIN", "10.in-addr.arpa."},
+		{[]string{"-x", "fd00::1"}, "NXDOMAIN", "d.f.ip6.arpa."},
+		{[]string{"_dns.resolver.arpa", "SVCB"}, "NOERROR", "resolver.arpa."},
+		{[]string{"use-application-dns.net"}, "NXDOMAIN", "use-application-dns.net."},
+		{[]string{"+notcp", "a.bulk.example", "ANY"}, "NOERROR", "RFC8482"},
+		{[]string{"+tcp", "a.bulk.example", "ANY"}, "NOERROR", "RFC8482"},
+	}
+	actor := rig.NewActor(t)
+	proxy := actorProxy(t, actor, `local.application_dns = "nxdomain"`, `local.version = "none of your business"`, `local.id = "proxy-1"`)
+	before := actor.Queries()
+	for _, q := range questions {
+		for _, ask := range []func(...string) rig.Answer{
+			func(a ...string) rig.Answer { return rig.Dig(t, proxy.Addr, a...) },
+			func(a ...string) rig.Answer { return rig.Kdig(t, proxy.Addr, append([]string{"+edns"}, a...)...) },
+		} {
+			got := ask(q.arguments...)
+			if got.Status != q.status || !strings.Contains(got.Text, q.holds) {
+				t.Errorf("%v: got %s, want %s with %q:\n%s", q.arguments, got.Status, q.status, q.holds, got.Text)
+			}
+		}
+	}
+	for name, text := range map[string]string{
+		"version.bind": "none of your business", "version.server": "none of your business", "id.server": "proxy-1", "hostname.bind": "proxy-1",
+	} {
+		if got := rig.Dig(t, proxy.Addr, "CH", "TXT", name); got.Status != "NOERROR" || !strings.Contains(got.Text, text) {
+			t.Errorf("%s: got %s:\n%s", name, got.Status, got.Text)
+		}
+	}
+	if got := actor.Queries() - before; got != 0 {
+		t.Errorf("the upstream was asked %d times", got)
+	}
+
+	proxy = actorProxy(t, actor, `local = {localhost = "forward", nonexistent = [], private_reverse = "forward", resolver_arpa = "forward", any = "forward"}`)
+	before = actor.Queries()
+	for _, q := range questions[:len(questions)-1] {
+		rig.Dig(t, proxy.Addr, q.arguments...)
+	}
+	if got := actor.Queries() - before; got != len(questions)-1 {
+		t.Errorf("all forwarded: the upstream was asked %d times, want %d", got, len(questions)-1)
+	}
+	if got := rig.Dig(t, proxy.Addr, "CH", "TXT", "version.bind"); got.Status != "REFUSED" {
+		t.Errorf("version.bind, not set: got %s, want REFUSED", got.Status)
+	}
+}
+
 // A failure is remembered (RFC 9520), told as such, and only as long as cache.failure_ttl says.
 func TestFailuresAreRemembered(t *testing.T) {
 	for _, c := range []struct {

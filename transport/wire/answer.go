@@ -10,5 +10,6 @@ type Answer struct {
 	TTL        uint32   // seconds this may be kept, before configured clamps; 0 = do not cache
 	Negative   bool     // NXDOMAIN, or NOERROR without a record of the asked type
 	RCode      uint16   // extended rcode included
-	Stale      uint32   // not 0: past its TTL; told with this TTL, in seconds, and the extended error for it (RFC 8767 §4, RFC 8914 §4.4)
+	Stale      uint32   // not 0: past its TTL; told with this TTL, in seconds (RFC 8767 §4)
+	Extended   uint16   // extended error that clients with EDNS are told (RFC 8914); 0: none, for "Other" is never told with an answer
 }

@@ -34,8 +34,10 @@ const (
 	EDEBlocked              = 15
 	EDEProhibited           = 18
 	EDEStaleNXDomain        = 19
+	EDENotSupported         = 21
 	EDENoReachableAuthority = 22
 	EDENetworkError         = 23
+	EDESynthesized          = 29 // registered by IANA, without an RFC
 	EDENone                 = 0xFFFF
 )
 
@@ -44,8 +46,11 @@ const (
 	TypeA     = 1
 	TypeCNAME = 5
 	TypeSOA   = 6
+	TypeHINFO = 13
+	TypeTXT   = 16
 	TypeAAAA  = 28
 	TypeOPT   = 41
+	TypeDS    = 43
 	TypeTKEY  = 249
 	TypeTSIG  = 250
 	TypeIXFR  = 251
@@ -53,6 +58,12 @@ const (
 	TypeMAILB = 253
 	TypeMAILA = 254
 	TypeANY   = 255
+)
+
+// Classes.
+const (
+	ClassINET  = 1
+	ClassCHAOS = 3
 )
 
 const (

@@ -46,6 +46,15 @@ func (f Fault) String() string {
 	return faultNames[f]
 }
 
+// EDE is the extended error beside RCode: EDENotSupported for what is right but not done here, else EDENone.
+func (f Fault) EDE() uint16 {
+	switch f {
+	case FaultOpcode, FaultType, FaultSigned:
+		return EDENotSupported
+	}
+	return EDENone
+}
+
 // RCode is how a client's faulty query is answered; answer is false where silence is right: nothing usable came (FaultShort), or an
 // answer could start a loop between two servers (FaultResponse). FaultNone and the faults that only a response can have are false too.
 func (f Fault) RCode() (rcode uint16, answer bool) {

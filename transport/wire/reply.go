@@ -18,7 +18,7 @@ type Client struct {
 // Set by us: QR, RA. From the client: id, RD, CD, the question's bytes. From upstream: AA, TC, rcode, and AD if the client showed by AD
 // or DO that it understands it (RFC 6840 §5.8). TTLs lose age and stop at 0. An OPT is present if the client sent one (RFC 6891 §6.1.1);
 // without one an rcode above 15 cannot be told and becomes SERVFAIL. A reply that does not fit is TC=1 with the question and the OPT
-// only (RFC 2181 §9). A stale answer carries its extended error in the OPT.
+// only (RFC 2181 §9). An extended error goes into the OPT.
 func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16) int {
 	flags := FlagQR | FlagRA | a.Flags&(FlagAA|FlagTC) | c.Flags&(FlagRD|FlagCD)
 	if c.Flags&FlagAD != 0 || c.DO {
@@ -31,9 +31,9 @@ func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16)
 	var ede [EDEBytes]byte
 	if c.HasOPT {
 		optBytes = OPTBytes
-		if a.Stale != 0 {
+		if a.Extended != 0 {
 			optBytes += EDEBytes
-			putEDE(ede[:], a.staleness())
+			putEDE(ede[:], a.Extended)
 		}
 	}
 	if end+optBytes > min(c.Limit, len(dst)) {
@@ -63,14 +63,6 @@ func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16)
 		}
 	}
 	return len(dst)
-}
-
-// staleness is the extended error for an answer past its TTL.
-func (a *Answer) staleness() uint16 {
-	if a.RCode == RCodeNXDomain {
-		return EDEStaleNXDomain
-	}
-	return EDEStaleAnswer
 }
 
 // setTTLs writes one TTL everywhere.
