@@ -37,6 +37,17 @@ const (
 	SendSlotsMax     = 4096
 )
 
+// Trains: see train.
+const (
+	// segmentsMax is what the kernel cuts one message into at most (UDP_MAX_SEGMENTS before 6.8, 128 since). Full: another train.
+	segmentsMax = 64
+	// segmentBytesMax keeps every segment within any MTU of IPv4 (576, RFC 791) and IPv6. Longer: alone.
+	segmentBytesMax = 512
+	// trainsMax is how many lengths may have a train at a time; queries have about 60 of them. A length that takes the place of another
+	// one ends its train.
+	trainsMax = 64
+)
+
 // Receive buffers. A kernel with bounded multishot loops takes them only inside our own enter, so depth belongs in the
 // socket's receive buffer, and this number is the cache footprint. None left: the engine rearms once the current slice
 // is consumed, nothing is lost but time (Counters.BuffersExhausted).

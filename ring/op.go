@@ -14,6 +14,7 @@ const (
 	opWrite
 	opPause
 	opSend        // a datagram; completes only when it failed
+	opTrain       // several in one message; the same
 	opCancelInput // a cancellation; completes only when it found nothing to cancel
 	opCancelWrite
 	opCancelPause

@@ -33,12 +33,16 @@ type transmit struct {
 	slots    int // and one more, for datagrams that will be dropped
 	used     int
 	reserved int // slot handed out by Reserve, or none
+
+	trains [trainsMax]train // by length of datagram
+	batch  uint64           // since Open; ends when the kernel has taken everything: trains of others have left
+	single bool             // the kernel has refused a train
 }
 
 const noSlot = -1
 
 func (t *transmit) init(memory []byte, slots int) {
-	*t = transmit{first: unsafe.Pointer(unsafe.SliceData(memory)), slots: slots, reserved: noSlot}
+	*t = transmit{first: unsafe.Pointer(unsafe.SliceData(memory)), slots: slots, reserved: noSlot, batch: 1}
 	for i := range slots + 1 {
 		h := t.header(i)
 		h.vector.Base = sys.Address(unsafe.Add(unsafe.Pointer(h), sendHeaderBytes))
@@ -68,7 +72,7 @@ func (r *Ring) Reserve() []byte {
 }
 
 // Commit queues the first n bytes of the last Reserve as one datagram on h, to the given path, which is copied; nil on a
-// connected socket. With a local address in the path, and a socket with pktinfo, it leaves from that address. Without
+// connected socket: datagrams of equal length that go there in one turn may then leave as one train. With a local address in the path, and a socket with pktinfo, it leaves from that address. Without
 // a Reserve before, or on a stale handle, nothing is sent.
 func (r *Ring) Commit(h Handle, n int, to *Path) {
 	t := &r.send
@@ -83,6 +87,10 @@ func (r *Ring) Commit(h Handle, n int, to *Path) {
 	}
 	if i == t.slots {
 		r.counts.SendsDropped++
+		return
+	}
+	if to == nil && r.couple(h, s, i, n) {
+		r.counts.DatagramsSent++
 		return
 	}
 	e := r.u.Next()
@@ -111,12 +119,20 @@ func (r *Ring) Commit(h Handle, n int, to *Path) {
 		header.message.ControlLen = uint64(control)
 		e.PrepOperation(sys.OpSendmsg, s.fd, sys.Address(unsafe.Pointer(&header.message)), 1, 0)
 	}
+	r.seal(e, h, s, opSend)
+	if to == nil {
+		t.trains[n%trainsMax] = train{batch: t.batch, handle: h, entry: e, slot: i, segment: n, bytes: n}
+	}
+}
+
+// seal completes the submission entry of a datagram, or of a train, on s.
+func (r *Ring) seal(e *sys.SQE, h Handle, s *socket, op uint64) {
 	if s.file != noFile {
 		e.SetFdIndex(s.file)
 	}
 	e.SetFlags(sys.SQESkipSuccess)
 	e.SetOpFlags(sys.MessageDontWait | sys.MessageNoSignal)
-	e.SetUserData(opSend | uint64(h))
+	e.SetUserData(op | uint64(h))
 }
 
 func family(s *socket) int {
@@ -144,5 +160,6 @@ func (r *Ring) submitted(errno syscall.Errno) {
 	}
 	if r.u.Queued() == 0 {
 		r.send.used = 0
+		r.send.batch++
 	}
 }

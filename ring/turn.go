@@ -100,6 +100,8 @@ func (r *Ring) complete(data uint64, result int32, flags uint32) {
 		if !s.closing {
 			r.report(Event{Kind: SendFailed, Handle: h, Tag: s.tag, Errno: syscall.Errno(-result)})
 		}
+	case opTrain:
+		r.derailed(h, s, syscall.Errno(-result))
 	case opCancelInput:
 		r.missed(h, s, pendingInput, result)
 	case opCancelWrite:

@@ -131,7 +131,7 @@ func (w *worker) sendDatagram(slot uint32, s *inflight.Slot, e *inflight.Exchang
 	if len(u.sockets) < socketsPerUpstream {
 		w.openSockets(u)
 	}
-	sock, ok := w.exchanges.Choose(u.sockets)
+	sock, id, ok := w.port(u, slot, s.Gen)
 	if !ok {
 		fault := transport.FaultFull
 		if len(u.sockets) == 0 {
@@ -140,14 +140,25 @@ func (w *worker) sendDatagram(slot uint32, s *inflight.Slot, e *inflight.Exchang
 		u.stats.Faults[fault]++
 		return false
 	}
-	id, ok := w.exchanges.Open(sock, slot, s.Gen)
-	if !ok {
-		u.stats.Faults[transport.FaultFull]++
-		return false
-	}
 	e.Key, e.Open = uint32(sock)<<16|uint32(id), true
 	w.transmit(e, query)
 	return true
+}
+
+// port opens an exchange with u from one of its sockets, drawn anew in each turn: what leaves from one socket in one turn is cheaper for
+// the kernel (see ring's trains), both ways. The id is drawn for each query.
+func (w *worker) port(u *upstream, slot, gen uint32) (sock, id uint16, ok bool) {
+	if u.drawn == w.stats.Turns+1 && w.sockets[u.port].upstream == u {
+		if id, ok = w.exchanges.Open(u.port, slot, gen); ok {
+			return u.port, id, true
+		} // full, or retired
+	}
+	if sock, ok = w.exchanges.Choose(u.sockets); !ok {
+		return 0, 0, false
+	}
+	u.port, u.drawn = sock, w.stats.Turns+1
+	id, ok = w.exchanges.Open(sock, slot, gen)
+	return sock, id, ok
 }
 
 // transmit sends query with the id and from the port of an exchange.

@@ -35,7 +35,9 @@ type upstream struct {
 	sockets   []uint16 // udp: those that queries leave from, by number in the exchange table
 	paths     []*path  // udp: the addresses of those sockets, and of some before
 	opened    int      // udp: sockets opened so far
-	openAgain int64    // ns: not before this is a socket tried again that could not be opened
+	port      uint16   // udp: the one of sockets that queries leave from in the turn drawn
+	drawn     uint64
+	openAgain int64 // ns: not before this is a socket tried again that could not be opened
 
 	stats  UpstreamStats
 	public published[UpstreamStats]

@@ -14,19 +14,20 @@ import (
 )
 
 var datagramTests = map[string]func(*testing.T, Opener){
-	"echo leaves from the address asked": testEcho,
-	"burst beyond a batch":               testBurst,
-	"buffer exhaustion":                  testBufferExhaustion,
-	"zero-length datagrams":              testZeroLength,
-	"truncated datagram":                 testTruncated,
-	"send arena overflow":                testSendOverflow,
-	"send failure":                       testSendFailure,
-	"a send does not wait":               testSendsBeforeWaiting,
-	"connected socket refused":           testRefused,
-	"close and stale handles":            testDatagramClose,
-	"send then close":                    testSendThenClose,
-	"more sockets than fixed files":      testManySockets,
-	"socket table full":                  testTableFull,
+	"echo leaves from the address asked":  testEcho,
+	"burst beyond a batch":                testBurst,
+	"buffer exhaustion":                   testBufferExhaustion,
+	"zero-length datagrams":               testZeroLength,
+	"truncated datagram":                  testTruncated,
+	"send arena overflow":                 testSendOverflow,
+	"send failure":                        testSendFailure,
+	"equal lengths on a connected socket": testTrains,
+	"a send does not wait":                testSendsBeforeWaiting,
+	"connected socket refused":            testRefused,
+	"close and stale handles":             testDatagramClose,
+	"send then close":                     testSendThenClose,
+	"more sockets than fixed files":       testManySockets,
+	"socket table full":                   testTableFull,
 }
 
 // testSendsBeforeWaiting: a Turn that waits without bound has sent what was queued before: the peer's answer to that is what ends it. Would the
@@ -257,6 +258,75 @@ func testSendOverflow(t *testing.T, open Opener) {
 	})
 	if c := e.Counters(); c.SendsDropped != 0 || c.SendFailures != 0 {
 		t.Errorf("dropped %d, failed %d, want none", c.SendsDropped, c.SendFailures)
+	}
+}
+
+// testTrains: datagrams of equal length that leave from connected sockets in one turn are datagrams all the same, in order, however the
+// engine hands them to the kernel.
+func testTrains(t *testing.T, open Opener) {
+	e := start(t, open, ring.Config{})
+	_, target := udp(t, e, "127.0.0.1", 9)
+	var handles [2]ring.Handle
+	for i := range handles {
+		fd, err := sys.ConnectUDP(target, sys.SocketOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if handles[i], err = e.AddDatagram(fd, uint32(i), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lengths := []int{40, 41, 40 + 64, 512, 513, 4096} // 40 and 104 contend for one place; the last ones are long
+	const rounds, each = 3, 70                        // a train has room for 64
+	type sender struct{ socket, length int }
+	sent, got := map[sender]uint32{}, map[sender]uint32{}
+	for range rounds {
+		total := 0
+		for k := range each {
+			for _, n := range lengths {
+				if n > 512 && k >= 4 {
+					continue
+				}
+				for i, h := range handles {
+					from := sender{i, n}
+					b := e.Reserve()
+					for at := range n {
+						b[at] = byte(n + at)
+					}
+					b[0] = byte(i)
+					binary.BigEndian.PutUint32(b[1:], sent[from])
+					sent[from]++
+					total++
+					e.Commit(h, n, nil)
+				}
+			}
+		}
+		until(t, e, "datagrams", func(event *ring.Event) bool {
+			n := len(event.Data)
+			if event.Kind != ring.Datagram || event.Tag != 9 || n < 40 {
+				t.Fatalf("event %v of %d bytes, errno %v", event.Kind, n, event.Errno)
+			}
+			from := sender{int(event.Data[0]), n}
+			if k := binary.BigEndian.Uint32(event.Data[1:]); k != got[from] {
+				t.Fatalf("datagram %d of %+v, want %d", k, from, got[from])
+			}
+			for at := 5; at < n; at++ {
+				if event.Data[at] != byte(n+at) {
+					t.Fatalf("%+v: byte %d is %#x, want %#x", from, at, event.Data[at], byte(n+at))
+				}
+			}
+			got[from]++
+			total--
+			return total == 0
+		})
+	}
+	if c := e.Counters(); c.SendFailures != 0 || c.SendsDropped != 0 {
+		t.Errorf("dropped %d, failed %d, want none", c.SendsDropped, c.SendFailures)
+	}
+	for from, n := range sent {
+		if got[from] != n {
+			t.Errorf("%+v: %d datagrams arrived, want %d", from, got[from], n)
+		}
 	}
 }
 

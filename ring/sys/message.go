@@ -114,6 +114,15 @@ func PutLocalAddress(dst []byte, family int, local *[16]byte, ifindex uint32) in
 	return (bytes + 7) &^ 7
 }
 
+// PutSegment writes the control message that has the kernel cut a message into datagrams of so many bytes, the last one maybe shorter, and
+// returns its bytes. dst has ControlBytesMax bytes.
+func PutSegment(dst []byte, bytes uint16) int {
+	_ = dst[cmsgHeaderBytes+7]
+	putControlHeader(dst, cmsgHeaderBytes+2, unix.SOL_UDP, unix.UDP_SEGMENT)
+	binary.NativeEndian.PutUint16(dst[cmsgHeaderBytes:], bytes)
+	return cmsgHeaderBytes + 8
+}
+
 func putControlHeader(dst []byte, bytes uint64, level, kind uint32) {
 	binary.NativeEndian.PutUint64(dst, bytes)
 	binary.NativeEndian.PutUint32(dst[8:], level)
