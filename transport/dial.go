@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strings"
 	"syscall"
 
 	"secure-dns-proxy/transport/trust"
@@ -102,20 +101,6 @@ func (e *DialError) words() string {
 	}
 	return e.Err.Error()
 }
-
-// dialErrors are the failed attempts of one dial, in one line.
-type dialErrors []error
-
-func (d dialErrors) Error() string {
-	texts := make([]string, len(d))
-	for i, err := range d {
-		texts[i] = err.Error()
-	}
-	return strings.Join(texts, "; ")
-}
-
-// Unwrap returns a DialError for each attempt.
-func (d dialErrors) Unwrap() []error { return d }
 
 // Unwrap returns the error as the network or TLS reported it.
 func (e *DialError) Unwrap() error { return e.Err }

@@ -108,7 +108,7 @@ func TestDialErrorWords(t *testing.T) {
 		{of(syscallError(syscall.EHOSTUNREACH)), "dial tls://x at 192.0.2.1:853: unreachable: no route to host"},
 		{of(syscallError(syscall.EMFILE)), "dial tls://x at 192.0.2.1:853: connection failed: too many open files"},
 		{
-			dialErrors{of(context.DeadlineExceeded), of(syscallError(syscall.ECONNREFUSED))},
+			Joined([]error{of(context.DeadlineExceeded), of(syscallError(syscall.ECONNREFUSED))}),
 			"dial tls://x at 192.0.2.1:853: timed out; dial tls://x at 192.0.2.1:853: connection refused",
 		},
 	} {

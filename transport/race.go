@@ -33,7 +33,7 @@ func TryAddresses[C any](ctx context.Context, e *Endpoint, c *Counters, d Dialer
 	if won != nil {
 		return won.conn, won.address, nil
 	}
-	return conn, address, dialErrors(problems)
+	return conn, address, Joined(problems)
 }
 
 // race is one call of TryAddresses.

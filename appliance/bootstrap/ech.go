@@ -108,7 +108,7 @@ func LookupECH(ctx context.Context, cfg Config, t ECHTarget) ([]byte, time.Durat
 		}
 	}
 	if len(errs) > 0 {
-		return nil, 0, fmt.Errorf("look up encrypted client hello of %s: %w", t.Name, joined(errs))
+		return nil, 0, fmt.Errorf("look up encrypted client hello of %s: %w", t.Name, transport.Joined(errs))
 	}
 	return nil, ttl, nil
 }
@@ -172,7 +172,7 @@ func askServers(ctx context.Context, cfg Config, name string, qtype uint16) (*dn
 	case len(errs) == 0:
 		return nil, errors.New("nobody to ask")
 	}
-	return nil, joined(errs)
+	return nil, transport.Joined(errs)
 }
 
 // askFor asks one server one question.
@@ -190,38 +190,20 @@ func askFor(ctx context.Context, timeout time.Duration, server *transport.Endpoi
 // serviceRecords follows the CNAMEs of an answer to service binding records, best first, and returns for how long they hold. Without any
 // that is as long as the zone says (RFC 2308 §5).
 func serviceRecords(reply *dns.Msg, q svcbQuestion) ([]*dns.SVCB, time.Duration) {
-	ttl, name := ttlMax, q.name
-	for range chainMax {
-		var out []*dns.SVCB
-		next := ""
-		for _, rr := range reply.Answer {
-			if !strings.EqualFold(rr.Header().Name, name) {
-				continue
-			}
-			life := time.Duration(rr.Header().Ttl) * time.Second
-			switch rr := rr.(type) {
-			case *dns.CNAME:
-				next, ttl = rr.Target, min(ttl, life)
-			case *dns.SVCB:
-				if q.qtype == dns.TypeSVCB {
-					out, ttl = append(out, rr), min(ttl, life)
-				}
-			case *dns.HTTPS:
-				if q.qtype == dns.TypeHTTPS {
-					out, ttl = append(out, &rr.SVCB), min(ttl, life)
-				}
-			}
+	out, ttl := follow(reply, q.name, func(rr dns.RR) (*dns.SVCB, bool) {
+		switch rr := rr.(type) {
+		case *dns.SVCB:
+			return rr, q.qtype == dns.TypeSVCB
+		case *dns.HTTPS:
+			return &rr.SVCB, q.qtype == dns.TypeHTTPS
 		}
-		if len(out) > 0 {
-			slices.SortStableFunc(out, func(a, b *dns.SVCB) int { return cmp.Compare(a.Priority, b.Priority) })
-			return out, ttl
-		}
-		if next == "" {
-			break
-		}
-		name = next
+		return nil, false
+	})
+	if len(out) == 0 {
+		return nil, min(ttl, negativeTTL(reply))
 	}
-	return nil, min(ttl, negativeTTL(reply))
+	slices.SortStableFunc(out, func(a, b *dns.SVCB) int { return cmp.Compare(a.Priority, b.Priority) })
+	return out, ttl
 }
 
 func negativeTTL(reply *dns.Msg) time.Duration {

@@ -83,7 +83,7 @@ func ask(ctx context.Context, timeout time.Duration, servers []*transport.Endpoi
 	for _, server := range servers {
 		trouble := askOne(ctx, timeout, server, dns.Fqdn(name), &found)
 		errs = append(errs, trouble...)
-		missing := final && len(trouble) > 0 && errors.Is(joined(trouble), errNoName)
+		missing := final && len(trouble) > 0 && errors.Is(transport.Joined(trouble), errNoName)
 		if len(trouble) == 0 || missing || ctx.Err() != nil {
 			break
 		}
@@ -102,7 +102,7 @@ func ask(ctx context.Context, timeout time.Duration, servers []*transport.Endpoi
 	case len(servers) == 0:
 		return nil, 0, errors.New("nobody to ask")
 	case len(errs) > 0:
-		return nil, 0, joined(errs)
+		return nil, 0, transport.Joined(errs)
 	}
 	return nil, 0, errors.New("it exists, but has no address")
 }
@@ -156,19 +156,6 @@ func shut(ctx context.Context, c *client.Client) error {
 	return c.Close(end)
 }
 
-// joined is errors.Join on one line, as logs want it.
-func joined(errs []error) error {
-	var err error
-	for _, next := range errs {
-		if err == nil {
-			err = next
-		} else {
-			err = fmt.Errorf("%w; %w", err, next)
-		}
-	}
-	return err
-}
-
 var errNoName = errors.New("no such name")
 
 // exchange asks one server for the addresses of one family.
@@ -197,7 +184,7 @@ func message(ctx context.Context, c *client.Client, name string, qtype uint16) (
 	}
 	msg, err := c.Exchange(ctx, packed)
 	if err != nil {
-		return nil, errors.New(strings.ReplaceAll(err.Error(), "\n", "; ")) // one line for each address that was tried
+		return nil, err
 	}
 	reply := new(dns.Msg)
 	return reply, reply.Unpack(msg)
@@ -205,26 +192,35 @@ func message(ctx context.Context, c *client.Client, name string, qtype uint16) (
 
 // addresses follows the CNAMEs of an answer to its addresses; the TTL is the lowest on the way.
 func addresses(reply *dns.Msg, name string, qtype uint16) ([]netip.Addr, time.Duration) {
+	return follow(reply, name, func(rr dns.RR) (a netip.Addr, ok bool) {
+		switch rr := rr.(type) {
+		case *dns.A:
+			a, ok = netip.AddrFromSlice(rr.A)
+			return a.Unmap(), ok && qtype == dns.TypeA
+		case *dns.AAAA:
+			a, ok = netip.AddrFromSlice(rr.AAAA)
+			return a, ok && qtype == dns.TypeAAAA
+		}
+		return a, false
+	})
+}
+
+// follow goes from name along the CNAMEs of an answer to the first records that read takes. The TTL is the lowest on the way, ttlMax without
+// any record.
+func follow[T any](reply *dns.Msg, name string, read func(dns.RR) (T, bool)) ([]T, time.Duration) {
 	ttl := ttlMax
 	for range chainMax {
-		var out []netip.Addr
+		var out []T
 		next := ""
 		for _, rr := range reply.Answer {
 			if !strings.EqualFold(rr.Header().Name, name) {
 				continue
 			}
 			life := time.Duration(rr.Header().Ttl) * time.Second
-			switch rr := rr.(type) {
-			case *dns.CNAME:
-				next, ttl = rr.Target, min(ttl, life)
-			case *dns.A:
-				if a, ok := netip.AddrFromSlice(rr.A); ok && qtype == dns.TypeA {
-					out, ttl = append(out, a.Unmap()), min(ttl, life)
-				}
-			case *dns.AAAA:
-				if a, ok := netip.AddrFromSlice(rr.AAAA); ok && qtype == dns.TypeAAAA {
-					out, ttl = append(out, a), min(ttl, life)
-				}
+			if alias, isAlias := rr.(*dns.CNAME); isAlias {
+				next, ttl = alias.Target, min(ttl, life)
+			} else if record, wanted := read(rr); wanted {
+				out, ttl = append(out, record), min(ttl, life)
 			}
 		}
 		if len(out) > 0 || next == "" {
@@ -232,5 +228,5 @@ func addresses(reply *dns.Msg, name string, qtype uint16) ([]netip.Addr, time.Du
 		}
 		name = next
 	}
-	return nil, 0
+	return nil, ttl
 }

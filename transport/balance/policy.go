@@ -2,7 +2,6 @@ package balance
 
 import (
 	"fmt"
-	"strings"
 )
 
 // Policy is how the upstream of a query is chosen. Retries are chosen in the same way among those that were not asked yet.
@@ -35,13 +34,3 @@ func (p Policy) String() string {
 
 // Names returns the names of all policies.
 func Names() []string { return policyNames[:] }
-
-// ParsePolicy reads the name used in the configuration.
-func ParsePolicy(name string) (Policy, error) {
-	for p, known := range policyNames {
-		if known == name {
-			return Policy(p), nil
-		}
-	}
-	return 0, fmt.Errorf("unknown policy %q: one of %s", name, strings.Join(policyNames[:], ", "))
-}

@@ -17,9 +17,6 @@ const KeyPoolsMax = 256 >> keyPoolShift
 // SetKeyPool puts the tag of a pool, below KeyPoolsMax, into a key of Query.Key: pools may give different answers to one question.
 func SetKeyPool(key []byte, tag uint8) { key[len(key)-1] |= tag << keyPoolShift }
 
-// KeyPool returns the tag of the pool in a key.
-func KeyPool(key []byte) uint8 { return key[len(key)-1] >> keyPoolShift }
-
 // Key writes the key of a parsed query to dst and returns the part that was written: lower-cased qname | type | class | flags byte.
 // q must have been parsed without a fault.
 func (q *Query) Key(dst *[KeyBytesMax]byte) []byte {

@@ -1,7 +1,6 @@
 package rig
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -85,15 +84,4 @@ func (m Metrics) Delta(before Metrics) Metrics {
 		delta[series] = value - before[series]
 	}
 	return delta
-}
-
-// String lists the series that are not 0, for messages.
-func (m Metrics) String() string {
-	var b strings.Builder
-	for series, value := range m {
-		if value != 0 {
-			fmt.Fprintf(&b, "%s %v\n", series, value)
-		}
-	}
-	return b.String()
 }
