@@ -63,6 +63,13 @@ func logProblems(log *slog.Logger, problems config.Problems) {
 		if p.Warning {
 			level = slog.LevelWarn
 		}
-		log.Log(context.Background(), level, "configuration", "file", p.File, "line", p.Line, "key", p.Key, "problem", p.Text)
+		fields := []any{"file", p.File}
+		if p.Line > 0 {
+			fields = append(fields, "line", p.Line)
+		}
+		if p.Key != "" {
+			fields = append(fields, "key", p.Key)
+		}
+		log.Log(context.Background(), level, "configuration", append(fields, "problem", p.Text)...)
 	}
 }
