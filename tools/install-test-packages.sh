@@ -3,7 +3,7 @@
 # those that are missing and fails. Does nothing, and needs no network, when all are there.
 set -eu
 
-# command:package, one per line. gcc: what -race needs.
+# command:package, one per line. gcc: what -race needs. ip: for tests in network namespaces of their own.
 wanted='unbound:unbound
 unbound-checkconf:unbound
 dig:bind9-dnsutils
@@ -11,7 +11,8 @@ kdig:knot-dnsutils
 dnsperf:dnsperf
 dnsdist:dnsdist
 openssl:openssl
-gcc:build-essential'
+gcc:build-essential
+ip:iproute2'
 
 PATH=$PATH:/usr/sbin:/sbin
 missing=
