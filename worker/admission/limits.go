@@ -1,0 +1,74 @@
+package admission
+
+import (
+	"time"
+
+	"secure-dns-proxy/ring/sys"
+)
+
+const (
+	// RefusedMax is how many sources are refused something at a time: what a kernel filter has room for. More: the heaviest.
+	RefusedMax = sys.SourceDropsMax
+
+	// LookInterval is how often the Controller looks while the worker is busy: a queue that grows by as much as is taken gets 20 ms longer.
+	LookInterval = 20 * time.Millisecond
+
+	// TargetMin and TargetMax bound Config.Target: a few batches of the worker, and what a client would notice.
+	TargetMin = time.Millisecond
+	TargetMax = 100 * time.Millisecond
+
+	// ExemptMax bounds Config.Exempt, which is searched for each heavy source at each look.
+	ExemptMax = 64
+
+	// datagramBytes is what a small datagram takes in a socket's queue at least. Cards with buffers of their own take up to five times as
+	// much, so that the queue looks longer than it is: it is then held shorter.
+	datagramBytes = 768
+
+	// growthWeight is how much of a queue's growth is believed to be datagrams: a third, between loopback's and those of such cards, so that
+	// the loop is stable for both.
+	growthWeight = 0.3
+
+	// beginFactor times the target is where a queue that does not shrink is an overload: clients that keep many queries outstanding, and
+	// lose none, make a queue as well.
+	beginFactor = 4
+
+	// pressedLooks is how many looks in a row must find the worker pressed: one may follow a pause of the whole machine.
+	pressedLooks = 2
+
+	// fullShare is the share of a receive buffer beyond which a queue is too long whatever its delay, goalShare what it is held at.
+	fullShare = 0.5
+	goalShare = 0.25
+
+	// horizon is in which time a queue that is not at its target is brought there. Longer than a look, as a look's effect is only seen
+	// by the next.
+	horizon = 160 * time.Millisecond
+
+	// findFactor is by how much more is let in at each look while the worker has room: two milliseconds of queue if it was too much.
+	findFactor = 1.08
+
+	// correctionMost is the largest part of the capacity that is let in less because of what waits already; it then waits for longer than
+	// this takes to be corrected.
+	correctionMost = 0.9
+
+	// correctionByHand is the same where the worker drops by hand. A queue that grows by more than the worker can read stays full whatever is
+	// refused; then something must still be answered.
+	correctionByHand = 0.75
+
+	// hold is how long an overload is over before it counts as over.
+	hold = 2 * time.Second
+
+	// aloneFor is for how long after another source's datagram the heaviest source is not alone.
+	aloneFor = 5 * time.Second
+
+	// fairMin is the least fair share, as a part of capacity. Below it a source is not heavy but one of many.
+	fairMin = 1.0 / (2 * RefusedMax)
+
+	// oddsGrain is the least change of a share for which a filter is replaced.
+	oddsGrain = 0.01
+
+	// refusedMost keeps a source that floods in sight: some of what it sends is always let through.
+	refusedMost = 1 - 1.0/4096
+
+	// attachGrain is how many sources a filter may have to be replaced at every look; the kernel takes some 5 us for each.
+	attachGrain = 16
+)
