@@ -84,6 +84,21 @@ const (
 	providePauseMin = time.Millisecond
 	providePauseMax = 50 * time.Millisecond
 
+	// crowdMin events in one turn are what only a worker that is busy gets: then it is worth while to look who sends them.
+	crowdMin = 16
+
+	// gateRest is how old the figures of the clients' sockets may get while there are no crowds.
+	gateRest = time.Second
+
+	// nearlyFull is the share of a socket's receive buffer beyond which not all that is lost is refused.
+	nearlyFull = 0.9
+
+	// overloadKnown is how long an overload must last until its sources are reported: some looks, as not all may send at all times.
+	overloadKnown = 200 * time.Millisecond
+
+	// overloadSources bounds the sources in the report of an overload: as many as a line of the log is readable with.
+	overloadSources = 5
+
 	// ackPoll is how often a reload looks whether the workers have adopted it.
 	ackPoll = time.Millisecond
 

@@ -30,6 +30,8 @@ type Snapshot struct {
 	FailureTTLMax  time.Duration // how long when it repeats itself, up to FailureTTLLimit
 	StaleMax       uint32        // seconds: how long past its TTL an answer may be served by a pool whose WhenDown is Stale
 
+	Admission Admission
+
 	QueryTimeout   time.Duration // from the query to SERVFAIL
 	AttemptTimeout time.Duration // one exchange with one upstream
 }
@@ -125,6 +127,9 @@ func (s *Snapshot) validate(workers int) error {
 	}
 	if s.AttemptTimeout <= 0 || s.QueryTimeout < s.AttemptTimeout || s.QueryTimeout > QueryTimeoutMax {
 		complain("timeouts: query %v, attempt %v: want 0 < attempt <= query <= %v", s.QueryTimeout, s.AttemptTimeout, QueryTimeoutMax)
+	}
+	if err := s.Admission.Validate(); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

@@ -147,12 +147,17 @@ type Stats struct {
 	DatagramsIn, DatagramsSent uint64
 	Rearms, BuffersExhausted   uint64 // receives started anew; receives that found no buffer
 
+	Refused    uint64 // datagrams kept out because their source sends too much; those that the kernel dropped are an estimate while a socket is nearly full
+	SocketFull uint64 // datagrams that found no room in a client's socket, or were broken; Refused and these are all that the kernel dropped
+
 	CacheInserts, CacheEvictions, CacheExpired, CacheRefused uint64
 
 	// gauges
 	CacheEntries, CacheBytes uint64
 	InFlight, Waiters        uint64
 	Connections              uint64 // TCP clients
+	Overloaded               uint64 // workers to which more arrives than they can answer, or has in the last two seconds
+	RefusedSources           uint64 // sources that workers refuse something
 }
 
 // Queries returns all queries, over UDP and TCP.

@@ -86,6 +86,7 @@ func (w *worker) obey() {
 func (w *worker) adopt(c *command) {
 	w.setCache(c.cacheBytes)
 	w.setUpstreams(c)
+	w.setAdmission(c.snapshot.Admission)
 	if c.drain && !w.draining {
 		w.startDraining()
 	}

@@ -14,6 +14,7 @@ import (
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/do53"
 	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/admission"
 	"secure-dns-proxy/worker/cache"
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/stream"
@@ -41,6 +42,7 @@ type worker struct {
 
 	listeners []ring.Handle // datagram sockets of clients, by tag
 	acceptors []ring.Handle
+	gate      gate
 
 	upstreams  [upstreamsKept]*upstream     // by upstream.index; nil: free
 	poolStates [wire.KeyPoolsMax]*poolState // by tag
@@ -74,6 +76,7 @@ type worker struct {
 	hits        uint64 // since the turn began
 	publishedAt int64
 	public      published[Stats]
+	overload    atomic.Pointer[Overload] // the last one that began or ended
 
 	command atomic.Pointer[command]
 	adopted atomic.Pointer[command] // the last one carried out
@@ -142,11 +145,13 @@ func (w *worker) furnish() (err error) {
 func (w *worker) attach(row []listener) error {
 	for i := range row {
 		l := &row[i]
-		h, err := w.eng.AddDatagram(l.udp, uint32(i), l.wildcard)
+		fd := l.udp
+		l.udp = -1
+		h, err := w.eng.AddDatagram(fd, uint32(i), l.wildcard)
 		if err != nil {
 			return fmt.Errorf("UDP listener: %w", err)
 		}
-		l.udp = -1
+		w.gate.sockets = append(w.gate.sockets, gateSocket{fd: fd})
 		w.listeners = append(w.listeners, h)
 		if h, err = w.eng.AddListener(l.tcp, uint32(i)); err != nil {
 			return fmt.Errorf("TCP listener: %w", err)
@@ -174,6 +179,7 @@ func (w *worker) turn() {
 	w.tick()
 	w.stats.Turns++
 	w.busy = len(events) > 0
+	w.gate.crowd = len(events) >= crowdMin
 	for len(events) > 0 { // handlers queue work, they never wait
 		n := min(len(events), lookahead)
 		w.dispatch(events[:n])
@@ -184,6 +190,7 @@ func (w *worker) turn() {
 	w.flushDirty()
 	w.flushLanes()
 	w.tending = w.cache != nil && w.cache.Tend()
+	w.admit()
 	if w.command.Load() != w.adopted.Load() {
 		w.obey()
 	}
@@ -214,6 +221,9 @@ func (w *worker) untilTimer() time.Duration {
 	if at := w.conns.NextTimer(w.now); at >= 0 {
 		wait = min(wait, at-w.now)
 	}
+	if w.stats.Overloaded != 0 {
+		wait = min(wait, int64(admission.LookInterval))
+	}
 	return time.Duration(max(wait, 0))
 }
 
@@ -227,11 +237,18 @@ func (w *worker) seconds() uint32 { return uint32(w.now/int64(time.Second)) + 1 
 // to read for them is loaded in one go.
 func (w *worker) dispatch(events []ring.Event) {
 	known := 0
+	if w.gate.byHand {
+		w.gate.refuse(events)
+	}
+	if w.gate.control != nil && (w.gate.crowd || w.stats.Overloaded != 0) {
+		w.gate.sample(events)
+	}
 	for i := range events {
 		ev, l := &events[i], &w.ahead[i]
 		if ev.Kind != ring.Datagram || ev.Tag&upstreamTag != 0 {
 			continue
 		}
+		w.gate.taken++
 		w.parse(ev.Data, l)
 		if l.key != nil {
 			w.hashes[known] = l.hash
