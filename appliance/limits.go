@@ -33,6 +33,12 @@ const (
 	// skewLogPause is the least time between two such lines.
 	skewLogPause = time.Hour
 
+	// overloadPoll is how often overloads are looked for, for the log.
+	overloadPoll = 200 * time.Millisecond
+
+	// overloadPause is the least time between two lines about overloads of one worker; what happened in between is in the metrics.
+	overloadPause = 10 * time.Second
+
 	// liveInterval is the time from one line of live figures to the next.
 	liveInterval = time.Second
 

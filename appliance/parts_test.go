@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 	"secure-dns-proxy/appliance/config"
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/health"
+	"secure-dns-proxy/worker"
 )
 
 func TestHelpers(t *testing.T) {
@@ -84,6 +86,19 @@ workers.count = 1
 	c.Cache.Enabled = false
 	if s = snapshot(c, nil); s.CacheBytes != 0 {
 		t.Errorf("cache off: got %d bytes", s.CacheBytes)
+	}
+}
+
+func TestSnapshotOfAdmission(t *testing.T) {
+	for text, want := range map[string]worker.Admission{
+		"": {Enabled: true, Target: 5 * time.Millisecond, KernelFilter: true},
+		"[admission]\nenabled = false\ntarget_delay = \"7ms\"\nexempt = \"192.0.2.0/24\"\nkernel_filter = false": {
+			Target: 7 * time.Millisecond, Exempt: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+		},
+	} {
+		if got := snapshot(checkedText(t, "upstream = \"embedded:\"\n"+text), nil).Admission; !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: got %+v, want %+v", text, got, want)
+		}
 	}
 }
 

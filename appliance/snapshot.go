@@ -56,6 +56,9 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 		FailureTTLMax:  c.Cache.MaxFailureTTL,
 		QueryTimeout:   c.Timeouts.Query,
 		AttemptTimeout: c.Timeouts.Upstream,
+		Admission: worker.Admission{
+			Enabled: c.Admission.Enabled, Target: c.Admission.TargetDelay, Exempt: c.Admission.Exempt, KernelFilter: c.Admission.KernelFilter,
+		},
 	}
 	s.Local = localSpec(&c.Local)
 	if c.Cache.Enabled {

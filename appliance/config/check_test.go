@@ -162,6 +162,13 @@ func TestProblems(t *testing.T) {
 		}},
 		{"tcp: per client over total", good + "[tcp]\nmax_connections = 10\n", []string{`f.toml:3: tcp.max_connections: max_connections_per_client (256) is more than max_connections (10)`}},
 		{"udp: payload", good + "[udp]\npayload_max = 100\n", []string{`f.toml:3: udp.payload_max: 100 is out of range (512 to 4096)`}},
+		{"admission: values", good + "[admission]\ntarget_delay = \"1s\"\nexempt = [\"192.0.2.1/24\", \"::ffff:192.0.2.0/120\",\n\"lan\", 3]\n", []string{
+			`f.toml:3: admission.target_delay: 1s is out of range (1ms to 100ms)`,
+			`f.toml:4: admission.exempt[0]: "192.0.2.1/24" has bits beyond its length: write "192.0.2.0/24", or the address without a length`,
+			`f.toml:4: admission.exempt[1]: "::ffff:192.0.2.0/120" is IPv4 written as IPv6: write it as IPv4`,
+			`f.toml:5: admission.exempt[2]: "lan" is not an IP address, nor IP/length such as "192.0.2.0/24" or "2001:db8::/32"`,
+			`f.toml:5: admission.exempt[3]: must be a string, not an integer`,
+		}},
 		{"tls: missing CA", good + "[tls]\nca_file = \"/nonexistent/ca.pem\"\n", []string{`f.toml:3: tls.ca_file: "/nonexistent/ca.pem": cannot read: no such file or directory`}},
 		{"tls: empty CA", good + "[tls]\nca_file = \"" + empty + "\"\n", []string{`f.toml:3: tls.ca_file: "` + empty + `" holds no PEM certificate`}},
 		{"tls: directory", good + "[tls]\nca_file = \"/\"\n", []string{`f.toml:3: tls.ca_file: "/": cannot read: is a directory`}},

@@ -35,6 +35,7 @@ type Checked struct {
 	QUIC       QUIC
 	TCP        TCP
 	UDP        UDP
+	Admission  Admission
 	TLS        TLS
 	Addresses  Addresses
 	Health     Health // of upstreams that say nothing else

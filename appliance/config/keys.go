@@ -156,7 +156,8 @@ var keys = slices.Concat([]key[Checked]{
 		read: readMetricsListen, get: func(c *Checked) any { return &c.Metrics.Listen },
 	},
 	booleanKey("metrics.allow_remote", false, func(c *Checked) *bool { return &c.Metrics.AllowRemote }),
-}, inTable("local", localKeys, func(c *Checked) *Local { return &c.Local }),
+}, inTable("admission", admissionKeys, func(c *Checked) *Admission { return &c.Admission }),
+	inTable("local", localKeys, func(c *Checked) *Local { return &c.Local }),
 	inTable("health", healthKeys, func(c *Checked) *Health { return &c.Health }))
 
 func readListen(c *checker, t *Checked, v value) {

@@ -59,6 +59,13 @@ const (
 	secondsMax = 7 * 24 * time.Hour // longest time for which an answer may be believed (RFC 8767 §4 names 7 days)
 )
 
+// Ranges of [admission]: TargetMin, TargetMax and ExemptMax of worker/admission, which this folder may not import.
+const (
+	targetDelayMin = time.Millisecond
+	targetDelayMax = 100 * time.Millisecond
+	exemptMax      = 64
+)
+
 // Ranges of pools and caps.
 const (
 	fanoutMax         = 8       // inflight.ExchangesMax, which this folder may not import

@@ -159,6 +159,30 @@ func (c *checker) addrPort(v value, standard uint16) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), c.zoneless(v, ap.Addr())
 }
 
+// prefix reads an IP address, or IP/length. Bits beyond the length are an error: they show that something else was meant.
+func (c *checker) prefix(v value) (netip.Prefix, bool) {
+	s, ok := c.text(v)
+	if !ok {
+		return netip.Prefix{}, false
+	}
+	if a, err := netip.ParseAddr(s); err == nil {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), c.zoneless(v, a)
+	}
+	p, err := netip.ParsePrefix(s)
+	switch {
+	case err != nil:
+		c.fault(v, `%q is not an IP address, nor IP/length such as "192.0.2.0/24" or "2001:db8::/32"`, s)
+	case p.Addr().Is4In6():
+		c.fault(v, "%q is IPv4 written as IPv6: write it as IPv4", s)
+	case p != p.Masked():
+		c.fault(v, "%q has bits beyond its length: write %q, or the address without a length", s, p.Masked())
+	default:
+		return p, true
+	}
+	return netip.Prefix{}, false
+}
+
 func (c *checker) zoneless(v value, a netip.Addr) bool {
 	if a.Zone() != "" {
 		c.fault(v, "%q: addresses with a zone (%%%s) are not supported", a, a.Zone())

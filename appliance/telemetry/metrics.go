@@ -46,6 +46,7 @@ func NewMetrics(source Source, build Build, reloads *Reloads, trend *Trend) *met
 		p.identity(source, build, reloads)
 		stats := source.Stats()
 		p.queries(&stats)
+		p.admission(&stats)
 		p.tcp(&stats)
 		p.cache(&stats)
 		p.engine(&stats)
@@ -120,6 +121,15 @@ func (p *page) queries(s *worker.Stats) {
 	p.histogram(&s.Latency, queryBucketStep)
 	p.level("sdp_in_flight", "Questions waiting for an upstream.", s.InFlight)
 	p.level("sdp_waiters", "Clients waiting for them.", s.Waiters)
+}
+
+func (p *page) admission(s *worker.Stats) {
+	p.level("sdp_overloaded_workers", "Workers to which more arrives over UDP than they can answer, or has in the last 2 s.", s.Overloaded)
+	p.level("sdp_refused_sources", "Sources that are refused a share of their queries because they send too much, summed over workers.", s.RefusedSources)
+	p.count("sdp_refused_datagrams_total",
+		"Datagrams of such sources that were refused: counted, but an estimate from rates and shares while a socket is nearly full.", s.Refused)
+	p.count("sdp_socket_drops_total",
+		"Other datagrams of clients that the kernel dropped, at the last look at the sockets (1 s old at most): no room, or a wrong checksum.", s.SocketFull)
 }
 
 func (p *page) tcp(s *worker.Stats) {

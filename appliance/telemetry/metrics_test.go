@@ -79,6 +79,7 @@ func sample() *figures {
 	s.Latency.Count[0], s.Latency.Count[worker.LatencyBuckets-1] = 5, 2
 	s.Latency.SumNS = 1_500_000_000
 	s.CacheBytes, s.InFlight = 4096, 6
+	s.Overloaded, s.RefusedSources, s.Refused, s.SocketFull = 1, 3, 500, 40
 	f.workers = []worker.WorkerReport{{CPU: 2, QueriesUDP: 80}, {CPU: 3, QueriesUDP: 10, QueriesTCP: 10}}
 	state := health.New(func() int64 { return 0 })
 	state.Down(errors.New("refused"))
@@ -135,6 +136,10 @@ func TestPage(t *testing.T) {
 		`sdp_drops_total{reason="short"}`:                                               "7",
 		`sdp_drops_total{reason="response"}`:                                            "0",
 		`sdp_tcp_connection_events_total{event="idle"}`:                                 "3",
+		`sdp_overloaded_workers`:                                                        "1",
+		`sdp_refused_sources`:                                                           "3",
+		`sdp_refused_datagrams_total`:                                                   "500",
+		`sdp_socket_drops_total`:                                                        "40",
 		`sdp_cache_bytes`:                                                               "4096",
 		`sdp_in_flight`:                                                                 "6",
 		`sdp_query_duration_seconds_bucket{le="4.096e-06"}`:                             "5",
