@@ -52,6 +52,7 @@ type Run struct {
 	Duration  time.Duration
 	Timeout   time.Duration
 	Source    string // local address; empty: the kernel's choice
+	Sources   int    // as many addresses from Source on; 0: one
 	Seed      uint64
 	// Urgent runs it before everything else on its CPUs, as root: for a light client on the flood's CPU.
 	Urgent bool
@@ -127,6 +128,7 @@ func (t Tool) Arguments(r Run) []string {
 	add("-flows", r.Flows, r.Flows > 0)
 	add("-timeout", r.Timeout, r.Timeout > 0)
 	add("-source", r.Source, r.Source != "")
+	add("-sources", r.Sources, r.Sources > 0)
 	if r.Once {
 		arguments = append(arguments, "-once")
 	}

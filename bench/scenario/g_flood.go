@@ -18,6 +18,9 @@ const (
 	// lightRate is the light client's, lightSource its address: not the flood's, as in life.
 	lightRate   = 200
 	lightSource = "127.0.0.2"
+	// floodSource is the first of the floodSources addresses that the flood comes from, in equal parts: a few heavy clients.
+	floodSource  = "127.0.0.8"
+	floodSources = 4
 	// lightDelay is how much later the light client begins than the flood, and earlier it ends.
 	lightDelay = 300 * time.Millisecond
 )
@@ -27,7 +30,7 @@ func flood() *Scenario {
 	return &Scenario{
 		ID: Flood, Title: "flood at twice capacity",
 		Question: "What is left of a server that is asked twice as much as it can answer, and for a client that asks little?",
-		Load:     "UDP, hits on 10,000 names at twice the closed-loop rate of the same turn; beside it 200 queries/s from another address",
+		Load:     "UDP, hits on 10,000 names from 4 addresses at twice the closed-loop rate of the same turn; beside it 200 queries/s from another address",
 		Bar:      "goodput 0.95 of capacity; the light client loses under 1 %, its p99 is under 20 ms",
 		Programs: everyone, Takes: func(s Settings) time.Duration { return 2*s.Full + time.Second },
 		Run: func(ctx context.Context, t *Turn) (figure.Sample, error) {
@@ -37,7 +40,9 @@ func flood() *Scenario {
 			if err := t.fill(ctx, hitNames); err != nil {
 				return nil, err
 			}
-			capacity, err := t.measure(ctx, load.Run{Names: hitNames, Window: window, Duration: t.Full})
+			capacity, err := t.measure(ctx, load.Run{
+				Names: hitNames, Window: window, Duration: t.Full, Source: floodSource, Sources: floodSources,
+			})
 			if err != nil {
 				return nil, err
 			}
@@ -67,7 +72,9 @@ func (t *Turn) floodAndLight(ctx context.Context, s figure.Sample) error {
 		})
 		light <- outcome{report, err}
 	}()
-	heavy, err := t.measure(ctx, load.Run{Names: hitNames, Rate: rate, Duration: duration, Timeout: floodTimeout})
+	heavy, err := t.measure(ctx, load.Run{
+		Names: hitNames, Rate: rate, Duration: duration, Timeout: floodTimeout, Source: floodSource, Sources: floodSources,
+	})
 	l := <-light
 	if err := errors.Join(err, l.err); err != nil {
 		return err

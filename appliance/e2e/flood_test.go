@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"secure-dns-proxy/appliance/e2e/rig"
+)
+
+const (
+	// lightRate is what the light client asks a second.
+	lightRate = 200
+	// floodSeconds is how long the flood is watched once it has taken effect.
+	floodSeconds = 4 * time.Second
+	// floodBuffer holds what the flood sends while the worker waits for a CPU that others use.
+	floodBuffer = `udp.receive_buffer = "64MiB"`
+	// overloadTimeout is how long it may take until an overload is noticed, and until it is over, on a machine with other work.
+	overloadTimeout = 20 * time.Second
+)
+
+// Two addresses flood one worker with far more than it can answer, beside a client that asks little. The light client loses nothing; with
+// admission off it loses its share. The program is the one with the race detector in it, which is slow enough to be flooded by a test.
+func TestFlood(t *testing.T) {
+	p := startPeers(t)
+	heavy := []netip.Addr{netip.MustParseAddr("127.0.3.1"), netip.MustParseAddr("127.0.3.2")}
+	forEachEngine(t, func(t *testing.T, engine string) {
+		for _, tt := range []struct {
+			name, setting string
+			protects      bool
+		}{
+			{"on", `admission.enabled = true`, true},
+			{"off", `admission.enabled = false`, false},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				proxy := rig.StartProxy(t, raceBinary, rig.Config{
+					Backend: engine, Upstreams: []rig.Upstream{plain("udp", p)}, Settings: []string{tt.setting, floodBuffer},
+				}, nil)
+				checkAnswers(t, proxy, "before the flood")
+				light := rig.StartSteady(t, proxy.Addr, lightRate, "before")
+				flood := rig.StartFlood(t, proxy.Addr, "www.zone.example.", heavy...)
+				rig.Eventually(t, overloadTimeout, "the flood takes effect", func() bool {
+					before := proxy.Metrics(t)
+					time.Sleep(500 * time.Millisecond)
+					m := proxy.Metrics(t)
+					lost := m.Delta(before).Sum(t, "sdp_socket_drops_total")
+					if !tt.protects {
+						return lost > 0
+					}
+					return m.Sum(t, "sdp_refused_sources") == 2 && lost == 0 // the queue that was there is gone
+				})
+				light.Phase("under flood")
+				before, sent := proxy.Metrics(t), flood.Sent()
+				time.Sleep(floodSeconds)
+				delta := proxy.Metrics(t).Delta(before)
+				sent = flood.Sent() - sent
+				light.Phase("after")
+				flood.Stop()
+				tally := light.Stop(10 * time.Second)["under flood"]
+				answered, refused := delta.Sum(t, "sdp_queries_total"), delta.Sum(t, "sdp_refused_datagrams_total")
+				t.Logf("flood: %d sent, %.0f answered, %.0f refused, %.0f without room; light: %d of %d lost", sent, answered, refused,
+					delta.Sum(t, "sdp_socket_drops_total"), tally.Lost, tally.Sent)
+				if float64(sent) < 1.2*answered {
+					t.Fatalf("%d were sent, %.0f answered: no flood, the test proves nothing", sent, answered)
+				}
+				if share := float64(tally.Lost) / float64(tally.Sent); tt.protects && share >= 0.01 || !tt.protects && share < 0.05 {
+					t.Errorf("the light client lost %d of %d", tally.Lost, tally.Sent)
+				}
+				if (refused > 0) != tt.protects {
+					t.Errorf("%.0f were refused", refused)
+				}
+				checkOverloadLog(t, proxy, tt.protects)
+			})
+		}
+	})
+}
+
+// checkOverloadLog: one line when it began, with who it is, and one when it was over; then everybody is answered.
+func checkOverloadLog(t *testing.T, proxy *rig.Proxy, protects bool) {
+	t.Helper()
+	if !protects {
+		return
+	}
+	rig.Eventually(t, overloadTimeout, "the overload is over", func() bool {
+		m := proxy.Metrics(t)
+		return m.Sum(t, "sdp_overloaded_workers") == 0 && m.Sum(t, "sdp_refused_sources") == 0 && len(proxy.LogLines("overload is over")) == 1
+	})
+	if lines := proxy.LogLines("overload:", "127.0.3."); len(lines) != 1 {
+		t.Errorf("%d lines say who floods, want 1:\n%s", len(lines), proxy.Log())
+	}
+	checkAnswers(t, proxy, "after the flood")
+}
