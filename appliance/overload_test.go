@@ -53,7 +53,8 @@ func TestOverloadsAreLogged(t *testing.T) {
 		{"again", overloadPause, []*worker.Overload{active}, "the heaviest sources"},
 		{"another worker, nobody to blame", 0, []*worker.Overload{active, {Worker: 0, Active: true}}, "from no few sources"},
 		{
-			"by hand", overloadPause, []*worker.Overload{over, {Worker: 2, Active: true, Refused: active.Refused, Reason: "not permitted"}},
+			"by hand", overloadPause,
+			[]*worker.Overload{over, {Worker: 2, Active: true, Refused: active.Refused, Reason: "not permitted"}},
 			"the kernel does not let us",
 		},
 		{"by hand, on another worker", overloadPause, []*worker.Overload{{Worker: 3, Active: true, Refused: active.Refused, Reason: "not permitted"}}, "in_kernel=false"},
