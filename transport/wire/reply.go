@@ -17,14 +17,14 @@ type Client struct {
 //
 // Set by us: QR, RA. From the client: id, RD, CD, the question's bytes. From upstream: AA, TC, rcode, and AD if the client showed by AD
 // or DO that it understands it (RFC 6840 §5.8). TTLs lose age and stop at 0. An OPT is present if the client sent one (RFC 6891 §6.1.1);
-// without one an rcode above 15 cannot be told and becomes SERVFAIL. A reply that does not fit is TC=1 with the question and the OPT
-// only (RFC 2181 §9). An extended error goes into the OPT.
+// without one an rcode above 15 cannot be told and becomes SERVFAIL. A reply that does not fit is cut; see cut.
+// An extended error goes into the OPT.
 func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16) int {
 	flags := FlagQR | FlagRA | a.Flags&(FlagAA|FlagTC) | c.Flags&(FlagRD|FlagCD)
 	if c.Flags&FlagAD != 0 || c.DO {
 		flags |= a.Flags & FlagAD
 	}
-	an, ns, ar, records := a.AN, a.NS, a.AR, a.Records
+	an, ns, ar, records, ttls := a.AN, a.NS, a.AR, a.Records, a.TTLs
 	start := HeaderBytes + len(c.Question)
 	end := start + len(records)
 	optBytes := 0
@@ -36,10 +36,15 @@ func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16)
 			putEDE(ede[:], a.Extended)
 		}
 	}
-	if end+optBytes > min(c.Limit, len(dst)) {
-		flags |= FlagTC
-		an, ns, ar, records = 0, 0, 0, nil
-		end = start
+	if room := min(c.Limit, len(dst)) - start - optBytes; len(records) > room {
+		kept, truncated := a.cut(room, c.DO)
+		an, ns, ar = kept[sectionAnswer], kept[sectionAuthority], kept[sectionAdditional]
+		ttls = a.TTLs[:an+ns+ar]
+		records = records[:a.endOf(len(ttls))]
+		end = start + len(records)
+		if truncated {
+			flags |= FlagTC
+		}
 	}
 	dst = dst[:end+optBytes]
 	rcode := a.RCode
@@ -57,9 +62,9 @@ func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16)
 		copy(body, records)
 		switch {
 		case a.Stale != 0:
-			setTTLs(body, a.TTLs, a.Stale)
+			setTTLs(body, ttls, a.Stale)
 		case age > 0:
-			ageTTLs(body, a.TTLs, age)
+			ageTTLs(body, ttls, age)
 		}
 	}
 	return len(dst)

@@ -3,6 +3,8 @@ package wire
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -210,13 +212,19 @@ func checkTTL(t *testing.T, a *Answer, response *dns.Msg, oracleErr error) {
 }
 
 // FuzzWriteReply: a query and a response as two parties sent them; the reply never exceeds the limit, is always readable, echoes the
-// client's question and EDNS, and is truncated exactly when it would not fit.
+// client's question and EDNS, and is cut at the border of an RRset when it would not fit.
 func FuzzWriteReply(f *testing.F) {
 	addResponses(func(s string) {
 		f.Add([]byte(idQuery+one+exampleA), []byte(s), uint32(0), uint16(512))
 		f.Add([]byte(idQuery+oneOPT+exampleA+opt1232DO), []byte(s), uint32(100), uint16(40))
 		f.Add([]byte("\x12\x34\x01\x20"+one+"\x07EXAMPLE\x03com\x00"+typeAIN), []byte(s), uint32(1<<31), uint16(1232)) // AD, upper case
 	})
+	large := "\x12\x34\x81\x80\x00\x01\x00\x02\x00\x01\x00\x20" + exampleA + addressA + addressA + soa900
+	for range 32 { // additional records of alternating types
+		large += addressA + "\xc0\x0c\x00\x10\x00\x01" + ttl300 + "\x00\x20\x1f" + strings.Repeat("x", 31)
+	}
+	f.Add([]byte(idQuery+one+exampleA), []byte(large), uint32(7), uint16(512))
+	f.Add([]byte(idQuery+oneOPT+exampleA+opt1232DO), []byte(large), uint32(7), uint16(700))
 	scratch := new(ResponseScratch)
 	f.Fuzz(func(t *testing.T, query, response []byte, age uint32, size uint16) {
 		var q Query
@@ -243,13 +251,20 @@ func FuzzWriteReply(f *testing.F) {
 			t.Fatalf("%d bytes, need %d, limit %d", len(written), need, c.Limit)
 		}
 		_, _, comparable := oracleRecords(original, 0)
-		if fits && (oracleErr != nil || !comparable) {
+		if !fits {
+			reread := bytes.Clone(written)
+			var again Answer
+			if fault := ParseResponse(reread, q.Key(&buf), &again, scratch); fault != FaultNone {
+				t.Fatalf("our own cut reply: %v", fault)
+			}
+		}
+		if oracleErr != nil || !comparable {
 			return // RDATA that only the oracle looks into; FuzzParseResponse re-reads such replies itself
 		}
 		m := mustUnpack(t, written)
 		checkQuestion(t, m, q.Question)
-		if m.Truncated != (!fits || a.Flags&FlagTC != 0) {
-			t.Fatalf("TC = %v, fits %v", m.Truncated, fits)
+		if fits && m.Truncated != (a.Flags&FlagTC != 0) {
+			t.Fatalf("TC = %v, but it fits", m.Truncated)
 		}
 		if m.Id != q.ID || !m.Response || !m.RecursionAvailable || m.RecursionDesired != (q.Flags&FlagRD != 0) {
 			t.Fatalf("header %v for query %#x %#x", m.MsgHdr, q.ID, q.Flags)
@@ -263,8 +278,52 @@ func FuzzWriteReply(f *testing.F) {
 		}
 		if fits {
 			checkRecords(t, original, m, age)
-		} else if len(m.Answer)+len(m.Ns) > 0 {
-			t.Fatal("records in a truncated reply")
+		} else {
+			checkCut(t, original, m, a.Negative)
 		}
 	})
+}
+
+// checkCut: what is left of a reply that was cut are whole RRsets from its front, and TC tells when something is missing that counts.
+func checkCut(t *testing.T, original, cut *dns.Msg, negative bool) {
+	t.Helper()
+	before, after := sectionsOf(original), sectionsOf(cut)
+	missing := -1
+	for s := range before {
+		n := len(after[s])
+		if missing >= 0 && n > 0 {
+			t.Fatalf("section %d has %d records, but section %d was cut", s, n, missing)
+		}
+		if n > len(before[s]) {
+			t.Fatalf("section %d has %d records of %d", s, n, len(before[s]))
+		}
+		for i := range n {
+			if !strings.EqualFold(before[s][i].Header().Name, after[s][i].Header().Name) || before[s][i].Header().Rrtype != after[s][i].Header().Rrtype {
+				t.Fatalf("section %d, record %d: %v, was %v", s, i, after[s][i], before[s][i])
+			}
+		}
+		if n == len(before[s]) {
+			continue
+		}
+		if missing < 0 {
+			missing = s
+		}
+		if n > 0 {
+			last, next := before[s][n-1].Header(), before[s][n].Header()
+			if last.Rrtype == next.Rrtype || next.Rrtype == dns.TypeRRSIG {
+				t.Fatalf("cut between %v and %v", last, next)
+			}
+		}
+	}
+	opt := cut.IsEdns0()
+	want := original.Truncated || missing == 0 || missing > 0 && negative || missing == 1 && opt != nil && opt.Do()
+	if cut.Truncated != want {
+		t.Fatalf("TC = %v, section %d was cut, negative %v", cut.Truncated, missing, negative)
+	}
+}
+
+// sectionsOf leaves the OPT out.
+func sectionsOf(m *dns.Msg) [3][]dns.RR {
+	extra := slices.DeleteFunc(slices.Clone(m.Extra), func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeOPT })
+	return [3][]dns.RR{m.Answer, m.Ns, extra}
 }
