@@ -43,7 +43,7 @@ const lattice = `
 	transport/doq, transport/doh: transport, transport/wire, transport/pool
 	transport/lanetest: transport, transport/wire, transport/trust
 	transport/health: transport, transport/wire
-	transport/client: transport, transport/drive
+	transport/client: transport, transport/drive, transport/wire
 	transport/balance, transport/concurrency:
 	transport/drive: transport, transport/dot, transport/doq, transport/doh
 

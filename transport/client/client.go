@@ -10,6 +10,7 @@ import (
 
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/drive"
+	"secure-dns-proxy/transport/wire"
 )
 
 // Client asks one endpoint. Its methods are safe from any goroutine.
@@ -112,7 +113,7 @@ const flagTC = 0x02
 
 // overLane exchanges one message over the lane; the id of the answer is any.
 func (c *Client) overLane(ctx context.Context, query []byte) ([]byte, error) {
-	slot, got, err := c.submit(ctx, query)
+	slot, got, err := c.submit(ctx, c.padded(query))
 	if err != nil {
 		return nil, err
 	}
@@ -128,6 +129,16 @@ func (c *Client) overLane(ctx context.Context, query []byte) ([]byte, error) {
 		c.mu.Unlock()
 		return nil, ctx.Err()
 	}
+}
+
+// padded returns query as it goes over this hop: to the block of the endpoint, if it has an OPT (RFC 8467 §4.1). Which names are looked up,
+// and that a query is a probe, is nobody's business either.
+func (c *Client) padded(query []byte) []byte {
+	if c.end.PaddingBlock == 0 || len(query) > transport.QueryBytesMax {
+		return query
+	}
+	var room [transport.QueryBytesMax]byte
+	return room[:wire.PadQuery(room[:], copy(room[:], query), c.end.PaddingBlock)]
 }
 
 // submit gives the query to the lane. The reply will come on got, which has room for it.

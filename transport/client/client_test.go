@@ -131,6 +131,49 @@ func TestExchange(t *testing.T) {
 	}
 }
 
+// TestPadded: over encrypted hops queries are as long as the endpoint wants them.
+func TestPadded(t *testing.T) {
+	lanetest.NoLeaks(t)
+	authority := lanetest.NewAuthority(t)
+	sizes := make(chan int, 1)
+	measure := func(w dns.ResponseWriter, query *dns.Msg) {
+		sizes <- query.Len() // as it came: nothing in it is compressed
+		honest(w, query)
+	}
+	plain, secure := serve(t, "127.0.0.1", nil, measure), serve(t, "127.0.0.1", authority.Server(lanetest.ServerName, time.Hour), measure)
+	bare := len(edns(t, "example."))
+	for _, test := range []struct {
+		scheme      transport.Scheme
+		block, want int
+	}{{transport.UDP, 0, bare}, {transport.TCP, 0, bare}, {transport.TLS, 0, bare}, {transport.TLS, 128, 128}, {transport.TLS, 300, 300}} {
+		e := lanetest.Endpoint(test.scheme, plain.addr, nil, nil)
+		if test.scheme.Encrypted() {
+			e = lanetest.Endpoint(test.scheme, secure.addr, authority.Client(lanetest.ServerName), nil)
+		}
+		e.PaddingBlock = test.block
+		c := open(t, e)
+		ctx, cancel := context.WithTimeout(t.Context(), lanetest.Patience)
+		_, err := c.Exchange(ctx, edns(t, "example."))
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := <-sizes; got != test.want {
+			t.Errorf("%v, block %d: a query of %d bytes, want %d", test.scheme, test.block, got, test.want)
+		}
+	}
+}
+
+// edns is a query with an OPT.
+func edns(t *testing.T, name string) []byte {
+	t.Helper()
+	packed, err := new(dns.Msg).SetQuestion(name, dns.TypeA).SetEdns0(1232, false).Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return packed
+}
+
 // TestTruncated: RFC 7766 §5.
 func TestTruncated(t *testing.T) {
 	lanetest.NoLeaks(t)
