@@ -3,7 +3,6 @@ package doh
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/netip"
 
 	"github.com/quic-go/quic-go/http3"
@@ -15,7 +14,6 @@ import (
 // protocol makes connections.
 type protocol struct {
 	*origin
-	http2 *http.Transport
 	http3 *http3.Transport // used for its settings only
 	quic  *pool.QUIC       // nil: HTTP/2 only
 	probe *probe           // nil: one version only
@@ -32,7 +30,7 @@ func newProtocol(lane *transport.Lane) *protocol {
 	if err != nil {
 		panic(fmt.Sprintf("doh: an endpoint that Validate let pass: %v", err))
 	}
-	p := &protocol{origin: o, http2: http2Settings(o.end)}
+	p := &protocol{origin: o}
 	if o.end.HTTP3 != transport.HTTP3Off {
 		p.http3 = &http3.Transport{DisableCompression: true, MaxResponseHeaderBytes: headerBytesMax}
 		p.quic = newQUIC(o.end)

@@ -345,6 +345,27 @@ func TestSilence(t *testing.T) { lanetest.CheckSilence(t, Run, mute) }
 
 func TestLosers(t *testing.T) { lanetest.CheckLosers(t, Run, mute) }
 
+// TestDialsSideBySide: what the addresses of an endpoint are dialed with is not shared (for the race detector).
+func TestDialsSideBySide(t *testing.T) {
+	lanetest.NoLeaks(t)
+	s, e, _ := start(t, nil, honest)
+	p := newProtocol(lane(t, e))
+	defer p.Close()
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			c, err := p.dial2(t.Context(), e.Addresses.Load()[0])
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c.Close()
+		})
+	}
+	group.Wait()
+	s.stop()
+}
+
 // TestCrashAndRestart kills the server with queries outstanding and starts it again on the same port.
 func TestCrashAndRestart(t *testing.T) {
 	lanetest.NoLeaks(t)

@@ -19,8 +19,9 @@ import (
 	"secure-dns-proxy/transport/pool"
 )
 
-// http2Settings are those of every HTTP/2 connection to end. net/http asks for no server push (SETTINGS_ENABLE_PUSH 0) and waits while the
-// server's MAX_CONCURRENT_STREAMS are in use.
+// http2Settings are those of every HTTP/2 connection to end; each gets its own, because addresses are dialed side by side and the clones of one
+// http.Transport share a list of protocols that net/http appends to (Go 1.26). net/http asks for no server push (SETTINGS_ENABLE_PUSH 0)
+// and waits while the server's MAX_CONCURRENT_STREAMS are in use.
 func http2Settings(end *transport.Endpoint) *http.Transport {
 	t := &http.Transport{
 		DisableCompression:     true,
@@ -54,7 +55,7 @@ type conn2 struct {
 // dial2 connects to address and makes an HTTP/2 connection of it.
 func (p *protocol) dial2(ctx context.Context, address netip.AddrPort) (*conn2, error) {
 	c := &conn2{origin: p.origin, probe: p.probe, address: address, ended: make(chan struct{})}
-	settings := p.http2.Clone()
+	settings := http2Settings(p.end)
 	settings.DialTLSContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		stream, err := transport.DialStream(ctx, p.end, address, "h2", true)
 		if err != nil {
