@@ -247,8 +247,8 @@ func TestProblems(t *testing.T) {
 		{"health: no rcodes", good + "health.rcodes = []\n", []string{`f.toml:2: health.rcodes: is empty: then no probe is ever good`}},
 		{"health: budget", good + "[health]\nfailure_budget = 101\n", []string{`f.toml:3: health.failure_budget: 101 is out of range (0 to 100)`}},
 		{"health: rests", good + "[health]\nrest_min = \"2s\"\n", []string{`f.toml:3: health.rest_min: rest_min (2s) is more than rest_max (1s)`}},
-		{"health: of one upstream", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nhealth = { mod = \"lazy\", jitter = 51 }\nstate = \"off\"\n", []string{
-			`f.toml:3: upstream[0].health.jitter: 51 is out of range (0 to 50)`,
+		{"health: of one upstream", "[[upstream]]\nurl = \"udp://192.0.2.1\"\nhealth = { mod = \"lazy\", jitter_percent = 51 }\nstate = \"off\"\n", []string{
+			`f.toml:3: upstream[0].health.jitter_percent: 51 is out of range (0 to 50)`,
 			`f.toml:3: upstream[0].health.mod: unknown key; the nearest known key is "mode"`,
 			`f.toml:4: upstream[0].state: "off" is not one of "auto", "up", "down" or "drain"`,
 		}},

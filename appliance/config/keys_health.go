@@ -22,7 +22,7 @@ var healthKeys = []key[Health]{
 	durationKey("interval", 100*time.Millisecond, time.Hour, 1, "10s",
 		func(h *Health) *time.Duration { return &h.Interval }).reload(),
 	durationKey("timeout", waitMin, waitMax, 1, "1s", func(h *Health) *time.Duration { return &h.Timeout }).reload(),
-	integerKey("jitter", 0, 50, 10, func(h *Health) *int { return &h.Jitter }).reload(),
+	integerKey("jitter_percent", 0, 50, 10, func(h *Health) *int { return &h.Jitter }).reload(),
 	key[Health]{
 		name: "name", standard: `"."`, bounds: `a name, "." or "*." and a zone`,
 		read: readProbeName, get: func(h *Health) any { return &h.Name },
