@@ -321,9 +321,20 @@ func TestRFC9250Section4_5(t *testing.T) {
 			if early.Load() != 0 {
 				t.Error("0-RTT without a session")
 			}
-			w := lanetest.Open(t, e, Run, transport.LaneLimits{})
-			if r := w.Ask(longName, plenty); r.Fault != transport.FaultNone {
-				t.Fatal(r.Fault)
+			ask := func() *lanetest.Worker {
+				w := lanetest.Open(t, e, Run, transport.LaneLimits{})
+				if r := w.Ask(longName, plenty); r.Fault != transport.FaultNone {
+					t.Fatal(r.Fault)
+				}
+				return w
+			}
+			w := ask()
+			for range 20 {
+				if !on || early.Load() > 0 {
+					break
+				}
+				w.Close() // the handshake was over before the query could be sent: a busy machine
+				w = ask()
 			}
 			lanetest.Eventually(t, "the session resumed", func() bool { return w.Lane.Stats().Resumed == 1 })
 			got := w.Lane.Stats()
