@@ -30,9 +30,11 @@ func (d *Designation) String() string {
 	return fmt.Sprintf("%s://%s%s at %v", d.Scheme, net.JoinHostPort(d.Target, fmt.Sprint(d.Port)), d.Path, d.Addrs)
 }
 
-// same reports whether two designations lead to the same place.
+// same reports whether two designations lead to the same place. Servers like to give addresses in another order each time.
 func (d *Designation) same(other *Designation) bool {
-	return d.Scheme == other.Scheme && d.Target == other.Target && d.Port == other.Port && d.Path == other.Path && slices.Equal(d.Addrs, other.Addrs)
+	sorted := func(addrs []netip.Addr) []netip.Addr { return slices.SortedFunc(slices.Values(addrs), netip.Addr.Compare) }
+	return d.Scheme == other.Scheme && d.Target == other.Target && d.Port == other.Port && d.Path == other.Path &&
+		slices.Equal(sorted(d.Addrs), sorted(other.Addrs))
 }
 
 // protocols by ALPN id in the order of our liking, with the port that goes without saying (RFC 9461 §4.2).

@@ -270,6 +270,20 @@ func TestGoesOn(t *testing.T) {
 	}
 }
 
+// TestAddressesInAnotherOrder: that is no other resolver, and its connections stay.
+func TestAddressesInAnotherOrder(t *testing.T) {
+	const hints = `_dns.resolver.arpa. 0 IN SVCB 1 dns.example. alpn="dot" port="PORT" ipv4hint="%s"`
+	s := newStage(t, fmt.Sprintf(hints, "127.0.0.1,127.0.0.2,127.0.0.3"))
+	seeker := Seek(s.cfg, nil)
+	defer seeker.Close()
+	lanetest.Eventually(t, "an upgrade", func() bool { return seeker.State() == Upgraded })
+	s.say(fmt.Sprintf(hints, "127.0.0.1,127.0.0.3,127.0.0.2"))
+	s.rounds(4)
+	if want := "dns.example at [127.0.0.1 127.0.0.2 127.0.0.3], verified true"; s.uses() != want {
+		t.Errorf("used %q, want %q", s.uses(), want)
+	}
+}
+
 // TestPlainResolverIsSilent: nothing is given up because the plain resolver cannot be asked.
 func TestPlainResolverIsSilent(t *testing.T) {
 	s := newStage(t, good)

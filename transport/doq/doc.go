@@ -10,7 +10,9 @@
 // Each connection has a UDP socket of its own, connected, so that a server that is gone is known by the first ICMP error, and a path
 // that was lost is not used again by the connection that takes over.
 //
-// 0-RTT is an option (transport.QUICSettings). Only a QUERY or a NOTIFY goes in it (RFC 9250 §4.5); what the server rejects is sent again.
+// 0-RTT is an option (transport.QUICSettings). With it the race detector finds one in quic-go (0.65, issue 4303, open): a stream that is opened
+// while the handshake ends reads the pointer to the server's transport parameters as it is replaced. It gets the old ones or the new ones;
+// both hold for it. Only a QUERY or a NOTIFY goes in it (RFC 9250 §4.5); what the server rejects is sent again.
 //
 // Choice of connection, replacement, back-off and limits are transport/pool's.
 package doq
