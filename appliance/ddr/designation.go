@@ -32,7 +32,9 @@ func (d *Designation) String() string {
 
 // same reports whether two designations lead to the same place. Servers like to give addresses in another order each time.
 func (d *Designation) same(other *Designation) bool {
-	sorted := func(addrs []netip.Addr) []netip.Addr { return slices.SortedFunc(slices.Values(addrs), netip.Addr.Compare) }
+	sorted := func(addrs []netip.Addr) []netip.Addr {
+		return slices.SortedFunc(slices.Values(addrs), netip.Addr.Compare)
+	}
 	return d.Scheme == other.Scheme && d.Target == other.Target && d.Port == other.Port && d.Path == other.Path &&
 		slices.Equal(sorted(d.Addrs), sorted(other.Addrs))
 }
