@@ -105,6 +105,10 @@ func poolOf(p *config.Pool, members []int) worker.Pool {
 		Name: p.Name, Members: members, Policy: p.Policy, Fanout: p.Fanout, HedgePercent: p.HedgeBudget, RetryPercent: p.RetryBudget,
 		LoadPercent: p.HashLoad, NoCache: !p.Cache, WhenDown: p.WhenDown, MaxOutstanding: p.MaxOutstanding, Adaptive: p.Adaptive,
 	}
+	out.StaleAfter = p.StaleAfter
+	for _, suffix := range p.NeverStale {
+		out.NeverStale = append(out.NeverStale, wireName(suffix))
+	}
 	for _, suffix := range p.Suffixes {
 		out.Suffixes = append(out.Suffixes, wireName(suffix))
 	}

@@ -143,6 +143,9 @@ func (w *worker) schedule(slot uint32, s *inflight.Slot) {
 	if s.HedgeAt != 0 {
 		next = min(next, s.HedgeAt)
 	}
+	if at := w.poolOf(s).staleAt(s); at != 0 {
+		next = min(next, at)
+	}
 	for i := range s.Exchanges {
 		if e := &s.Exchanges[i]; e.Upstream != inflight.NoUpstream && !e.Late {
 			next = min(next, e.SentAt+w.active.attemptTimeout)

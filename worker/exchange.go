@@ -116,6 +116,9 @@ func (w *worker) deadline(slot uint32) {
 		w.fail(slot, p, wire.EDENetworkError)
 		return
 	}
+	if at := p.staleAt(s); at != 0 && w.now >= at {
+		w.relieve(slot, s, p)
+	}
 	if s.HedgeAt != 0 && w.now >= s.HedgeAt {
 		w.hedge(slot, s, p)
 	}
@@ -177,7 +180,7 @@ func (w *worker) giveIn(slot uint32, p *pool, v verdict) {
 func (w *worker) fail(slot uint32, p *pool, ede uint16) {
 	s := w.table.At(slot)
 	w.blame(s, false)
-	if w.stale(s.Hash, s.KeyBytes(), p) {
+	if s.WaiterCount != 0 && w.stale(s.Hash, s.KeyBytes(), p) {
 		w.deliver(s, slot, &w.answer, 0, 0)
 	} else {
 		p.stats.Failed++
@@ -206,7 +209,7 @@ func (w *worker) answered(slot uint32, u *upstream) {
 	switch {
 	case useless || w.answer.RCode == wire.RCodeFormErr:
 		w.remember(s, p, w.answer.RCode)
-		if w.stale(s.Hash, s.KeyBytes(), p) {
+		if s.WaiterCount != 0 && w.stale(s.Hash, s.KeyBytes(), p) {
 			w.deliver(s, slot, &w.answer, 0, 0)
 			w.free(slot)
 			return

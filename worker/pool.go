@@ -5,6 +5,7 @@ import (
 
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/worker/inflight"
+	"secure-dns-proxy/worker/route"
 )
 
 // pool is a set of upstreams as one worker sees it in one snapshot.
@@ -12,8 +13,9 @@ type pool struct {
 	_ [128]byte // the chooser is written for every miss: no other worker's line
 	*poolState
 	spec        *Pool
-	members     []*upstream // in the order of spec.Members
-	outstanding int         // cap on poolState.under, this worker's share
+	members     []*upstream  // in the order of spec.Members
+	outstanding int          // cap on poolState.under, this worker's share
+	neverStale  *route.Table // nil: none
 	chooser     balance.Chooser
 	_           [128]byte
 }
@@ -58,8 +60,10 @@ func share(total, workers int) int {
 
 // newPool makes what one worker uses of a pool until the next reload.
 func newPool(spec *Pool, state *poolState, members []*upstream, workers int, random *rand.Rand) *pool {
+	neverStale, _ := suffixTable(spec.NeverStale) // validated
 	return &pool{
-		poolState: state, spec: spec, members: members, outstanding: share(spec.MaxOutstanding, workers),
+		neverStale: neverStale,
+		poolState:  state, spec: spec, members: members, outstanding: share(spec.MaxOutstanding, workers),
 		chooser: *balance.NewChooser(spec.Policy, spec.LoadPercent, random),
 	}
 }

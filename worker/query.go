@@ -114,7 +114,8 @@ func (w *worker) locally(l *lookup, from *origin) bool {
 // TTL, which w.answer is if expired is true, where the pool allows that, else with a failure that is remembered. It reports whether it did.
 func (w *worker) withoutAsking(l *lookup, from *origin, age uint32, expired bool) bool {
 	rcode, held := w.failures.Held(l.hash, w.now)
-	if expired && l.pool.spec.WhenDown == Stale && (held || !w.healthy(l.pool)) && w.allowStale(&w.answer, age, l.pool) {
+	if expired && l.pool.spec.WhenDown == Stale && (held || !w.healthy(l.pool) || w.relieved(l)) &&
+		w.allowStale(&w.answer, age, l.pool, wire.KeyName(l.key)) {
 		w.reply(from, &w.answer, 0)
 		return true
 	}

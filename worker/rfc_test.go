@@ -156,6 +156,10 @@ func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string
 		s.FailureTTLMax = d
 	case "max_stale":
 		s.StaleMax = seconds
+	case "stale_after":
+		s.Pools[0].StaleAfter = d
+	case "never_stale":
+		s.Pools[0].NeverStale = [][]byte{wireName(value)}
 	case "when_down":
 		s.Pools[0].WhenDown = WhenDown(slices.Index(WhenDownNames[:], value))
 	default:
@@ -309,7 +313,9 @@ func (c *rfcConversation) report(sent []sentDatagram) {
 		who := fmt.Sprintf("client %d gets %s", c.clients[d.to.String()], rcode)
 		if d.handle != clientSocket {
 			n := c.upstreamOf(d)
-			c.asked[n] = append(c.asked[n], d)
+			if !slices.ContainsFunc(c.asked[n], func(q sentDatagram) bool { return q.handle == d.handle && idOf(q.data) == idOf(d.data) }) { // else: repeated
+				c.asked[n] = append(c.asked[n], d)
+			}
 			who = fmt.Sprintf("upstream %d is asked", n+1)
 		}
 		fmt.Fprintf(&c.out, "> %v %s%s\n", c.now-c.began, who, describe(m))

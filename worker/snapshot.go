@@ -74,6 +74,9 @@ type Pool struct {
 	NoCache      bool     // answers are neither kept nor taken from the cache
 	WhenDown     WhenDown
 
+	StaleAfter time.Duration // WhenDown Stale: an older answer is given to a client that has waited so long; 0: only when the query has failed
+	NeverStale [][]byte      // WhenDown Stale: suffixes of names that are not; wire form, lower case
+
 	MaxOutstanding int  // exchanges under way, all workers together; 0: no cap
 	Adaptive       bool // limits below the static ones follow the latency that is seen (transport/concurrency)
 }
@@ -152,10 +155,30 @@ func (p *Pool) validate(upstreams int) error {
 	if p.Policy == balance.Hash && p.LoadPercent <= 100 {
 		errs = append(errs, fmt.Errorf("load of %d percent of the mean: want more than 100", p.LoadPercent))
 	}
+	if p.StaleAfter < 0 {
+		errs = append(errs, fmt.Errorf("stale answers after %v", p.StaleAfter))
+	}
+	if _, err := suffixTable(p.NeverStale); err != nil {
+		errs = append(errs, fmt.Errorf("never stale: %w", err))
+	}
 	if p.HedgePercent < 0 || p.HedgePercent > 100 || p.RetryPercent < 0 || p.RetryPercent > 100 {
 		errs = append(errs, fmt.Errorf("hedges %d percent, retries %d percent: want 0 to 100", p.HedgePercent, p.RetryPercent))
 	}
 	return errors.Join(errs...)
+}
+
+// suffixTable returns a table that holds suffixes; nil if there are none.
+func suffixTable(suffixes [][]byte) (*route.Table, error) {
+	if len(suffixes) == 0 {
+		return nil, nil
+	}
+	table := route.New()
+	for _, suffix := range suffixes {
+		if err := table.Add(suffix, 0); err != nil {
+			return nil, err
+		}
+	}
+	return table, nil
 }
 
 // router returns the table of suffixes, with indices of pools; nil if there are none.

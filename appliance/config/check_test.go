@@ -93,6 +93,10 @@ func TestProblems(t *testing.T) {
 		}},
 		{"local: text", good + "[local]\nid = \"" + strings.Repeat("x", 256) + "\"\n", []string{`f.toml:3: local.id: has 256 bytes, at most 255 are allowed`}},
 		{"local: choice", good + "[local]\nany = \"drop\"\n", []string{`f.toml:3: local.any: "drop" is not one of "forward", "hinfo" or "refused"`}},
+		{"pool: stale settings without stale", good + "[pool.default]\nstale_after = \"1s\"\nnever_stale = [\"a\"]\n", []string{
+			`f.toml:3: pool.default.stale_after: has no effect without when_down = "stale"`,
+			`f.toml:4: pool.default.never_stale: has no effect without when_down = "stale"`,
+		}},
 		{"cache: half seconds", good + "[cache]\nmax_ttl = \"1500ms\"\n", []string{`f.toml:3: cache.max_ttl: 1500ms is not a whole number of seconds`}},
 		{"cache: min over max", good + "[cache]\nmax_ttl = \"5s\"\nmin_ttl = \"1m\"\n", []string{`f.toml:4: cache.min_ttl: cache.min_ttl is 1m, more than cache.max_ttl (5s)`}},
 		{"cache: negative min over max", good + "[cache]\nmin_negative_ttl = \"5m\"\nmax_negative_ttl = \"1m\"\n", []string{`f.toml:3: cache.min_negative_ttl: cache.min_negative_ttl is 5m, more than cache.max_negative_ttl (1m)`}},

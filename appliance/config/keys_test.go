@@ -123,7 +123,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"caps.quic.max_connections", `caps.quic.max_connections = 4`, 4},
 		{"caps.https.max_connections", `caps.https.max_connections = 5`, 5},
 		{"pool", `pool.default.retry_budget = 7`, []Pool{{
-			Name: "default", Fanout: 2, HedgeBudget: 5, RetryBudget: 7, HashLoad: 125, Cache: true, Adaptive: true,
+			Name: "default", Fanout: 2, HedgeBudget: 5, RetryBudget: 7, HashLoad: 125, Cache: true, Adaptive: true, StaleAfter: 1800 * ms,
 		}}},
 		{"pool.NAME.policy", `pool.default.policy = "ewma"`, balance.EWMA},
 		{"pool.NAME.race_fanout", `pool.default = {policy = "race", race_fanout = 3}`, 3},
@@ -131,6 +131,8 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"pool.NAME.retry_budget", `pool.default.retry_budget = 0`, 0},
 		{"pool.NAME.hash_load", `pool.default = {policy = "hash", hash_load = 200}`, 200},
 		{"pool.NAME.suffixes", "[[upstream]]\nurl = \"udp://192.0.2.1\"\npools = [\"default\", \"a\"]\n[pool.a]\nsuffixes = [\"Corp.Example\"]", []string{"corp.example."}},
+		{"pool.NAME.stale_after", "[pool.default]\nwhen_down = \"stale\"\nstale_after = \"500ms\"", 500 * ms},
+		{"pool.NAME.never_stale", "[pool.default]\nwhen_down = \"stale\"\nnever_stale = \"Bank.example\"", []string{"bank.example."}},
 		{"pool.NAME.cache", `pool.default.cache = false`, false},
 		{"pool.NAME.when_down", `pool.default.when_down = "stale"`, worker.Stale},
 		{"pool.NAME.max_outstanding", `pool.default.max_outstanding = 9`, 9},

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/worker"
@@ -23,6 +24,8 @@ type Pool struct {
 	Suffixes    []string
 	Cache       bool
 	WhenDown    worker.WhenDown
+	StaleAfter  time.Duration // stale: 0 = only when a query has failed
+	NeverStale  []string      // stale: fully qualified, lower case
 
 	MaxOutstanding int // all workers; 0 = no cap
 	MaxConnections int // of all its upstreams, all workers; 0 = no cap
@@ -46,14 +49,13 @@ var poolKeys = []key[Pool]{
 	integerKey("hedge_budget", 0, 100, 5, func(p *Pool) *int { return &p.HedgeBudget }).reload(),
 	integerKey("retry_budget", 0, 100, 20, func(p *Pool) *int { return &p.RetryBudget }).reload(),
 	integerKey("hash_load", 101, 1000, 125, func(p *Pool) *int { return &p.HashLoad }).reload(),
-	key[Pool]{
-		name: "suffixes", standard: "[]", bounds: "0 to 4096 names",
-		read: readSuffixes, get: func(p *Pool) any { return &p.Suffixes },
-	}.reload(),
+	suffixesKey("suffixes", func(p *Pool) *[]string { return &p.Suffixes }),
 	booleanKey("cache", true, func(p *Pool) *bool { return &p.Cache }).reload(),
 	choiceKey("when_down", "best", []choice[worker.WhenDown]{
 		{"best", worker.Best}, {"stale", worker.Stale}, {"servfail", worker.ServFail},
 	}, func(p *Pool) *worker.WhenDown { return &p.WhenDown }).reload(),
+	durationKey("stale_after", 0, waitMax, time.Millisecond, "1800ms", func(p *Pool) *time.Duration { return &p.StaleAfter }).reload(),
+	suffixesKey("never_stale", func(p *Pool) *[]string { return &p.NeverStale }),
 	integerKey("max_outstanding", 0, outstandingMax, 0, func(p *Pool) *int { return &p.MaxOutstanding }).reload(),
 	integerKey("max_connections", 0, connectionsAllMax, 0, func(p *Pool) *int { return &p.MaxConnections }).reload(),
 	booleanKey("adaptive_limit", true, func(p *Pool) *bool { return &p.Adaptive }).reload(),
@@ -135,6 +137,11 @@ func (c *checker) idlePoolKeys(out *Checked) {
 				c.fault(v, "has no effect with policy %q, only with %q", p.Policy, only.policy)
 			}
 		}
+		for _, only := range []string{"stale_after", "never_stale"} {
+			if v := c.written(joinKey(joinKey("pool", p.Name), only)); v.line != 0 && p.WhenDown != worker.Stale {
+				c.fault(v, "has no effect without when_down = %q", worker.WhenDownNames[worker.Stale])
+			}
+		}
 	}
 }
 
@@ -145,16 +152,28 @@ func poolName(name string) bool {
 	}) < 0
 }
 
-func readSuffixes(c *checker, p *Pool, v value) {
-	items, ok := c.oneOrMany(v, suffixesMax)
-	if !ok {
-		return
-	}
-	for _, item := range items {
-		if name, ok := c.name(item); ok {
-			p.Suffixes = append(p.Suffixes, name)
-		}
-	}
+// suffixesKey is a list of names that stand for all below them too.
+func suffixesKey(name string, at func(*Pool) *[]string) key[Pool] {
+	return key[Pool]{
+		name: name, standard: "[]", bounds: "0 to 4096 names",
+		get: func(p *Pool) any { return at(p) },
+		read: func(c *checker, p *Pool, v value) {
+			items, ok := c.oneOrMany(v, suffixesMax)
+			if !ok {
+				return
+			}
+			for _, item := range items {
+				name, ok := c.name(item)
+				switch {
+				case !ok:
+				case slices.Contains(*at(p), name):
+					c.fault(item, "%q stands twice", name)
+				default:
+					*at(p) = append(*at(p), name)
+				}
+			}
+		},
+	}.reload()
 }
 
 func readUpstreamPools(c *checker, u *Upstream, v value) {

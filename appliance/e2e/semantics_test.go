@@ -3,6 +3,7 @@ package e2e
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -104,5 +105,29 @@ func TestFailuresAreRemembered(t *testing.T) {
 				t.Errorf("sdp_held_failures_total is %v, want %d", got, 3-c.asked)
 			}
 		})
+	}
+}
+
+// A client that has waited for stale_after gets the answer past its TTL (RFC 8767 §5) while the upstream is silent, the names of never_stale
+// excepted.
+func TestStaleAfter(t *testing.T) {
+	actor := rig.NewActor(t)
+	proxy := actorProxy(t, actor, `cache = {max_ttl = "1s", failure_ttl = "0s"}`, `timeouts = {query = "4s", upstream = "2s"}`,
+		`pool.default = {when_down = "stale", stale_after = "100ms", never_stale = ["b.bulk.example"]}`)
+	for _, name := range []string{"a.bulk.example", "www.b.bulk.example"} {
+		if got := rig.Dig(t, proxy.Addr, name); got.Status != "NOERROR" {
+			t.Fatalf("%s: got %s", name, got.Status)
+		}
+	}
+	time.Sleep(2100 * time.Millisecond) // TTLs count whole seconds
+	actor.Mute()
+	for _, extra := range []string{"+notcp", "+tcp"} {
+		got := rig.Dig(t, proxy.Addr, extra, "a.bulk.example")
+		if got.Status != "NOERROR" || got.TTL() != 30 || !strings.Contains(got.Text, "Stale Answer") {
+			t.Errorf("%s: got %s with TTL %d:\n%s", extra, got.Status, got.TTL(), got.Text)
+		}
+	}
+	if got := rig.Dig(t, proxy.Addr, "www.b.bulk.example"); got.Status != "SERVFAIL" {
+		t.Errorf("a name of never_stale: got %s, want SERVFAIL", got.Status)
 	}
 }

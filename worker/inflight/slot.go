@@ -37,6 +37,7 @@ type Slot struct {
 	Pool        uint8     // the worker's number for the pool
 	Hedge       int8      // index + 1 in Exchanges of the hedge; 0: none was sent
 	Again       bool      // all upstreams have been tried and may be tried once more
+	StaleDone   bool      // its clients have had what there is of an older answer: who comes later gets that at once
 	Exchanges   [ExchangesMax]Exchange
 	Key         [wire.KeyBytesMax]byte
 	first       uint32 // number + 1 of the first waiter, 0: none

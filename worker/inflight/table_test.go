@@ -318,3 +318,28 @@ func TestZeroAlloc(t *testing.T) {
 		}
 	}
 }
+
+// TestDropWaiters: a slot goes on without its clients, and can have new ones.
+func TestDropWaiters(t *testing.T) {
+	table, err := New(Config{Slots: 2, Waiters: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	slot, _ := table.Open(1, []byte("key"))
+	for range 2 {
+		for i := range 3 {
+			if !table.AddWaiter(slot, &Waiter{ID: uint16(i)}) {
+				t.Fatalf("no room for waiter %d", i)
+			}
+		}
+		table.DropWaiters(slot)
+		if table.WaiterLen() != 0 || table.FirstWaiter(slot) != nil || table.At(slot).WaiterCount != 0 {
+			t.Fatal("waiters are left")
+		}
+	}
+	if found, ok := table.Find(1, []byte("key")); !ok || found != slot {
+		t.Error("the slot is gone")
+	}
+	table.Release(slot)
+}

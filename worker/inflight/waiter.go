@@ -52,6 +52,9 @@ func (t *Table) NextWaiter(w *Waiter) *Waiter {
 	return t.waiterAt(w.next)
 }
 
+// DropWaiters takes all clients off a slot that goes on without them.
+func (t *Table) DropWaiters(slot uint32) { t.freeWaiters(t.At(slot)) }
+
 // WaiterLen returns how many clients wait in all slots together.
 func (t *Table) WaiterLen() int { return t.waiterLen }
 
