@@ -1,11 +1,15 @@
 package doq
 
-import "time"
+import (
+	"time"
+
+	"secure-dns-proxy/transport"
+)
 
 const (
-	// waitingMax is the calls of one connection that wait for a stream. Full, or hopeless by the rate at which streams come: FaultFull, and
-	// the worker asks another upstream.
-	waitingMax = 1024
+	// waitingMax is the calls of one connection that wait for a stream: as many as a lane has outstanding, so that a burst waits as it does
+	// over DoT. Full, or hopeless by the rate at which streams come: FaultFull, and the worker asks another upstream.
+	waitingMax = transport.OutstandingDefault
 
 	// readBytes is the reader's buffer, for nearly every answer; for longer ones it takes the largest message, once.
 	readBytes = 4 << 10

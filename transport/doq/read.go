@@ -49,6 +49,7 @@ func (c *conn) read() {
 				batch[i] = nil
 				buf = c.settle(x, buf)
 			}
+			c.refill()
 			c.lane.Publish()
 		}
 	}
@@ -58,7 +59,6 @@ func (c *conn) read() {
 func (c *conn) settle(x *exchange, buf []byte) []byte {
 	c.mu.Lock()
 	call := c.take(x)
-	c.openMore()
 	c.mu.Unlock()
 	if call == nil {
 		return buf // cancelled, and read by nobody

@@ -84,6 +84,8 @@ func TestRFC9250Section4_2(t *testing.T) {
 		w.Submit(lanetest.Name(i), plenty)
 	}
 	w.Receive(queries)
+	mu.Lock()
+	defer mu.Unlock()
 	for i := range queries {
 		if !ids[quic.StreamID(4*i)] {
 			t.Errorf("client-initiated bidirectional stream %d was left out", 4*i)

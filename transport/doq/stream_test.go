@@ -48,6 +48,32 @@ func TestOneStream(t *testing.T) {
 	}
 }
 
+// TestBurst has many more queries come at once than may have a stream at a time: they wait, none is turned away, and the streams that end go to
+// them.
+func TestBurst(t *testing.T) {
+	lanetest.NoLeaks(t)
+	const streams, queries = 16, 2500
+	var now, most atomic.Int32
+	_, e, _ := start(t, nil, func(x *served) {
+		if n := now.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		now.Add(-1) // before the answer, which makes way for the next
+		honest(x)
+	})
+	e.QUIC.Streams, e.DeadAfter = streams, time.Hour
+	w := lanetest.Open(t, e, Run, transport.LaneLimits{})
+	for i := range queries {
+		w.Submit(lanetest.Name(i), time.Hour)
+	}
+	if got := lanetest.Tally(w.Receive(queries)); got[transport.FaultNone] != queries {
+		t.Errorf("replies %v, want answers only", got)
+	}
+	if most.Load() > streams+1 {
+		t.Errorf("%d streams at a time, want at most %d", most.Load(), streams)
+	}
+}
+
 // TestHopeless has more queries wait for the one stream than can have it before their deadlines: those fail before that, to be asked elsewhere.
 func TestHopeless(t *testing.T) {
 	lanetest.NoLeaks(t)

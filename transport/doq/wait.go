@@ -2,6 +2,7 @@ package doq
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -55,6 +56,37 @@ func (c *conn) hopeless(now time.Duration) (calls []*pool.Call) {
 	clear(c.waiting[len(kept):])
 	c.waiting = kept
 	return calls
+}
+
+// refill gives the streams that have ended to calls that wait, all at once, so that they share packets. It does not block: for streams
+// that the server has yet to allow, openMore has a goroutine.
+func (c *conn) refill() {
+	for {
+		c.mu.Lock()
+		if c.opening || c.over || len(c.waiting) == 0 || len(c.live) >= c.streams {
+			c.mu.Unlock()
+			return
+		}
+		call := c.waiting[0]
+		c.waiting[0] = nil
+		c.waiting = c.waiting[1:]
+		c.pace.step(transport.Now())
+		c.mu.Unlock()
+		early := !c.proven()
+		stream, err := c.quic.OpenStream()
+		switch {
+		case err == nil:
+			c.send(call, stream, early)
+		case isLimit(err):
+			c.mu.Lock()
+			c.waiting = slices.Insert(c.waiting, 0, call)
+			c.openMore()
+			c.mu.Unlock()
+			return
+		default:
+			c.noStream(call, err)
+		}
+	}
 }
 
 // openMore starts the goroutine that gets streams for the calls that wait, if they may have some and it does not run. mu is held.
