@@ -196,13 +196,20 @@ func addresses(reply *dns.Msg, name string, qtype uint16) ([]netip.Addr, time.Du
 		switch rr := rr.(type) {
 		case *dns.A:
 			a, ok = netip.AddrFromSlice(rr.A)
-			return a.Unmap(), ok && qtype == dns.TypeA
+			return a.Unmap(), ok && qtype == dns.TypeA && leadsSomewhere(a)
 		case *dns.AAAA:
 			a, ok = netip.AddrFromSlice(rr.AAAA)
-			return a, ok && qtype == dns.TypeAAAA
+			return a, ok && qtype == dns.TypeAAAA && leadsSomewhere(a)
 		}
 		return a, false
 	})
+}
+
+// leadsSomewhere is false for what stands for no server: 0.0.0.0 and ::, which resolvers give for names that they block, are this very
+// machine to a connect, and maybe the proxy itself.
+func leadsSomewhere(a netip.Addr) bool {
+	a = a.Unmap()
+	return !a.IsUnspecified() && !a.IsMulticast()
 }
 
 // follow goes from name along the CNAMEs of an answer to the first records that read takes. The TTL is the lowest on the way, ttlMax without

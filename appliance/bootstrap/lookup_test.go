@@ -128,6 +128,7 @@ func TestLookup(t *testing.T) {
 		{"long TTL", []netip.AddrPort{startServer(t, answering(t, "dns.example. 4000000 IN A 192.0.2.1"))}, []string{"192.0.2.1"}, ttlMax, ""},
 		{"records of another name", []netip.AddrPort{startServer(t, answering(t, "other.example. 100 IN A 192.0.2.66"))}, nil, 0, "it exists, but has no address"},
 		{"answer to another question", []netip.AddrPort{startServer(t, elsewhere)}, nil, 0, "no answer"},
+		{"blocked", []netip.AddrPort{startServer(t, answering(t, "dns.example. 100 IN A 0.0.0.0", "dns.example. 100 IN AAAA ::", "dns.example. 100 IN AAAA ::ffff:0.0.0.0", "dns.example. 100 IN AAAA ff02::1"))}, nil, 0, "it exists, but has no address"},
 		{"no such name", []netip.AddrPort{startServer(t, refusing(dns.RcodeNameError))}, nil, 0, "no such name"},
 		{"refused", []netip.AddrPort{startServer(t, refusing(dns.RcodeRefused))}, nil, 0, "answered REFUSED"},
 		{"alias to itself", []netip.AddrPort{startServer(t, answering(t, "dns.example. 30 IN CNAME dns.example."))}, nil, 0, "it exists, but has no address"},
