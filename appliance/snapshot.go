@@ -47,15 +47,17 @@ func streamConfig(c *config.Checked) stream.Config {
 // snapshot is the part of a configuration that a reload replaces.
 func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 	s := &worker.Snapshot{
-		TTLMin:         uint32(c.Cache.MinTTL / time.Second),
-		TTLMax:         uint32(c.Cache.MaxTTL / time.Second),
-		NegativeTTLMin: uint32(c.Cache.MinNegativeTTL / time.Second),
-		NegativeTTLMax: uint32(c.Cache.MaxNegativeTTL / time.Second),
-		StaleMax:       uint32(c.Cache.MaxStale / time.Second),
-		FailureTTL:     c.Cache.FailureTTL,
-		FailureTTLMax:  c.Cache.MaxFailureTTL,
-		QueryTimeout:   c.Timeouts.Query,
-		AttemptTimeout: c.Timeouts.Upstream,
+		TTLMin:          uint32(c.Cache.MinTTL / time.Second),
+		TTLMax:          uint32(c.Cache.MaxTTL / time.Second),
+		NegativeTTLMin:  uint32(c.Cache.MinNegativeTTL / time.Second),
+		NegativeTTLMax:  uint32(c.Cache.MaxNegativeTTL / time.Second),
+		StaleMax:        uint32(c.Cache.MaxStale / time.Second),
+		PrefetchPercent: c.Cache.Prefetch,
+		PrefetchRate:    c.Cache.PrefetchRate,
+		FailureTTL:      c.Cache.FailureTTL,
+		FailureTTLMax:   c.Cache.MaxFailureTTL,
+		QueryTimeout:    c.Timeouts.Query,
+		AttemptTimeout:  c.Timeouts.Upstream,
 		Admission: worker.Admission{
 			Enabled: c.Admission.Enabled, Target: c.Admission.TargetDelay, Exempt: c.Admission.Exempt, KernelFilter: c.Admission.KernelFilter,
 		},

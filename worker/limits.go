@@ -43,6 +43,9 @@ const (
 	// QueryTimeoutMax keeps every deadline within the horizon of the timer wheel.
 	QueryTimeoutMax = 30 * time.Second
 
+	// PrefetchPercentMax keeps refreshes to the second half of a TTL: earlier ones ask upstreams for what they have just said.
+	PrefetchPercentMax = 50
+
 	// FailureTTLLimit is how long a failure may be remembered: RFC 9520 §3.2, RFC 2308 §7.
 	FailureTTLLimit = 5 * time.Minute
 

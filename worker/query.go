@@ -73,6 +73,9 @@ func (w *worker) resolve(l *lookup, from *origin) {
 		if state == cache.Fresh {
 			w.hits++
 			w.reply(from, &w.answer, age)
+			if w.active.prefetchPercent != 0 && w.nearEnd(&w.answer, age) {
+				w.prefetch(l)
+			}
 			return
 		}
 		if w.locally(l, from) || w.withoutAsking(l, from, age, state == cache.Expired) {
@@ -164,6 +167,11 @@ func (w *worker) miss(l *lookup, from *origin) {
 		return
 	}
 	w.stats.Misses++
+	w.start(slot, l)
+}
+
+// start begins the exchange of a slot that was opened for l.
+func (w *worker) start(slot uint32, l *lookup) {
 	s := w.table.At(slot)
 	s.Started, s.Deadline = w.now, w.now+w.active.queryTimeout
 	s.Pool = l.pool.tag

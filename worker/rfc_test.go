@@ -152,6 +152,9 @@ func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string
 		s.NegativeTTLMin = seconds
 	case "failure_ttl":
 		s.FailureTTL = d
+	case "prefetch":
+		s.PrefetchPercent, _ = strconv.Atoi(value)
+		s.PrefetchRate = 100
 	case "max_failure_ttl":
 		s.FailureTTLMax = d
 	case "max_stale":

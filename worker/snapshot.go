@@ -22,13 +22,15 @@ type Snapshot struct {
 
 	Local local.Spec // what is answered here
 
-	CacheBytes     int64  // of all workers together; 0: no cache
-	TTLMin, TTLMax uint32 // seconds; positive answers are kept and shown within these
-	NegativeTTLMin uint32 // seconds; NXDOMAIN and NODATA
-	NegativeTTLMax uint32
-	FailureTTL     time.Duration // how long a failure is remembered, up to FailureTTLMax; 0: not at all
-	FailureTTLMax  time.Duration // how long when it repeats itself, up to FailureTTLLimit
-	StaleMax       uint32        // seconds: how long past its TTL an answer may be served by a pool whose WhenDown is Stale
+	CacheBytes      int64  // of all workers together; 0: no cache
+	TTLMin, TTLMax  uint32 // seconds; positive answers are kept and shown within these
+	NegativeTTLMin  uint32 // seconds; NXDOMAIN and NODATA
+	NegativeTTLMax  uint32
+	PrefetchPercent int           // of the TTL at its end, 0 to PrefetchPercentMax: popular answers that are asked for then are refreshed; 0: none is
+	PrefetchRate    int           // such refreshes a second, of all workers, 1 and more
+	FailureTTL      time.Duration // how long a failure is remembered, up to FailureTTLMax; 0: not at all
+	FailureTTLMax   time.Duration // how long when it repeats itself, up to FailureTTLLimit
+	StaleMax        uint32        // seconds: how long past its TTL an answer may be served by a pool whose WhenDown is Stale
 
 	Admission Admission
 
@@ -124,6 +126,9 @@ func (s *Snapshot) validate(workers int) error {
 	}
 	if s.NegativeTTLMin > s.NegativeTTLMax {
 		complain("minimum negative TTL %d is above the maximum %d", s.NegativeTTLMin, s.NegativeTTLMax)
+	}
+	if s.PrefetchPercent < 0 || s.PrefetchPercent > PrefetchPercentMax || s.PrefetchPercent != 0 && s.PrefetchRate < 1 {
+		complain("prefetch in the last %d percent of a TTL, %d a second: want 0 to %d percent, and at least 1 a second", s.PrefetchPercent, s.PrefetchRate, PrefetchPercentMax)
 	}
 	if s.FailureTTL < 0 || s.FailureTTL > s.FailureTTLMax || s.FailureTTLMax > FailureTTLLimit {
 		complain("failures are remembered for %v to %v: want 0 <= first <= last <= %v", s.FailureTTL, s.FailureTTLMax, FailureTTLLimit)

@@ -132,6 +132,8 @@ type Stats struct {
 	Coalesced              uint64                 // joined an exchange that was under way
 	Local                  uint64                 // answered without cache and upstream: see worker/local
 	HeldFailures           uint64                 // answered with a failure that was remembered
+	Prefetches             uint64                 // exchanges for cached answers shortly before their end
+	PrefetchesDenied       uint64                 // that would have been beyond the rate
 	Shed                   uint64                 // refused because a table was full
 	RefusedClass           uint64                 // REFUSED: a class other than IN
 	Malformed              [wire.FaultsMax]uint64 // answered FORMERR, NOTIMP, BADVERS or NOTAUTH, by wire.Fault

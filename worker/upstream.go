@@ -60,6 +60,7 @@ type selection struct {
 	ttlMin, ttlMax                 uint32
 	negativeTTLMin, negativeTTLMax uint32
 	failureTTL, failureTTLMax      int64 // ns
+	prefetchPercent, prefetchRate  int   // the rate is this worker's share
 	staleMax                       uint32
 }
 
@@ -126,6 +127,7 @@ func (w *worker) setUpstreams(c *command) {
 		local:        c.local,
 		queryTimeout: int64(s.QueryTimeout), attemptTimeout: int64(s.AttemptTimeout),
 		ttlMin: s.TTLMin, ttlMax: s.TTLMax, negativeTTLMin: s.NegativeTTLMin, negativeTTLMax: s.NegativeTTLMax, staleMax: s.StaleMax,
+		prefetchPercent: s.PrefetchPercent, prefetchRate: share(s.PrefetchRate, w.cfg.Workers),
 		failureTTL: int64(s.FailureTTL), failureTTLMax: int64(s.FailureTTLMax),
 	}
 	for scheme, limits := range s.Transports {

@@ -30,15 +30,16 @@ type worker struct {
 	cfg   *Config
 	index int
 
-	eng      Engine
-	waker    *ring.Waker
-	seed     maphash.Seed
-	cache    *cache.Shard // nil: no cache
-	memory   *cache.Ahead // provides the cache's memory before it is touched; nil in tests of turns
-	failures *cache.Failures
-	table    *inflight.Table
-	conns    *stream.Table
-	dirty    []stream.ConnID // connections with output or input to look at when the turn ends
+	eng        Engine
+	waker      *ring.Waker
+	seed       maphash.Seed
+	cache      *cache.Shard // nil: no cache
+	memory     *cache.Ahead // provides the cache's memory before it is touched; nil in tests of turns
+	failures   *cache.Failures
+	prefetches balance.Budget
+	table      *inflight.Table
+	conns      *stream.Table
+	dirty      []stream.ConnID // connections with output or input to look at when the turn ends
 
 	listeners []ring.Handle // datagram sockets of clients, by tag
 	acceptors []ring.Handle

@@ -97,6 +97,7 @@ func TestProblems(t *testing.T) {
 			`f.toml:3: pool.default.stale_after: has no effect without when_down = "stale"`,
 			`f.toml:4: pool.default.never_stale: has no effect without when_down = "stale"`,
 		}},
+		{"cache: prefetch too early", good + "[cache]\nprefetch = 51\n", []string{`f.toml:3: cache.prefetch: 51 is out of range (0 to 50)`}},
 		{"cache: half seconds", good + "[cache]\nmax_ttl = \"1500ms\"\n", []string{`f.toml:3: cache.max_ttl: 1500ms is not a whole number of seconds`}},
 		{"cache: min over max", good + "[cache]\nmax_ttl = \"5s\"\nmin_ttl = \"1m\"\n", []string{`f.toml:4: cache.min_ttl: cache.min_ttl is 1m, more than cache.max_ttl (5s)`}},
 		{"cache: negative min over max", good + "[cache]\nmin_negative_ttl = \"5m\"\nmax_negative_ttl = \"1m\"\n", []string{`f.toml:3: cache.min_negative_ttl: cache.min_negative_ttl is 5m, more than cache.max_negative_ttl (1m)`}},

@@ -167,6 +167,8 @@ type Cache struct {
 	MaxTTL         time.Duration
 	MinNegativeTTL time.Duration
 	MaxNegativeTTL time.Duration
+	Prefetch       int           // percent of a TTL; 0 = off
+	PrefetchRate   int           // a second, all workers
 	FailureTTL     time.Duration // the first time; 0 = failures are not remembered
 	MaxFailureTTL  time.Duration
 	MaxStale       time.Duration // past the TTL

@@ -66,6 +66,8 @@ var keys = slices.Concat([]key[Checked]{
 		func(c *Checked) *time.Duration { return &c.Cache.MinNegativeTTL }).reload(),
 	durationKey("cache.max_negative_ttl", 0, secondsMax, time.Second, "1h",
 		func(c *Checked) *time.Duration { return &c.Cache.MaxNegativeTTL }).reload(),
+	integerKey("cache.prefetch", 0, worker.PrefetchPercentMax, 10, func(c *Checked) *int { return &c.Cache.Prefetch }).reload(),
+	integerKey("cache.prefetch_rate", 1, 1_000_000, 1000, func(c *Checked) *int { return &c.Cache.PrefetchRate }).reload(),
 	durationKey("cache.failure_ttl", 0, worker.FailureTTLLimit, time.Millisecond, "2s",
 		func(c *Checked) *time.Duration { return &c.Cache.FailureTTL }).reload(),
 	durationKey("cache.max_failure_ttl", 0, worker.FailureTTLLimit, time.Millisecond, "30s",

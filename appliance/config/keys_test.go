@@ -152,6 +152,8 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"cache.min_ttl", `cache.min_ttl = "5s"`, 5 * second},
 		{"cache.max_ttl", `cache.max_ttl = "1h"`, hour},
 		{"cache.min_negative_ttl", `cache.min_negative_ttl = "5s"`, 5 * second},
+		{"cache.prefetch", `cache.prefetch = 20`, 20},
+		{"cache.prefetch_rate", `cache.prefetch_rate = 5`, 5},
 		{"cache.failure_ttl", `cache.failure_ttl = "5s"`, 5 * second},
 		{"cache.max_failure_ttl", `cache.max_failure_ttl = "1m"`, minute},
 		{"cache.max_negative_ttl", `cache.max_negative_ttl = "1m"`, minute},

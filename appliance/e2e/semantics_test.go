@@ -131,3 +131,22 @@ func TestStaleAfter(t *testing.T) {
 		t.Errorf("a name of never_stale: got %s, want SERVFAIL", got.Status)
 	}
 }
+
+// A popular answer is asked for again before its TTL ends, without a client that waits.
+func TestPrefetch(t *testing.T) {
+	actor := rig.NewActor(t)
+	proxy := actorProxy(t, actor, `cache = {max_ttl = "8s", prefetch = 50}`)
+	before := actor.Queries()
+	rig.Eventually(t, time.Minute, "a refresh", func() bool {
+		if got := rig.Dig(t, proxy.Addr, "a.bulk.example"); got.Status != "NOERROR" {
+			t.Fatalf("got %s", got.Status)
+		}
+		time.Sleep(200 * time.Millisecond)
+		return proxy.Metrics(t).Sum(t, "sdp_cache_prefetches_total") > 0
+	})
+	metrics := proxy.Metrics(t)
+	asked, misses, refreshes := actor.Queries()-before, int(metrics.Sum(t, metricMisses)), int(metrics.Sum(t, "sdp_cache_prefetches_total"))
+	if asked != misses+refreshes {
+		t.Errorf("the upstream was asked %d times for %d misses and %d refreshes", asked, misses, refreshes)
+	}
+}

@@ -143,6 +143,8 @@ func (p *page) tcp(s *worker.Stats) {
 func (p *page) cache(s *worker.Stats) {
 	p.level("sdp_cache_entries", "Answers in the cache.", s.CacheEntries)
 	p.level("sdp_cache_bytes", "Memory of the cache in use.", s.CacheBytes)
+	p.count("sdp_cache_prefetches_total", "Popular answers asked for again shortly before their end.", s.Prefetches)
+	p.count("sdp_cache_prefetches_denied_total", "Those that were not, because cache.prefetch_rate was reached.", s.PrefetchesDenied)
 	p.count("sdp_cache_inserts_total", "Answers stored.", s.CacheInserts)
 	p.count("sdp_cache_evictions_total", "Answers that had to make room before they expired.", s.CacheEvictions)
 	p.count("sdp_cache_expired_total", "Expired answers removed.", s.CacheExpired)

@@ -73,6 +73,7 @@ func sample() *figures {
 	s := &f.stats
 	s.QueriesUDP, s.QueriesTCP, s.Hits, s.Misses, s.Coalesced = 90, 10, 70, 20, 10
 	s.HeldFailures, s.Local = 14, 15
+	s.Prefetches, s.PrefetchesDenied = 16, 17
 	s.Answers[0], s.Answers[3], s.Answers[worker.RCodeOther] = 95, 4, 1
 	s.Drops[worker.DropShort] = 7
 	s.Streams[worker.StreamIdle] = 3
@@ -127,6 +128,8 @@ func TestPage(t *testing.T) {
 		`sdp_cache_hits_total`:                                                          "70",
 		`sdp_cache_misses_total`:                                                        "20",
 		`sdp_held_failures_total`:                                                       "14",
+		`sdp_cache_prefetches_total`:                                                    "16",
+		`sdp_cache_prefetches_denied_total`:                                             "17",
 		`sdp_local_answers_total`:                                                       "15",
 		`sdp_coalesced_total`:                                                           "10",
 		`sdp_answers_total{rcode="NOERROR"}`:                                            "95",

@@ -66,6 +66,7 @@ const (
 
 	visitsMax     = 3 // two bits
 	visitsToStay  = 1 // visits that move an entry from probation to main
+	visitsPopular = 2 // visits that make an entry worth being refreshed before its end
 	reuseSlackMax = 64
 )
 

@@ -127,6 +127,12 @@ func (s *Shard) Get(hash uint64, key []byte, now uint32, a *wire.Answer) (age ui
 	return age, Fresh
 }
 
+// Popular reports whether key has been asked for several times since it was stored or last moved, as far as that is counted.
+func (s *Shard) Popular(hash uint64, key []byte) bool {
+	e := s.find(hash, key)
+	return e != nil && e.visits() >= visitsPopular
+}
+
 // find returns the entry of key, or nil.
 func (s *Shard) find(hash uint64, key []byte) *entry {
 	ref, ok := s.findKey(hash, key)

@@ -17,7 +17,7 @@ type Exchange struct {
 	Late     bool   // its attempt's time is over: another upstream may be asked, and an answer is still welcome
 }
 
-// Slot is one question under way. The table writes Hash, Gen, Key, KeyLen and WaiterCount and makes the Exchanges unused; everything else
+// Slot is one question under way, with or without clients. The table writes Hash, Gen, Key, KeyLen and WaiterCount and makes the Exchanges unused; everything else
 // exported belongs to the worker and is zero when the slot is opened.
 //
 //	bytes     0..96      96..224     224..484  484..496
