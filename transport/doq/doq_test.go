@@ -157,6 +157,33 @@ func TestServerCloses(t *testing.T) {
 	}
 }
 
+// TestCappedAfterClose has the server close every connection after two queries while a cap allows one: the next one is in place of the
+// last, though that may not be gone yet.
+func TestCappedAfterClose(t *testing.T) {
+	lanetest.NoLeaks(t)
+	_, e, _ := start(t, nil, func(x *served) {
+		if x.number == 2 {
+			_ = x.conn.CloseWithError(codeNoError, "")
+			return
+		}
+		honest(x)
+	})
+	limit := transport.NewConnCap("the test")
+	limit.Set(1)
+	e.ConnCaps = new(transport.ConnCaps)
+	e.ConnCaps.Store([]*transport.ConnCap{limit})
+	w := lanetest.Open(t, e, Run, transport.LaneLimits{})
+	for i := range 100 {
+		if r := w.Ask(lanetest.Name(i), plenty); r.Fault != transport.FaultNone {
+			t.Fatalf("query %d: fault %v, want an answer", i, r.Fault)
+		}
+	}
+	w.Close()
+	if n := limit.Open(); n != 0 {
+		t.Errorf("%d places are taken for nothing", n)
+	}
+}
+
 // mute takes queries and answers none.
 func mute(t *testing.T) (*transport.Endpoint, *lanetest.Health) {
 	_, e, health := start(t, nil, func(x *served) { <-x.stream.Context().Done() })

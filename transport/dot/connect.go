@@ -51,7 +51,8 @@ func (d *driver) dial() {
 		return
 	}
 	d.dialing, d.wanted, d.rested = true, false, false
-	replaces := slices.ContainsFunc(d.conns, func(c *conn) bool { return c.overdue })
+	leaving := len(d.retired) > 0 // it gives its place back when it owes nothing more
+	replaces := leaving || slices.ContainsFunc(d.conns, func(c *conn) bool { return c.overdue })
 	d.group.Go(func() {
 		place, err := d.end.TakePlace(replaces)
 		if err != nil {

@@ -168,7 +168,8 @@ func TestLaterAnnouncementCounts(t *testing.T) {
 	})
 }
 
-// TestServerWantsToClose: a timeout of 0 ends a connection as soon as nothing is outstanding; new queries take another one meanwhile.
+// TestServerWantsToClose: a timeout of 0 ends a connection as soon as nothing is outstanding; new queries take another one meanwhile, also
+// where a cap allows one only.
 func TestServerWantsToClose(t *testing.T) {
 	overBoth(t, func(t *testing.T, cfg, client *tls.Config) {
 		lanetest.NoLeaks(t)
@@ -192,7 +193,11 @@ func TestServerWantsToClose(t *testing.T) {
 				t.Error("another query on a connection that the server wants closed")
 			}
 		})
-		w := lanetest.Open(t, s.endpoint(client, nil), Run, transport.LaneLimits{})
+		e, limit := s.endpoint(client, nil), transport.NewConnCap("the test")
+		limit.Set(1)
+		e.ConnCaps = new(transport.ConnCaps)
+		e.ConnCaps.Store([]*transport.ConnCap{limit})
+		w := lanetest.Open(t, e, Run, transport.LaneLimits{})
 		w.Burst([]string{"early.example.", "late.example."}, plenty)
 		if r := w.Receive(1)[0]; r.Name != "early.example." || r.Fault != transport.FaultNone {
 			t.Errorf("reply for %s, fault %v, want early.example. answered", r.Name, r.Fault)

@@ -13,7 +13,8 @@ func (d *driver) dial() {
 		return
 	}
 	d.dialing, d.wanted = true, false
-	replaces := slices.ContainsFunc(d.conns, func(c *conn) bool { return c.worn || c.stalled })
+	leaving := len(d.all) > len(d.conns) // retired, and its place is given back in a moment
+	replaces := leaving || slices.ContainsFunc(d.conns, func(c *conn) bool { return c.worn || c.stalled })
 	d.group.Go(func() { d.connect(replaces) })
 }
 
