@@ -11,8 +11,8 @@ import (
 const (
 	// lightRate is what the light client asks a second.
 	lightRate = 200
-	// floodSeconds is how long the flood is watched once it has taken effect.
-	floodSeconds = 4 * time.Second
+	// floodTime is how long the flood is watched once it has taken effect.
+	floodTime = 4 * time.Second
 	// floodBuffer holds what the flood sends while the worker waits for a CPU that others use.
 	floodBuffer = `udp.receive_buffer = "64MiB"`
 	// overloadTimeout is how long it may take until an overload is noticed, and until it is over, on a machine with other work.
@@ -51,7 +51,7 @@ func TestFlood(t *testing.T) {
 				})
 				light.Phase("under flood")
 				before, sent := proxy.Metrics(t), flood.Sent()
-				time.Sleep(floodSeconds)
+				time.Sleep(floodTime)
 				delta := proxy.Metrics(t).Delta(before)
 				sent = flood.Sent() - sent
 				light.Phase("after")
