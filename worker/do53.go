@@ -19,7 +19,7 @@ import (
 
 // Exchanges over UDP leave from connected sockets of this worker: the kernel lets in only datagrams from the upstream's own address and
 // port, the exchange table only those with an outstanding id, and wire.ParseResponse only those with the question that was asked. Each
-// upstream has socketsPerUpstream sockets with source ports chosen by the kernel; do53.Table says when one is to be replaced.
+// upstream has socketsPerUpstream sockets with source ports chosen by the kernel, of which each turn draws one; do53.Table says when one is to be replaced.
 
 // upstreamSocket is one source port. The zero value is a free index.
 type upstreamSocket struct {
