@@ -140,7 +140,7 @@ func remarks(r *report.Results) []string {
 	if r.Machine.LoadAverage > 0.5 {
 		notes = append(notes, fmt.Sprintf("load average %.2f before the run: others were using this machine.", r.Machine.LoadAverage))
 	}
-	return append(notes, "the backend is bench/cmd/answerer (Go): one A record at once; UDP in batches of 64, TCP and TLS a write per read, DoQ and DoH by quic-go and net/http.")
+	return append(notes, "the backend is bench/cmd/answerer (Go): one A record at once; UDP in batches of 64, TCP and TLS a write per read, DoQ and DoH by quic-go and net/http, DoQ answers that are due together sharing packets.")
 }
 
 // publish prints the results, and keeps them.
