@@ -25,6 +25,7 @@ type stage struct {
 	look   Look
 	spread int // of the flood that comes from everywhere: datagrams/ms
 
+	steps   int // since the last reset
 	over    int // ms overloaded
 	refused map[Source]float64
 }
@@ -88,7 +89,7 @@ func (s *stage) run(length time.Duration) {
 
 // reset forgets what was counted so far.
 func (s *stage) reset() {
-	s.over = 0
+	s.over, s.steps = 0, 0
 	for _, a := range s.sources {
 		a.sent, a.answered, a.refused, a.overflowed, a.delays = 0, 0, 0, 0, nil
 	}
@@ -96,6 +97,7 @@ func (s *stage) reset() {
 
 func (s *stage) step() {
 	s.now += int64(time.Millisecond)
+	s.steps++
 	for _, a := range s.sources {
 		a.under -= a.lost[s.now]
 		delete(a.lost, s.now)
@@ -246,6 +248,25 @@ func TestFloods(t *testing.T) {
 				t.Errorf("light: 99 %% within %v", d)
 			}
 		})
+	}
+}
+
+// TestUnsteadyFlood: a flood that changes all the time wastes little of the capacity.
+func TestUnsteadyFlood(t *testing.T) {
+	s := newStage(t, nil)
+	light := s.light()
+	a, b := s.steady(1, 2), s.steady(2, 2)
+	s.run(time.Second)
+	s.reset()
+	for range 100 {
+		a.rate, b.rate = (0.5+2*s.random.Float64())*float64(s.capacity), 2*s.random.Float64()*float64(s.capacity)
+		s.run(time.Duration(10+s.random.IntN(40)) * time.Millisecond)
+	}
+	length := time.Duration(s.steps) * time.Millisecond
+	goodput := s.goodput(length)
+	t.Logf("goodput %.3f, light: %d of %d lost, 99 %% within %v", goodput, light.refused+light.overflowed, light.sent, light.worst())
+	if goodput < 0.96 || light.refused+light.overflowed > light.sent/100 || light.worst() > 60*time.Millisecond {
+		t.Errorf("goodput %.3f, light: %d of %d lost, 99 %% within %v", goodput, light.refused+light.overflowed, light.sent, light.worst())
 	}
 }
 
