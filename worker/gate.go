@@ -145,10 +145,14 @@ func compareBool(a, b bool) int {
 func (w *worker) admit() {
 	g := &w.gate
 	g.crowded = g.crowded || g.crowd
-	if w.now < g.lookAt {
+	idle := !g.crowd && len(g.drops) > 0 && w.now-g.readAt >= int64(idleLook) // too much is refused
+	if w.now < g.lookAt && !idle {
 		return
 	}
 	g.lookAt = w.now + int64(admission.LookInterval)
+	if idle {
+		g.lookAt = w.now + int64(idleLook) // so much is let in now that the next change must not be missed
+	}
 	busy := g.control != nil && (g.crowded || w.stats.Overloaded != 0)
 	if !busy && w.now-g.readAt < int64(gateRest) {
 		return

@@ -90,6 +90,9 @@ const (
 	// crowdMin events in one turn are what only a worker that is busy gets: then it is worth while to look who sends them.
 	crowdMin = 16
 
+	// idleLook is how soon a worker looks again that runs out of work although sources are refused something: the flood may have paused.
+	idleLook = 4 * time.Millisecond
+
 	// gateRest is how old the figures of the clients' sockets may get while there are no crowds.
 	gateRest = time.Second
 

@@ -96,11 +96,13 @@ func (c *Controller) Look(l *Look, sketch *Sketch) (changed bool) {
 	if !c.overloaded {
 		return false
 	}
-	c.learn(rate, queued)
+	c.learn(rate, queued, dt)
 	if l.ByHand {
 		c.capacity = max(c.capacity, c.begun)
 	}
-	c.gather(rate, sketch)
+	// What is taken was let in by the shares of then, so the longer the queue the less is learnt from it at a time.
+	trust := min(0.5, dt*c.capacity/(3*queued+1))
+	c.gather(rate, trust, sketch)
 	wanted, nobody := share(c.list, c.offered-c.admissible(l, queued), c.capacity*fairMin)
 	c.nobody = nobody
 	if len(wanted) > 0 || pressed {
@@ -150,12 +152,12 @@ func (c *Controller) begin(pressed bool, rate float64) {
 
 // learn keeps capacity true: what was taken while something waited all along. While nothing waits although sources are refused something,
 // there is more of it.
-func (c *Controller) learn(rate, queued float64) {
+func (c *Controller) learn(rate, queued, dt float64) {
 	switch {
 	case queued >= 32: // a batch or more
-		c.capacity += (rate - c.capacity) / 4
+		c.capacity += (rate - c.capacity) * min(dt/learnTime.Seconds(), 1)
 	case len(c.refused) > 0:
-		c.capacity = max(rate, c.capacity*findFactor)
+		c.capacity = max(rate, c.capacity*(1+findPace*min(dt, 1)))
 	default:
 		c.capacity = max(rate, c.capacity)
 	}
@@ -175,7 +177,7 @@ func (c *Controller) admissible(l *Look, queued float64) float64 {
 // gather fills c.list with what every source offers that may be refused something. What a source offers is what was taken of
 // it over the share that was let in. Their sum is known better: what was dropped and queued as well as taken. So it is divided among those that were refused something in the proportion of such estimates, or, as long as nobody was, among all in
 // the proportion of what was taken.
-func (c *Controller) gather(rate float64, sketch *Sketch) {
+func (c *Controller) gather(rate, trust float64, sketch *Sketch) {
 	each := rate / max(float64(sketch.Total()), 1)
 	rest, estimates, before := rate, 0.0, 0.0
 	for i := range c.refused {
@@ -200,7 +202,7 @@ func (c *Controller) gather(rate float64, sketch *Sketch) {
 		if before > 0 {
 			last *= refused / before
 		}
-		c.list = append(c.list, Refusal{Source: r.Source, Offered: (last + now) / 2})
+		c.list = append(c.list, Refusal{Source: r.Source, Offered: last + (now-last)*trust})
 	}
 	known := len(c.list)
 	for _, s := range c.counts {

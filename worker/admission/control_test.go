@@ -25,6 +25,7 @@ type stage struct {
 	look   Look
 	spread int // of the flood that comes from everywhere: datagrams/ms
 
+	lookAt  int64
 	steps   int // since the last reset
 	over    int // ms overloaded
 	refused map[Source]float64
@@ -129,7 +130,12 @@ func (s *stage) step() {
 	}
 	s.queue = append(s.queue[:0], s.queue[n:]...)
 	s.look.Datagrams += uint64(n)
-	if s.now%int64(LookInterval) == 0 && s.capacity > 0 { // a worker that stands still looks at nothing
+	idle := len(s.queue) == 0 && len(s.refused) > 0 && s.now-s.control.at >= int64(4*time.Millisecond) // as worker does
+	if (s.now >= s.lookAt || idle) && s.capacity > 0 {                                                 // a worker that stands still looks at nothing
+		s.lookAt = s.now + int64(LookInterval)
+		if idle {
+			s.lookAt = s.now + int64(4*time.Millisecond)
+		}
 		s.look.Now, s.look.Queued = s.now, uint64(len(s.queue)*s.bytes)
 		s.look.Room, s.look.Fill = uint64(s.room), float64(len(s.queue)*s.bytes)/float64(s.room)
 		if s.control.Look(&s.look, &s.sketch) {

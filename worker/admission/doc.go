@@ -6,7 +6,7 @@
 //
 //	part        what it does
 //	Sketch      counts datagrams by source in fixed memory: set-associative Space-Saving, 16 KiB, a few ns a datagram
-//	Controller  looks at the sockets' queues 50 times a second, and says who is refused which share of what they send
+//	Controller  looks at the sockets' queues 100 times a second or more, and says who is refused which share of what they send
 //
 // A source is an IPv4 address or the /64 of an IPv6 address. The Controller holds the queue at Config.Target: it measures what the worker
 // takes while something waits (its capacity), what is offered (taken, dropped and queued), and shares the capacity out by max-min

@@ -10,8 +10,8 @@ const (
 	// RefusedMax is how many sources are refused something at a time: what a kernel filter has room for. More: the heaviest.
 	RefusedMax = sys.SourceDropsMax
 
-	// LookInterval is how often the Controller looks while the worker is busy: a queue that grows by as much as is taken gets 20 ms longer.
-	LookInterval = 20 * time.Millisecond
+	// LookInterval is how often the Controller looks while the worker is busy: a queue that grows by as much as is taken gets 10 ms longer.
+	LookInterval = 10 * time.Millisecond
 
 	// TargetMin and TargetMax bound Config.Target: a few batches of the worker, and what a client would notice.
 	TargetMin = time.Millisecond
@@ -33,7 +33,7 @@ const (
 	beginFactor = 4
 
 	// pressedLooks is how many looks in a row must find the worker pressed: one may follow a pause of the whole machine.
-	pressedLooks = 2
+	pressedLooks = 4
 
 	// fullShare is the share of a receive buffer beyond which a queue is too long whatever its delay, goalShare what it is held at.
 	fullShare = 0.5
@@ -41,10 +41,14 @@ const (
 
 	// horizon is in which time a queue that is not at its target is brought there. Longer than a look, as a look's effect is only seen
 	// by the next.
-	horizon = 160 * time.Millisecond
+	horizon = 80 * time.Millisecond
 
-	// findFactor is by how much more is let in at each look while the worker has room: two milliseconds of queue if it was too much.
-	findFactor = 1.08
+	// learnTime is the time constant of what is known of the capacity.
+	learnTime = 80 * time.Millisecond
+
+	// findPace is by how many times its capacity more a second is let in while the worker has room: of a look, half a millisecond of queue if
+	// it was too much.
+	findPace = 4
 
 	// correctionMost is the largest part of the capacity that is let in less because of what waits already; it then waits for longer than
 	// this takes to be corrected.
@@ -70,5 +74,5 @@ const (
 	refusedMost = 1 - 1.0/4096
 
 	// attachGrain is how many sources a filter may have to be replaced at every look; the kernel takes some 5 us for each.
-	attachGrain = 16
+	attachGrain = 8
 )
