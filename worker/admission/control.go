@@ -103,7 +103,7 @@ func (c *Controller) Look(l *Look, sketch *Sketch) (changed bool) {
 	// What is taken was let in by the shares of then, so the longer the queue the less is learnt from it at a time.
 	trust := min(0.5, dt*c.capacity/(3*queued+1))
 	c.gather(rate, trust, sketch)
-	wanted, nobody := share(c.list, c.offered-c.admissible(l, queued), c.capacity*fairMin)
+	wanted, nobody := share(c.list, c.offered, c.admissible(l, queued), c.capacity)
 	c.nobody = nobody
 	if len(wanted) > 0 || pressed {
 		c.calmAt = l.Now

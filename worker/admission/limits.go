@@ -64,6 +64,9 @@ const (
 	// aloneFor is for how long after another source's datagram the heaviest source is not alone.
 	aloneFor = 5 * time.Second
 
+	// drainMost is the part of the capacity that decides who is heavy, however long the queue is.
+	drainMost = 0.8
+
 	// fairMin is the least fair share, as a part of capacity. Below it a source is not heavy but one of many.
 	fairMin = 1.0 / (2 * RefusedMax)
 
