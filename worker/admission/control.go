@@ -35,9 +35,12 @@ type Controller struct {
 	begun      float64 // the capacity when the overload began
 	offered    float64
 
-	refused []Refusal // in force
-	list    []Refusal // scratch
-	counts  []Count   // scratch
+	refused    []Refusal // in force
+	list       []Refusal // scratch
+	counts     []Count   // of this look, and what a datagram among them stands for: datagrams/s
+	each       float64
+	before     []Count // the same of the look before
+	eachBefore float64
 }
 
 // NewController returns a Controller for a valid configuration.
@@ -47,6 +50,7 @@ func NewController(cfg Config) *Controller {
 		refused: make([]Refusal, 0, RefusedMax),
 		list:    make([]Refusal, 0, 2*setsPerFamily*ways+RefusedMax),
 		counts:  make([]Count, 0, 2*setsPerFamily*ways),
+		before:  make([]Count, 0, 2*setsPerFamily*ways),
 	}
 }
 
@@ -87,7 +91,8 @@ func (c *Controller) Look(l *Look, sketch *Sketch) (changed bool) {
 	}
 	rate := float64(l.Datagrams) / dt
 	c.offered = max(0, rate+(float64(l.Drops)+growth*growthWeight)/dt)
-	c.counts = sketch.AppendCounts(c.counts[:0], 1)
+	c.before, c.counts = c.counts, sketch.AppendCounts(c.before[:0], 1)
+	c.eachBefore, c.each = c.each, rate/max(float64(sketch.Total()), 1)
 	c.company(sketch.Total())
 	pressed := c.isPressed(l, rate, growth)
 	if !c.overloaded {
@@ -178,7 +183,7 @@ func (c *Controller) admissible(l *Look, queued float64) float64 {
 // it over the share that was let in. Their sum is known better: what was dropped and queued as well as taken. So it is divided among those that were refused something in the proportion of such estimates, or, as long as nobody was, among all in
 // the proportion of what was taken.
 func (c *Controller) gather(rate, trust float64, sketch *Sketch) {
-	each := rate / max(float64(sketch.Total()), 1)
+	each := c.each
 	rest, estimates, before := rate, 0.0, 0.0
 	for i := range c.refused {
 		r := &c.refused[i]
@@ -206,12 +211,32 @@ func (c *Controller) gather(rate, trust float64, sketch *Sketch) {
 	}
 	known := len(c.list)
 	for _, s := range c.counts {
-		n := float64(s.Seen)
-		offered := (n - 1.5*math.Sqrt(n)) * each * others // rather less: a sample is no proof
-		if offered >= c.capacity*fairMin && !listedIn(c.list[:known], s.Source) && !c.cfg.exempts(s.Source) {
+		least := c.capacity * fairMin
+		offered := surely(s.Seen, each) * others
+		if offered < least || listedIn(c.list[:known], s.Source) || c.cfg.exempts(s.Source) {
+			continue
+		}
+		// A light source may send a few at once: only what was there at the look before, too, counts.
+		if offered = min(offered, c.seenBefore(s.Source)*others); offered >= least {
 			c.list = append(c.list, Refusal{Source: s.Source, Offered: offered})
 		}
 	}
+}
+
+// seenBefore returns how many datagrams/s of a source were surely taken until the look before.
+func (c *Controller) seenBefore(source Source) float64 {
+	for _, s := range c.before {
+		if s.Source == source {
+			return surely(s.Seen, c.eachBefore)
+		}
+	}
+	return 0
+}
+
+// surely is a rate rather below that which so many datagrams, for each so much, make probable: they come at random.
+func surely(seen uint32, each float64) float64 {
+	n := float64(seen)
+	return (n - math.Sqrt(n)) * each
 }
 
 func listedIn(list []Refusal, s Source) bool {

@@ -468,3 +468,19 @@ func TestLookAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestBurstsOfALightSource: it may send at once what it did not send for a while.
+func TestBurstsOfALightSource(t *testing.T) {
+	s := newStage(t, nil)
+	s.capacity = 20
+	bursts := s.add(&actor{source: v4(7)})
+	s.steady(1, 2)
+	s.steady(2, 2)
+	for range 20 {
+		s.run(100 * time.Millisecond)
+		bursts.owed += 100 // of 2000 that can be answered meanwhile
+	}
+	if bursts.refused > 0 {
+		t.Errorf("%d refused of %d", bursts.refused, bursts.sent)
+	}
+}
