@@ -171,7 +171,7 @@ func (c *Controller) learn(rate, queued, dt float64) {
 // admissible returns how many datagrams a second may be let in: the capacity, corrected by what the queue is off its goal.
 func (c *Controller) admissible(l *Look, queued float64) float64 {
 	goal := min(c.capacity*c.cfg.Target.Seconds(), float64(l.Room)*goalShare/datagramBytes)
-	correction := (goal - queued) / (c.capacity*horizon.Seconds() + 1)
+	correction := (goal - queued) / (c.capacity*max(horizon, 2*pauseFor(len(c.refused))).Seconds() + 1)
 	least := -correctionMost
 	if l.ByHand {
 		least = -correctionByHand
@@ -257,7 +257,7 @@ func (c *Controller) place(wanted []Refusal) bool {
 		}
 		same = listedWith(c.refused, wanted[i])
 	}
-	if pause := int64(len(wanted)/attachGrain) * int64(LookInterval); same || len(wanted) > 0 && c.at-c.placed < pause {
+	if same || len(wanted) > 0 && c.at-c.placed < int64(pauseFor(len(wanted))) {
 		for _, w := range wanted { // the estimates are kept all the same
 			for i := range c.refused {
 				if c.refused[i].Source == w.Source {
@@ -271,6 +271,9 @@ func (c *Controller) place(wanted []Refusal) bool {
 	c.placed = c.at
 	return true
 }
+
+// pauseFor is the least time between two filters with so many sources.
+func pauseFor(sources int) time.Duration { return time.Duration(sources/attachGrain) * LookInterval }
 
 // listedWith reports whether list has the source of w with about the same share.
 func listedWith(list []Refusal, w Refusal) bool {
