@@ -484,3 +484,29 @@ func TestBurstsOfALightSource(t *testing.T) {
 		t.Errorf("%d refused of %d", bursts.refused, bursts.sent)
 	}
 }
+
+// TestStarvedWorker: one that gets its CPU now and then only protects light sources all the same.
+func TestStarvedWorker(t *testing.T) {
+	s := newStage(t, nil)
+	light := s.light()
+	s.steady(1, 1.5)
+	s.steady(2, 1)
+	full := s.capacity
+	starve := func(length time.Duration) {
+		for end := s.now + int64(length); s.now < end; {
+			s.capacity = full
+			s.run(time.Duration(3+s.random.IntN(5)) * time.Millisecond)
+			s.capacity = 0
+			s.run(time.Duration(10+s.random.IntN(40)) * time.Millisecond)
+		}
+		s.capacity = full
+	}
+	starve(2 * time.Second)
+	s.reset()
+	starve(4 * time.Second)
+	length := time.Duration(s.steps) * time.Millisecond
+	t.Logf("goodput %.3f, light: %d refused, %d without room of %d, 99 %% within %v", s.goodput(length), light.refused, light.overflowed, light.sent, light.worst())
+	if light.refused+light.overflowed > light.sent/100 {
+		t.Errorf("light: %d refused, %d without room of %d", light.refused, light.overflowed, light.sent)
+	}
+}
