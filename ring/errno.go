@@ -23,6 +23,11 @@ func Shortage(errno syscall.Errno) bool {
 	return false
 }
 
+// NoRoom reports whether sending failed for want of buffer space on this machine: it says nothing of the peer.
+func NoRoom(errno syscall.Errno) bool {
+	return errno == syscall.EAGAIN || errno == syscall.ENOBUFS || errno == syscall.ENOMEM
+}
+
 // again reports whether an operation ended without a result and is simply submitted once more. ECANCELED comes from our own
 // cancellations while recovering from lost completions.
 func again(errno syscall.Errno) bool {

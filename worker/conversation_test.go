@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 
 	"secure-dns-proxy/ring"
+	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/worker/inflight"
@@ -230,6 +232,24 @@ func TestRefusedPortMovesAllItsQueries(t *testing.T) {
 	}
 	if b.health[0].Status() != health.Down || !strings.Contains(b.health[0].Reason().Error(), "refused") {
 		t.Errorf("status %v, reason %v", b.health[0].Status(), b.health[0].Reason())
+	}
+}
+
+// A full send buffer is our own trouble: nothing is held against the upstream, and its other queries stay where they are.
+func TestFullSendBufferIsNoRefusal(t *testing.T) {
+	b := newBench(t, 2, func(_ *Config, s *Snapshot) { s.Pools[0].Policy = balance.Sequential })
+	up := one(t, b.ask(1, query(1, "a.example.", dns.TypeA)))
+	full := b.refused(up)
+	full.Kind, full.Errno = ring.SendFailed, syscall.EAGAIN
+	if sent := b.turn(full); len(sent) != 0 || b.health[0].Status() == health.Down {
+		t.Errorf("%d datagrams sent, upstream %v", len(sent), b.health[0].Status())
+	}
+	if got := b.w.upstreams[0].stats.Faults[transport.FaultFull]; got != 1 {
+		t.Errorf("counted %d times, want once", got)
+	}
+	b.now += 1100 * time.Millisecond
+	if d := one(t, b.turn()); b.upstreamOf(d) != 1 {
+		t.Error("not asked elsewhere after the attempt's time")
 	}
 }
 

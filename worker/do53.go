@@ -256,6 +256,14 @@ func (w *worker) overTCP(slot uint32, s *inflight.Slot, u *upstream) {
 	w.schedule(slot, s)
 }
 
+// unsent counts a query that found no room in a socket's send buffer. It is sent again when its attempt's time is over, as if it had been
+// lost on the way.
+func (w *worker) unsent(ev *ring.Event) {
+	if u := w.sockets[uint16(ev.Tag&^upstreamTag)].upstream; u != nil {
+		u.stats.Faults[transport.FaultFull]++
+	}
+}
+
 // upstreamError handles an error on a source port: mostly the ICMP message that nobody listens at the address. All exchanges with it are
 // ended at once: they move to another address of the upstream, or fail, so that their queries go elsewhere.
 func (w *worker) upstreamError(ev *ring.Event) {

@@ -278,10 +278,13 @@ func (w *worker) react(ev *ring.Event, l *lookup) {
 			w.upstreamError(ev)
 		}
 	case ring.SendFailed:
-		if ev.Tag&upstreamTag != 0 {
-			w.upstreamError(ev)
-		} else {
+		switch {
+		case ev.Tag&upstreamTag == 0:
 			w.stats.Drops[DropSend]++
+		case ring.NoRoom(ev.Errno):
+			w.unsent(ev)
+		default:
+			w.upstreamError(ev)
 		}
 	case ring.Accepted:
 		w.accepted(ev)
