@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,8 +13,10 @@ import (
 const (
 	// lightRate is what the light client asks a second.
 	lightRate = 200
-	// floodTime is how long the flood is watched once it has taken effect.
-	floodTime = 4 * time.Second
+	// floodTime is how long the flood is watched once it has taken effect, floodWindows times: the median counts, for a machine with other
+	// work may take the worker's CPU away for longer than a socket buffer lasts.
+	floodTime    = 2 * time.Second
+	floodWindows = 3
 	// floodBuffer holds what the flood sends while the worker waits for a CPU that others use.
 	floodBuffer = `udp.receive_buffer = "64MiB"`
 	// overloadTimeout is how long it may take until an overload is noticed, and until it is over, on a machine with other work.
@@ -49,22 +53,30 @@ func TestFlood(t *testing.T) {
 					}
 					return m.Sum(t, "sdp_refused_sources") == 2 && lost == 0 // the queue that was there is gone
 				})
-				light.Phase("under flood")
 				before, sent := proxy.Metrics(t), flood.Sent()
-				time.Sleep(floodTime)
+				for i := range floodWindows {
+					light.Phase(window(i))
+					time.Sleep(floodTime)
+				}
 				delta := proxy.Metrics(t).Delta(before)
 				sent = flood.Sent() - sent
 				light.Phase("after")
 				flood.Stop()
-				tally := light.Stop(10 * time.Second)["under flood"]
+				var losses []float64
+				tallies := light.Stop(10 * time.Second)
+				for i := range floodWindows {
+					tally := tallies[window(i)]
+					losses = append(losses, float64(tally.Lost)/float64(tally.Sent))
+				}
+				slices.Sort(losses)
 				answered, refused := delta.Sum(t, "sdp_queries_total"), delta.Sum(t, "sdp_refused_datagrams_total")
-				t.Logf("flood: %d sent, %.0f answered, %.0f refused, %.0f without room; light: %d of %d lost", sent, answered, refused,
-					delta.Sum(t, "sdp_socket_drops_total"), tally.Lost, tally.Sent)
+				t.Logf("flood: %d sent, %.0f answered, %.0f refused, %.0f without room; light: shares lost %.4f", sent, answered, refused,
+					delta.Sum(t, "sdp_socket_drops_total"), losses)
 				if float64(sent) < 1.2*answered {
 					t.Fatalf("%d were sent, %.0f answered: no flood, the test proves nothing", sent, answered)
 				}
-				if share := float64(tally.Lost) / float64(tally.Sent); tt.protects && share >= 0.01 || !tt.protects && share < 0.05 {
-					t.Errorf("the light client lost %d of %d", tally.Lost, tally.Sent)
+				if share := losses[floodWindows/2]; tt.protects && share >= 0.01 || !tt.protects && share < 0.05 {
+					t.Errorf("the light client lost %.4f of what it sent", losses)
 				}
 				if (refused > 0) != tt.protects {
 					t.Errorf("%.0f were refused", refused)
@@ -74,6 +86,9 @@ func TestFlood(t *testing.T) {
 		}
 	})
 }
+
+// window names a phase of the light client under flood.
+func window(i int) string { return fmt.Sprintf("under flood, window %d", i+1) }
 
 // checkOverloadLog: one line when it began, with who it is, and one when it was over; then everybody is answered.
 func checkOverloadLog(t *testing.T, proxy *rig.Proxy, protects bool) {
