@@ -9,10 +9,10 @@ import (
 	"secure-dns-proxy/worker/stream"
 )
 
-// origin is where the query in hand came from. path is valid for this turn only.
+// origin is where the query in hand came from.
 type origin struct {
 	socket ring.Handle   // UDP
-	path   *ring.Path    // UDP
+	path   *ring.Path    // the client's address; UDP: and ours. Valid for this turn only
 	conn   stream.ConnID // TCP
 	tcp    bool
 }

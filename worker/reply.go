@@ -79,10 +79,12 @@ func (w *worker) restoreClient(s *inflight.Slot, waiter *inflight.Waiter, to *or
 		return true
 	}
 	*to = origin{tcp: true, conn: stream.ConnID(waiter.Conn)}
-	if w.live(to.conn) == nil {
+	conn := w.live(to.conn)
+	if conn == nil {
 		w.stats.Drops[DropGone]++
 		return false
 	}
+	to.path = &conn.Peer
 	return true
 }
 

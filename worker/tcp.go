@@ -52,11 +52,12 @@ func (w *worker) streamData(ev *ring.Event) {
 
 // pump handles the complete queries that a connection has brought, as far as its in-flight cap allows.
 func (w *worker) pump(id stream.ConnID) {
+	from := origin{tcp: true, conn: id, path: &w.conns.Conn(id).Peer}
 	for {
 		msg, status := w.conns.Next(id)
 		switch status {
 		case stream.Message:
-			w.handle(msg, &origin{tcp: true, conn: id})
+			w.handle(msg, &from)
 			if w.live(id) == nil {
 				return
 			}
