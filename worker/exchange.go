@@ -221,6 +221,11 @@ func (w *worker) answered(slot uint32, u *upstream) {
 		w.fail(slot, p, wire.EDENetworkError)
 		return
 	}
+	w.conclude(slot, s, p)
+}
+
+// conclude ends a slot with w.answer, which is kept and given to its clients.
+func (w *worker) conclude(slot uint32, s *inflight.Slot, p *pool) {
 	w.clampTTLs(&w.answer)
 	if w.cache != nil && !p.spec.NoCache && w.answer.TTL != 0 {
 		w.cache.Put(s.Hash, s.KeyBytes(), &w.answer, w.answer.TTL, w.seconds())
