@@ -2,6 +2,7 @@
 
 BUILD    := build
 BINARY   := $(BUILD)/secure-dns-proxy
+SDPCTL   := $(BUILD)/sdpctl
 DNSPROXY := $(BUILD)/peers/dnsproxy
 COREDNS  := $(BUILD)/peers/coredns
 LINT     := go tool -modfile=tools/lint/go.mod
@@ -18,7 +19,7 @@ VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 .PHONY: help build build-race run test bench micro fuzz lint clean packages peers unit race fuzz-smoke bench-smoke e2e
 
 help:
-	@echo 'make build   the proxy, in $(BINARY)'
+	@echo 'make build   the proxy, in $(BINARY), and sdpctl, its command line, beside it'
 	@echo 'make run     builds it and runs the embedded default: a proxy on 127.0.0.1:5300 before an upstream of its own'
 	@echo 'make test    all that CI runs: packages, lint, unit tests, -race, fuzz smoke, benchmarks once, end to end'
 	@echo 'make e2e     the end-to-end tests alone; E2E_SECONDS=30 for the long dnsperf runs, RUN=Regexp for some'
@@ -31,6 +32,7 @@ help:
 # Without cgo: a static program, and the runtime itself can change user and capabilities on every thread.
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BINARY) ./appliance/cmd/secure-dns-proxy
+	CGO_ENABLED=0 go build -trimpath -o $(SDPCTL) ./tools/sdpctl
 
 # With the race detector in it, for the end-to-end tests.
 build-race:

@@ -67,7 +67,10 @@ const lattice = `
 	appliance/config: transport/health
 	# The certificates that were seen, for metrics and log; pins and client certificates to be checked.
 	appliance, appliance/config, appliance/telemetry: transport/trust
-	appliance/control, appliance/telemetry: worker, transport, transport/health, transport/balance, ring/probe, appliance/config
+	# Commands come from their own packages; sdpctl needs the client and the shapes only.
+	appliance/control:
+	appliance, appliance/config, appliance/telemetry, tools/sdpctl: appliance/control
+	appliance/telemetry: worker, transport, transport/health, transport/balance, ring/probe, appliance/config
 	appliance/embedded, appliance/privilege, appliance/image:
 	# Names are looked up through the upstreams themselves.
 	appliance/bootstrap: transport, transport/client

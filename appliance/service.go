@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"secure-dns-proxy/appliance/config"
+	"secure-dns-proxy/appliance/control"
 	"secure-dns-proxy/appliance/privilege"
 	"secure-dns-proxy/appliance/telemetry"
 	"secure-dns-proxy/worker"
@@ -28,6 +29,7 @@ type service struct {
 	caps      connCaps
 	group     *worker.Group
 	metrics   *telemetry.Server // nil: off
+	control   *control.Server   // nil: off
 	reloads   telemetry.Reloads
 	trend     telemetry.Trend
 	watch     *watch
@@ -64,8 +66,10 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 		telemetry.AddLookups(page, &s.roster.lookups)
 		telemetry.AddDesignations(page, s.roster.designations)
 		telemetry.AddPoolUpstreams(page, s.watch.poolsUp)
+		telemetry.AddControl(page, s.control)
 		s.metrics.Serve(page, log)
 	}
+	s.takeCommands(build)
 	s.announce(build)
 	return s, nil
 }
@@ -83,6 +87,9 @@ func (s *service) bind(roam bool) error {
 		if err := s.listeners.BusyPoll(limit); err != nil {
 			return fmt.Errorf("workers.busy_poll (takes root or CAP_NET_ADMIN, and a kernel with busy polling): %w", err)
 		}
+	}
+	if err := s.bindControl(); err != nil {
+		return err
 	}
 	if !s.checked.Metrics.Listen.IsValid() {
 		return nil
@@ -149,6 +156,9 @@ func (s *service) announce(build telemetry.Build) {
 	if s.metrics != nil {
 		fields = append(fields, "metrics", s.metrics.Addr())
 	}
+	if s.checked.Control.Socket != "" {
+		fields = append(fields, "control", s.checked.Control.Socket)
+	}
 	s.log.Info("serving", fields...)
 	if reason != "" {
 		s.log.Warn("io_uring is not used", "engine", engine, "reason", reason)
@@ -191,6 +201,9 @@ func (s *service) release() error {
 	s.stopAll()
 	s.background.Wait()
 	var errs []error
+	if s.control != nil {
+		errs = append(errs, s.control.Close())
+	}
 	if s.metrics != nil {
 		errs = append(errs, s.metrics.Close())
 	}

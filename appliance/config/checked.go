@@ -44,6 +44,7 @@ type Checked struct {
 	Hosts      map[string][]netip.Addr // by lower-case name without a final dot
 	Logging    Logging
 	Metrics    Metrics
+	Control    Control
 
 	// Of the file, for problems found when two Checked are compared.
 	lines   lines

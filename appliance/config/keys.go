@@ -159,6 +159,7 @@ var keys = slices.Concat([]key[Checked]{
 	},
 	booleanKey("metrics.allow_remote", false, func(c *Checked) *bool { return &c.Metrics.AllowRemote }),
 }, inTable("admission", admissionKeys, func(c *Checked) *Admission { return &c.Admission }),
+	inTable("control", controlKeys, func(c *Checked) *Control { return &c.Control }),
 	inTable("local", localKeys, func(c *Checked) *Local { return &c.Local }),
 	inTable("health", healthKeys, func(c *Checked) *Health { return &c.Health }))
 

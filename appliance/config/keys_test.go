@@ -109,6 +109,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		key, text string // text has a complete file when it sets upstream, else good is put before it
 		want      any
 	}{
+		{"control.socket", `control.socket = "/run/x/../y.sock"`, "/run/y.sock"},
 		{"listen", `listen = ["0.0.0.0:5300", "[2001:db8::1]:53"]`, []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:5300"), netip.MustParseAddrPort("[2001:db8::1]:53")}},
 		{"upstream", good, []Upstream{{URL: "udp://192.0.2.1", Scheme: "udp", Host: "192.0.2.1", Port: 53, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Connections: 1, Pools: []string{"default"}, Weight: 1, DDR: "off", Method: "auto", HTTP3: "off", Health: changed(func(*Health) {})}}},
 		{"upstream_policy", `upstream_policy = "sequential"`, balance.Sequential},

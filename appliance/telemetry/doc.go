@@ -16,7 +16,7 @@
 //	sdp_overloaded_workers                     sdp_refused_sources, sdp_refused_datagrams_total, sdp_socket_drops_total
 //	sdp_steering{by}
 //	sdp_reloads_total{result}                  sdp_build_info{version,revision,go}
-//	sdp_name_lookups_total{result}
+//	sdp_name_lookups_total{result}             sdp_control_requests_total{result} (with a control socket)
 //
 // and for each upstream, label upstream = its URL as configured:
 //

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"secure-dns-proxy/appliance/bootstrap"
+	"secure-dns-proxy/appliance/control"
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/trust"
@@ -49,6 +50,10 @@ func scrape(t *testing.T, f *figures) map[string]string {
 	lookups.Upstream.Store(3)
 	lookups.Server.Store(2)
 	AddLookups(set, lookups)
+	commands := new(control.Server)
+	commands.Counters.Requests.Store(7)
+	commands.Counters.Refused.Store(2)
+	AddControl(set, commands)
 	AddPoolUpstreams(set, func() []PoolUpstreams { return []PoolUpstreams{{Pool: "default", All: 3, Up: 2}} })
 	set.WritePrometheus(&out)
 	all := map[string]string{}
@@ -168,6 +173,8 @@ func TestPage(t *testing.T) {
 		`sdp_upstream_duration_seconds_bucket{upstream="tls://192.0.2.1",le="+Inf"}`:    "20",
 		`sdp_upstream_connections{upstream="tls://192.0.2.1"}`:                          "2",
 		`sdp_upstream_addresses{upstream="tls://192.0.2.1",state="known"}`:              "2",
+		`sdp_control_requests_total{result="done"}`:                                     "5",
+		`sdp_control_requests_total{result="refused"}`:                                  "2",
 		`sdp_upstream_addresses{upstream="tls://192.0.2.1",state="healthy"}`:            "1",
 		`sdp_name_lookups_total{result="upstream"}`:                                     "3",
 		`sdp_name_lookups_total{result="bootstrap"}`:                                    "2",
@@ -264,6 +271,7 @@ func TestFamiliesAreDocumented(t *testing.T) {
 	var out bytes.Buffer
 	set := NewMetrics(sample(), Build{}, new(Reloads), new(Trend))
 	AddLookups(set, new(bootstrap.Counters))
+	AddControl(set, new(control.Server))
 	AddDesignations(set, func() []Designation { return []Designation{{Upstream: "udp://192.0.2.1"}} })
 	AddPoolUpstreams(set, func() []PoolUpstreams { return []PoolUpstreams{{Pool: "default"}} })
 	set.WritePrometheus(&out)

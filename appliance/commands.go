@@ -1,0 +1,85 @@
+package appliance
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"secure-dns-proxy/appliance/control"
+	"secure-dns-proxy/appliance/telemetry"
+	"secure-dns-proxy/transport"
+	"secure-dns-proxy/transport/health"
+	"secure-dns-proxy/worker"
+)
+
+// bindControl makes the socket for operators, if there is to be one. It is theirs whom the process becomes.
+func (s *service) bindControl() error {
+	path := s.checked.Control.Socket
+	if path == "" {
+		return nil
+	}
+	var owner control.Owner
+	if u := s.checked.User; u != nil && os.Geteuid() == 0 {
+		owner = control.Owner{Set: true, UID: u.UID, GID: u.GID}
+	}
+	var err error
+	s.control, err = control.Listen(path, owner)
+	return err
+}
+
+// takeCommands begins to answer operators.
+func (s *service) takeCommands(build telemetry.Build) {
+	if s.control == nil {
+		return
+	}
+	since, file := time.Now(), s.checked.File // a reload replaces checked
+	s.control.Handle("GET /v1/status", func(context.Context, *control.Request) (any, error) { return s.status(build, file, since), nil })
+	s.control.Handle("GET /v1/upstreams", func(context.Context, *control.Request) (any, error) { return upstreamList(s.group.Upstreams()), nil })
+	s.control.Serve(s.log)
+}
+
+// status: any goroutine; what it reads of the service does not change after the start.
+func (s *service) status(build telemetry.Build, file string, since time.Time) control.Status {
+	st := s.group.Stats()
+	engine, why := s.group.Engine()
+	steering, _ := s.group.Steering()
+	out := control.Status{
+		Version: build.Version, PID: os.Getpid(), Since: since, Config: file,
+		Engine: engine, EngineReason: why, Steering: steering, Workers: len(s.group.Workers()),
+		ReloadsApplied: s.reloads.Applied.Load(), ReloadsRefused: s.reloads.Refused.Load(),
+		Queries: st.Queries(), Hits: st.Hits, Misses: st.Misses, Failed: st.Failed, Shed: st.Shed,
+		InFlight: st.InFlight, Waiters: st.Waiters, TCPOpen: st.Connections,
+		Cache: control.CacheUse{Entries: st.CacheEntries, Bytes: st.CacheBytes},
+	}
+	for _, a := range s.listeners.Addrs() {
+		out.Listen = append(out.Listen, a.String())
+	}
+	return out
+}
+
+func upstreamList(reports []worker.UpstreamReport) []control.Upstream {
+	list := []control.Upstream{}
+	for i := range reports {
+		r := &reports[i]
+		if r.Endpoint == nil {
+			continue // only its figures are left
+		}
+		u := control.Upstream{
+			Name: r.Name, Queries: r.Stats.Exchanges, Answers: r.Stats.Answers,
+			InFlight: r.Stats.InFlight, Connections: r.Connections,
+			P50: r.Stats.Latency.Quantile(0.5), P99: r.Stats.Latency.Quantile(0.99),
+		}
+		for fault := transport.FaultNone + 1; fault < transport.FaultCount; fault++ {
+			u.Failures += r.Stats.Faults[fault]
+		}
+		if state, ok := r.Endpoint.Health.(*health.State); ok {
+			u.State = state.Status().String()
+			u.Share = float64(state.Share(int64(transport.Now()))) / health.ShareFull
+			if why := state.Reason(); why != nil {
+				u.Reason = why.Error()
+			}
+		}
+		list = append(list, u)
+	}
+	return list
+}
