@@ -170,7 +170,7 @@ func (w *worker) giveIn(slot uint32, p *pool, v verdict) {
 	if v == limited {
 		w.stats.Shed++
 		p.stats.Limited++
-		w.fail(slot, p, wire.EDEOther)
+		w.fail(slot, p, wire.ReasonLimited)
 		return
 	}
 	w.fail(slot, p, wire.EDENoReachableAuthority)

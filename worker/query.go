@@ -98,7 +98,7 @@ func (w *worker) otherClass(l *lookup, from *origin) {
 		}
 	}
 	w.stats.RefusedClass++
-	w.replyError(from, wire.RCodeRefused, wire.EDENotSupported)
+	w.replyError(from, wire.RCodeRefused, wire.ReasonClass)
 }
 
 // locally answers a query whose answer is known without asking, and reports whether it did. It comes after the cache, where no such answer is,
@@ -184,7 +184,7 @@ func (w *worker) start(slot uint32, l *lookup) {
 // shed answers a query for which there is no room.
 func (w *worker) shed(from *origin) {
 	w.stats.Shed++
-	w.replyError(from, wire.RCodeServFail, wire.EDEOther)
+	w.replyError(from, wire.RCodeServFail, wire.ReasonFull)
 }
 
 // wait adds the query in hand to the waiters of a slot.

@@ -9,7 +9,7 @@ import (
 // reply sends an answer to the client described by w.client.
 func (w *worker) reply(to *origin, a *wire.Answer, age uint32) {
 	if to.tcp {
-		need := max(replyOverhead+len(w.client.Question)+len(a.Records), wire.ErrorBytesMax)
+		need := replyOverhead + len(w.client.Question) + len(a.Records)
 		if buf := w.reserve(to.conn, need); buf != nil {
 			n := wire.WriteReply(buf, &w.client, a, age, w.cfg.UDPSizeMax)
 			w.countReply(buf)
@@ -39,8 +39,8 @@ func (w *worker) replyError(to *origin, rcode, ede uint16) {
 	w.eng.Commit(to.socket, n, to.path)
 }
 
-// replyOverhead is what a reply holds besides question and records: header and OPT.
-const replyOverhead = wire.HeaderBytes + wire.OPTBytes
+// replyOverhead is what a reply holds at most besides question and records: as much as an error.
+const replyOverhead = wire.ErrorBytesMax - wire.QuestionBytesMax
 
 // countReply counts a finished reply by its header.
 func (w *worker) countReply(header []byte) {

@@ -366,7 +366,7 @@ func describe(m *dns.Msg) string {
 		}
 		for _, option := range opt.Option {
 			if e, ok := option.(*dns.EDNS0_EDE); ok {
-				fmt.Fprintf(&b, " ede=%q", dns.ExtendedErrorCodeToString[e.InfoCode])
+				fmt.Fprintf(&b, " ede=%q", strings.TrimSuffix(dns.ExtendedErrorCodeToString[e.InfoCode]+": "+e.ExtraText, ": "))
 			} else {
 				fmt.Fprintf(&b, " option %d", option.Option())
 			}

@@ -15,14 +15,15 @@ const (
 
 // Response codes. Values above 15 need an OPT record to travel (RFC 6891 §6.1.3).
 const (
-	RCodeNoError  = 0
-	RCodeFormErr  = 1
-	RCodeServFail = 2
-	RCodeNXDomain = 3
-	RCodeNotImp   = 4
-	RCodeRefused  = 5
-	RCodeNotAuth  = 9
-	RCodeBadVers  = 16
+	RCodeNoError   = 0
+	RCodeFormErr   = 1
+	RCodeServFail  = 2
+	RCodeNXDomain  = 3
+	RCodeNotImp    = 4
+	RCodeRefused   = 5
+	RCodeNotAuth   = 9
+	RCodeBadVers   = 16
+	RCodeBadCookie = 23 // RFC 7873 §8
 )
 
 // Extended DNS error codes, RFC 8914 §4. EDENone asks for no such option.
@@ -67,6 +68,8 @@ const (
 )
 
 const (
+	optionNSID      = 3      // RFC 5001 §2.3
+	optionCookie    = 10     // RFC 7873 §4
 	optionKeepalive = 11     // RFC 7828 §3.1
 	optionPadding   = 12     // RFC 7830 §3
 	optionEDE       = 15     // RFC 8914 §2

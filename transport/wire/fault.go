@@ -17,6 +17,7 @@ const (
 	FaultVersion        // EDNS version above 0
 	FaultSigned         // TSIG
 	FaultQuestion       // a response to another question
+	FaultCookie         // a COOKIE option of impossible length (RFC 7873 §5.2.2); found by Query.Asked
 
 	// FaultsMax is the number of faults, for counters indexed by Fault.
 	FaultsMax
@@ -36,6 +37,7 @@ var faultNames = [FaultsMax]string{
 	FaultVersion:  "version",
 	FaultSigned:   "signed",
 	FaultQuestion: "question",
+	FaultCookie:   "cookie",
 }
 
 // String is the fault as one lower-case word, fit for a metric label.
@@ -46,20 +48,31 @@ func (f Fault) String() string {
 	return faultNames[f]
 }
 
-// EDE is the extended error beside RCode: EDENotSupported for what is right but not done here, else EDENone.
+// EDE is the extended error beside RCode: a Reason, or EDENone where RCode is not to be told.
 func (f Fault) EDE() uint16 {
-	switch f {
-	case FaultOpcode, FaultType, FaultSigned:
-		return EDENotSupported
+	if f >= FaultsMax || faultReasons[f] == 0 {
+		return EDENone
 	}
-	return EDENone
+	return faultReasons[f]
+}
+
+var faultReasons = [FaultsMax]uint16{
+	FaultOpcode:  ReasonOpcode,
+	FaultCount:   ReasonCount,
+	FaultName:    ReasonName,
+	FaultType:    ReasonType,
+	FaultRecord:  ReasonRecord,
+	FaultOPT:     ReasonOPT,
+	FaultVersion: ReasonVersion,
+	FaultSigned:  ReasonSigned,
+	FaultCookie:  ReasonCookie,
 }
 
 // RCode is how a client's faulty query is answered; answer is false where silence is right: nothing usable came (FaultShort), or an
 // answer could start a loop between two servers (FaultResponse). FaultNone and the faults that only a response can have are false too.
 func (f Fault) RCode() (rcode uint16, answer bool) {
 	switch f {
-	case FaultCount, FaultName, FaultRecord, FaultOPT:
+	case FaultCount, FaultName, FaultRecord, FaultOPT, FaultCookie:
 		return RCodeFormErr, true
 	case FaultOpcode, FaultType:
 		return RCodeNotImp, true

@@ -17,8 +17,14 @@ const (
 	BuiltQueryBytesMax = HeaderBytes + QuestionBytesMax + OPTBytes
 	// PaddedQueryBytesMax is the room PadQuery and AskKeepalive need: four blocks of 128 bytes (RFC 8467 §4.1). A longer query is not padded.
 	PaddedQueryBytesMax = 512
+	// EDETextBytesMax bounds the texts of reasons (reason.go).
+	EDETextBytesMax = 64
+	// ReplyOptionsMax bounds Client.Options: a cookie, an NSID, and what an option of 40 bytes needs beside them.
+	ReplyOptionsMax = CookieOptionBytes + optionHeaderBytes + NSIDBytesMax + 44
+	// NSIDBytesMax bounds the text of AppendNSID.
+	NSIDBytesMax = 48
 	// ErrorBytesMax is the room WriteError needs for the longest name. It fits every UDP client (512 bytes).
-	ErrorBytesMax = HeaderBytes + QuestionBytesMax + OPTBytes + EDEBytes
+	ErrorBytesMax = HeaderBytes + QuestionBytesMax + OPTBytes + EDEBytes + EDETextBytesMax + ReplyOptionsMax
 	// ReplyBytesMin is the smallest reply size a client can ask for (RFC 6891 §6.2.3); smaller announcements count as this.
 	ReplyBytesMin = 512
 	// MessageBytesMax is the largest message a 2-byte stream length can frame.

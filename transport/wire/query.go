@@ -10,6 +10,7 @@ type Query struct {
 	NameLen     int    // bytes of the qname in Question, 1..255
 	Type, Class uint16
 	HasOPT, DO  bool
+	NoQuestion  bool   // FaultCount because there is none at all, and what follows could be read: see RFC 7873 §5.4
 	Version     uint8  // EDNS version
 	UDPSize     uint16 // as sent, 0 without OPT; see ReplyLimit
 	Options     []byte // view: RDATA of the OPT, whole options
@@ -35,6 +36,7 @@ func ParseQuery(msg []byte, q *Query) Fault {
 	// QDCOUNT 1, ANCOUNT 0, NSCOUNT 0 in one look.
 	counts := binary.BigEndian.Uint64(msg[4:])
 	if counts>>16 != 1<<32 {
+		q.NoQuestion = counts>>16 == 0 && q.parseAdditional(msg, HeaderBytes, int(counts)) == FaultNone
 		return FaultCount
 	}
 	end := plainNameEnd(msg, HeaderBytes)

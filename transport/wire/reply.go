@@ -9,7 +9,8 @@ type Client struct {
 	Question []byte // in the client's case; nil if it could not be read
 	HasOPT   bool
 	DO       bool
-	Limit    int // bytes of the biggest reply: 512 to the configured maximum for UDP, 65535 for TCP
+	Options  []byte // whole options for the reply's OPT, at most ReplyOptionsMax bytes; only with HasOPT
+	Limit    int    // bytes of the biggest reply: 512 to the configured maximum for UDP, 65535 for TCP
 }
 
 // WriteReply writes the reply to c from answer a, which has been held for age seconds, and returns its length: at most c.Limit and
@@ -18,7 +19,7 @@ type Client struct {
 // Set by us: QR, RA. From the client: id, RD, CD, the question's bytes. From upstream: AA, TC, rcode, and AD if the client showed by AD
 // or DO that it understands it (RFC 6840 §5.8). TTLs lose age and stop at 0. An OPT is present if the client sent one (RFC 6891 §6.1.1);
 // without one an rcode above 15 cannot be told and becomes SERVFAIL. A reply that does not fit is cut; see cut.
-// An extended error goes into the OPT.
+// c.Options and an extended error go into the OPT.
 func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16) int {
 	flags := FlagQR | FlagRA | a.Flags&(FlagAA|FlagTC) | c.Flags&(FlagRD|FlagCD)
 	if c.Flags&FlagAD != 0 || c.DO {
@@ -28,12 +29,10 @@ func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16)
 	start := HeaderBytes + len(c.Question)
 	end := start + len(records)
 	optBytes := 0
-	var ede [EDEBytes]byte
 	if c.HasOPT {
-		optBytes = OPTBytes
+		optBytes = OPTBytes + len(c.Options)
 		if a.Extended != 0 {
-			optBytes += EDEBytes
-			putEDE(ede[:], a.Extended)
+			optBytes += edeBytes(a.Extended)
 		}
 	}
 	if room := min(c.Limit, len(dst)) - start - optBytes; len(records) > room {
@@ -51,7 +50,12 @@ func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16)
 	if c.HasOPT {
 		ar++
 		putOPT(dst[end:], ownUDPSize, rcode, c.DO, uint16(optBytes-OPTBytes))
-		copy(dst[end+OPTBytes:], ede[:])
+		if optBytes > OPTBytes {
+			n := end + OPTBytes + copy(dst[end+OPTBytes:], c.Options)
+			if a.Extended != 0 {
+				putEDE(dst[n:], a.Extended)
+			}
+		}
 	} else if rcode > RCodeMask {
 		rcode = RCodeServFail
 	}
@@ -89,20 +93,19 @@ func ageTTLs(records []byte, offsets []uint16, age uint32) {
 // WriteError writes an answer without records to dst, which must have room for ErrorBytesMax bytes, and returns its length.
 //
 // The client's opcode, RD and CD are echoed, and the question if c has one; without it QDCOUNT is 0. If the client sent an OPT the reply
-// has one, with ede as extended error unless it is EDENone (RFC 8914 §2). An rcode above 15 becomes SERVFAIL without OPT.
+// has one, with c.Options, and with ede as extended error unless it is EDENone (RFC 8914 §2). An rcode above 15 becomes SERVFAIL without OPT.
 func WriteError(dst []byte, c *Client, rcode, ede, ownUDPSize uint16) int {
 	end := HeaderBytes + len(c.Question)
 	n := end
 	var ar uint16
 	if c.HasOPT {
 		ar = 1
-		var optionBytes uint16
+		n += OPTBytes
+		n += copy(dst[n:], c.Options)
 		if ede != EDENone {
-			optionBytes = EDEBytes
-			putEDE(dst[end+OPTBytes:], ede)
+			n += putEDE(dst[n:], ede)
 		}
-		putOPT(dst[end:], ownUDPSize, rcode, c.DO, optionBytes)
-		n += OPTBytes + int(optionBytes)
+		putOPT(dst[end:], ownUDPSize, rcode, c.DO, uint16(n-end-OPTBytes))
 	} else if rcode > RCodeMask {
 		rcode = RCodeServFail
 	}
@@ -113,10 +116,4 @@ func WriteError(dst []byte, c *Client, rcode, ede, ownUDPSize uint16) int {
 	}
 	copy(dst[HeaderBytes:end], c.Question)
 	return n
-}
-
-// putEDE writes an extended error option without text (RFC 8914 §2).
-func putEDE(dst []byte, code uint16) {
-	binary.BigEndian.PutUint32(dst, optionEDE<<16|2)
-	binary.BigEndian.PutUint16(dst[4:], code)
 }

@@ -105,11 +105,14 @@ func TestWriteError(t *testing.T) {
 	}
 }
 
-// TestErrorFitsEveryClient: the longest question with OPT and EDE stays within 512 bytes and ErrorBytesMax.
+// TestErrorFitsEveryClient: the longest question with the longest options and the longest reason stays within ErrorBytesMax, and so within 512
+// bytes.
 func TestErrorFitsEveryClient(t *testing.T) {
-	c := Client{Question: []byte(longName(NameBytesMax) + typeAIN), HasOPT: true, Limit: ReplyBytesMin}
+	c := Client{Question: []byte(longName(NameBytesMax) + typeAIN), HasOPT: true, Options: make([]byte, ReplyOptionsMax), Limit: ReplyBytesMin}
 	dst := make([]byte, ErrorBytesMax)
-	if n := WriteError(dst, &c, RCodeServFail, EDEOther, 1232); n != ErrorBytesMax {
-		t.Errorf("wrote %d bytes, want ErrorBytesMax = %d", n, ErrorBytesMax)
+	for reason := uint16(reasonFirst); reason < reasonEnd; reason++ {
+		if n := WriteError(dst, &c, RCodeServFail, reason, 1232); n > ErrorBytesMax {
+			t.Errorf("reason %#x: wrote %d bytes, ErrorBytesMax is %d", reason, n, ErrorBytesMax)
+		}
 	}
 }

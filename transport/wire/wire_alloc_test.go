@@ -30,6 +30,9 @@ func hotPaths(t testing.TB) []struct {
 		t.Fatal(fault)
 	}
 	client := q.Client(1232)
+	asking := Query{HasOPT: true, Options: []byte("\x00\x03\x00\x00\x00\x0a\x00\x18clientidserverserverserv")}
+	asker := client
+	asker.Options = AppendNSID(AppendCookie(nil, new([8]byte), new([16]byte)), "id")
 	dst := make([]byte, 4096)
 	var set [32]byte
 	var restored [QuestionBytesMax]byte
@@ -50,6 +53,9 @@ func hotPaths(t testing.TB) []struct {
 		{"ParseResponse", func() { copy(response, original); ParseResponse(response, key, &again, scratch) }},
 		{"AgeTTLs", func() { copy(response, original); AgeTTLs(response, 5, 250) }},
 		{"WriteReply", func() { WriteReply(dst, &client, &a, 5, 1232) }},
+		{"Asked", func() { asking.Asked() }},
+		{"WriteReplyWithOptions", func() { WriteReply(dst, &asker, &a, 5, 1232) }},
+		{"WriteErrorWithReason", func() { WriteError(dst, &asker, RCodeFormErr, ReasonCount, 1232) }},
 		{"WriteReplyFresh", func() { WriteReply(dst, &client, &a, 0, 1232) }},
 		{"WriteError", func() { WriteError(dst, &client, RCodeServFail, EDENetworkError, 1232) }},
 	}

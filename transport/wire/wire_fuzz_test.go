@@ -20,6 +20,8 @@ func FuzzParseQuery(f *testing.F) {
 	f.Add([]byte(idQuery + one + longName(255) + typeAIN))                                // longest name
 	f.Add([]byte(idQuery + oneOPT + exampleA + opt1232[:9] + "\x00\x04\x00\x0f\x00\x00")) // an empty option
 	f.Add([]byte(idQuery + one + exampleA + "trailing"))
+	f.Add([]byte(idQuery + "\x00\x00\x00\x00\x00\x00\x00\x01" + optWith("\x00\x0a\x00\x08clientid\x00\x03\x00\x00"))) // a cookie without a question
+	f.Add([]byte(idQuery + oneOPT + exampleA + optWith("\x00\x0a\x00\x18clientidserverserverserv\x00\x0a\x00\x01x")))
 	f.Add([]byte(idQuery + "\x00\x01\x00\x00\x00\x00\x00\x02" + exampleA + toName + "\xff\x00\x00\x01\x00\x00\x00\x00\x00\x01x" + opt1232)) // unknown record first
 	for _, m := range malformedQueries {
 		f.Add([]byte(m.msg))
@@ -28,6 +30,7 @@ func FuzzParseQuery(f *testing.F) {
 		before := bytes.Clone(msg)
 		var q Query
 		fault := ParseQuery(msg, &q)
+		checkAsked(t, &q)
 		if !bytes.Equal(before, msg) {
 			t.Fatal("the query was modified")
 		}
@@ -40,14 +43,41 @@ func FuzzParseQuery(f *testing.F) {
 	})
 }
 
+// checkAsked reads the options again, as one would without a thought for cost.
+func checkAsked(t *testing.T, q *Query) {
+	a, fault := q.Asked()
+	var cookie []byte
+	cookies, nsid := 0, false
+	for rest := q.Options; len(rest) > 0; {
+		code, value := binary.BigEndian.Uint16(rest), rest[4:][:binary.BigEndian.Uint16(rest[2:])]
+		rest = rest[4+len(value):]
+		nsid = nsid || code == 3
+		if code == 10 {
+			if cookies == 0 {
+				cookie = value
+			}
+			cookies++
+		}
+	}
+	n := len(cookie)
+	bad := cookies > 0 && n != 8 && (n < 16 || n > 40)
+	switch {
+	case bad != (fault == FaultCookie) || !bad && a.NSID != nsid:
+		t.Fatalf("options %x: %+v, fault %v", q.Options, a, fault)
+	case !bad && !bytes.Equal(append(bytes.Clone(a.Client), a.Server...), cookie):
+		t.Fatalf("options %x: cookie %x %x, want %x", q.Options, a.Client, a.Server, cookie)
+	}
+}
+
 func checkErrorAnswer(t *testing.T, q *Query, fault Fault) {
 	rcode, answer := fault.RCode()
 	if !answer {
 		return
 	}
 	c := q.Client(ReplyBytesMin)
+	c.Options = AppendNSID(AppendCookie(nil, new([8]byte), new([16]byte)), "id")
 	dst := make([]byte, ErrorBytesMax)
-	m := mustUnpack(t, dst[:WriteError(dst, &c, rcode, EDEOther, 1232)])
+	m := mustUnpack(t, dst[:WriteError(dst, &c, rcode, fault.EDE(), 1232)])
 	if m.Id != q.ID || !m.Response || m.Rcode != int(rcode) && (q.HasOPT || rcode <= RCodeMask) {
 		t.Fatalf("error answer %v, want id %#x, rcode %d", m, q.ID, rcode)
 	}
