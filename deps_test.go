@@ -49,6 +49,8 @@ const lattice = `
 
 	# The per-core engine joins the two.
 	worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission: ring, ring/sys, transport/wire
+	# What dynamic blocks are decided on: counted by the sources of admission.
+	worker/census: worker/admission, transport/wire
 	worker/route:
 	# What is answered without asking.
 	worker/local: worker/route, transport/wire
