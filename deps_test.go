@@ -51,6 +51,8 @@ const lattice = `
 	worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission: ring, ring/sys, transport/wire
 	# What dynamic blocks are decided on: counted by the sources of admission.
 	worker/census: worker/admission, transport/wire
+	# Who is blocked.
+	worker/block:
 	worker/route:
 	# What is answered without asking.
 	worker/local: worker/route, transport/wire
