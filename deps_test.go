@@ -51,15 +51,16 @@ const lattice = `
 	worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission: ring, ring/sys, transport/wire
 	# What dynamic blocks are decided on: counted by the sources of admission.
 	worker/census: worker/admission, transport/wire
-	# Who is blocked.
+	# Who is blocked; telemetry names the actions.
 	worker/block:
+	appliance/telemetry: worker/block
 	worker/route:
 	# What is answered without asking.
 	worker/local: worker/route, transport/wire
 	worker: ring, ring/sys, ring/mmsg, ring/probe
 	worker: transport, transport/wire, transport/do53, transport/health, transport/balance, transport/drive
 	worker: transport/concurrency, worker/route, worker/local
-	worker: worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission
+	worker: worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission, worker/census, worker/block
 
 	# The product. worker/stream only for the limits in worker.Config.
 	appliance/config: worker, worker/stream, transport, transport/balance

@@ -183,6 +183,7 @@ func (w *worker) fail(slot uint32, p *pool, ede uint16) {
 	if s.WaiterCount != 0 && w.stale(s.Hash, s.KeyBytes(), p) {
 		w.deliver(s, slot, &w.answer, 0, 0)
 	} else {
+		w.countOutcome(s, wire.RCodeServFail)
 		p.stats.Failed++
 		w.deliver(s, slot, nil, wire.RCodeServFail, ede)
 	}
@@ -226,6 +227,7 @@ func (w *worker) answered(slot uint32, u *upstream) {
 
 // conclude ends a slot with w.answer, which is kept and given to its clients.
 func (w *worker) conclude(slot uint32, s *inflight.Slot, p *pool) {
+	w.countOutcome(s, w.answer.RCode)
 	w.clampTTLs(&w.answer)
 	if w.cache != nil && !p.spec.NoCache && w.answer.TTL != 0 {
 		w.cache.Put(s.Hash, s.KeyBytes(), &w.answer, w.answer.TTL, w.seconds())

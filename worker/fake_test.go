@@ -16,6 +16,7 @@ import (
 	"secure-dns-proxy/ring/sys"
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/health"
+	"secure-dns-proxy/worker/census"
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/local"
 	"secure-dns-proxy/worker/stream"
@@ -172,6 +173,9 @@ func newBench(t testing.TB, upstreams int, edit func(*Config, *Snapshot)) *bench
 	c.router = router
 	if c.local, err = local.New(&snap.Local); err != nil {
 		t.Fatal(err)
+	}
+	if snap.Census != nil {
+		c.census = census.New(*snap.Census)
 	}
 	random := rand.New(rand.NewChaCha8([32]byte{1})) // choices are the same in each run
 	b.w = &worker{cfg: &cfg, seed: maphash.MakeSeed(), eng: b.eng, clock: func() time.Duration { return b.now }, random: random}

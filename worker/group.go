@@ -18,6 +18,7 @@ import (
 	"secure-dns-proxy/transport/drive"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/census"
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/local"
 )
@@ -37,10 +38,11 @@ type Group struct {
 	provider       sync.WaitGroup // the goroutine of provide
 	stopProvider   chan struct{}
 
-	mu       sync.Mutex // guards everything below
-	members  []*member  // in the order of the current snapshot
-	leaving  []*member  // retired, not yet closed
-	commands []*command // per worker, the last one given
+	mu       sync.Mutex        // guards everything below
+	members  []*member         // in the order of the current snapshot
+	leaving  []*member         // retired, not yet closed
+	commands []*command        // per worker, the last one given
+	census   []*census.Counter // per worker; nil: nothing is counted
 	closed   bool
 	past     map[string]*UpstreamReport // figures of closed members by endpoint name, so that counters never fall
 	pools    map[string][]*poolState    // of every pool there ever was, per worker
@@ -81,6 +83,7 @@ func Start(cfg Config, ls *Listeners, snap *Snapshot) (*Group, error) {
 	if g.members, err = g.enlist(snap); err != nil {
 		return nil, err
 	}
+	g.census = g.counters(snap)
 	g.commands = g.compose(snap)
 	if err := g.launch(ls); err != nil {
 		return nil, errors.Join(err, closeMembers(g.members))
@@ -245,6 +248,9 @@ func (g *Group) compose(snap *Snapshot) []*command {
 	answers, _ := local.New(&snap.Local)
 	for i := range commands {
 		c := &command{snapshot: snap, router: router, local: answers, cacheBytes: snap.CacheBytes / int64(g.cfg.Workers)}
+		if len(g.census) != 0 {
+			c.census = g.census[i]
+		}
 		for _, p := range snap.Pools {
 			c.pools = append(c.pools, g.pools[p.Name][i])
 		}
@@ -306,6 +312,7 @@ func (g *Group) Reload(snap *Snapshot) error {
 		}
 	}
 	g.members = members
+	g.census = g.counters(snap)
 	g.post(g.compose(snap))
 	return g.adopted()
 }

@@ -4,6 +4,7 @@ import (
 	"secure-dns-proxy/ring"
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/admission"
 	"secure-dns-proxy/worker/cache"
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/stream"
@@ -62,6 +63,12 @@ func (w *worker) resolve(l *lookup, from *origin) {
 		rcode, _ := l.fault.RCode()
 		w.stats.Malformed[l.fault]++
 		w.replyError(from, rcode, l.fault.EDE())
+		return
+	}
+	if w.blocks.census != nil {
+		w.countQuery(l, from)
+	}
+	if w.blocks.table.HasSources() && w.turnAway(from) {
 		return
 	}
 	if l.key == nil {
@@ -144,6 +151,12 @@ func (w *worker) dropMessage(fault wire.Fault, from *origin) {
 
 // miss joins the exchange for the same question, or opens one.
 func (w *worker) miss(l *lookup, from *origin) {
+	if w.blocks.census != nil {
+		w.blocks.census.Miss(admission.SourceOf(from.path), wire.KeyName(l.key), l.hash)
+	}
+	if w.blocks.table.HasNames() && w.turnAwayName(l, from) {
+		return
+	}
 	if slot, ok := w.table.Find(l.hash, l.key); ok {
 		if !w.wait(slot, l, from) {
 			w.shed(from)

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/admission"
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/stream"
 )
@@ -12,14 +13,14 @@ func (w *worker) reply(to *origin, a *wire.Answer, age uint32) {
 		need := replyOverhead + len(w.client.Question) + len(a.Records)
 		if buf := w.reserve(to.conn, need); buf != nil {
 			n := wire.WriteReply(buf, &w.client, a, age, w.cfg.UDPSizeMax)
-			w.countReply(buf)
+			w.countReply(to, buf[:n])
 			w.commit(to.conn, n)
 		}
 		return
 	}
 	buf := w.eng.Reserve()
 	n := wire.WriteReply(buf, &w.client, a, age, w.cfg.UDPSizeMax)
-	w.countReply(buf)
+	w.countReply(to, buf[:n])
 	w.eng.Commit(to.socket, n, to.path)
 }
 
@@ -28,25 +29,29 @@ func (w *worker) replyError(to *origin, rcode, ede uint16) {
 	if to.tcp {
 		if buf := w.reserve(to.conn, wire.ErrorBytesMax); buf != nil {
 			n := wire.WriteError(buf, &w.client, rcode, ede, w.cfg.UDPSizeMax)
-			w.countReply(buf)
+			w.countReply(to, buf[:n])
 			w.commit(to.conn, n)
 		}
 		return
 	}
 	buf := w.eng.Reserve()
 	n := wire.WriteError(buf, &w.client, rcode, ede, w.cfg.UDPSizeMax)
-	w.countReply(buf)
+	w.countReply(to, buf[:n])
 	w.eng.Commit(to.socket, n, to.path)
 }
 
 // replyOverhead is what a reply holds at most besides question and records: as much as an error.
 const replyOverhead = wire.ErrorBytesMax - wire.QuestionBytesMax
 
-// countReply counts a finished reply by its header.
-func (w *worker) countReply(header []byte) {
-	w.stats.Answers[header[3]&0x0F]++
-	if header[2]&0x02 != 0 {
+// countReply counts a finished reply.
+func (w *worker) countReply(to *origin, msg []byte) {
+	rcode := msg[3] & 0x0F
+	w.stats.Answers[rcode]++
+	if msg[2]&0x02 != 0 {
 		w.stats.Truncated++
+	}
+	if w.blocks.census != nil {
+		w.blocks.census.Answer(admission.SourceOf(to.path), uint16(rcode), len(msg))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/worker/cache"
+	"secure-dns-proxy/worker/census"
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/local"
 	"secure-dns-proxy/worker/route"
@@ -33,6 +34,7 @@ type Snapshot struct {
 	StaleMax        uint32        // seconds: how long past its TTL an answer may be served by a pool whose WhenDown is Stale
 
 	Admission Admission
+	Census    *census.Config // what is counted for dynamic blocks; nil: nothing
 
 	QueryTimeout   time.Duration // from the query to SERVFAIL
 	AttemptTimeout time.Duration // one exchange with one upstream
@@ -138,6 +140,11 @@ func (s *Snapshot) validate(workers int) error {
 	}
 	if err := s.Admission.Validate(); err != nil {
 		errs = append(errs, err)
+	}
+	if s.Census != nil {
+		if err := s.Census.Validate(); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }

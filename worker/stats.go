@@ -8,6 +8,7 @@ import (
 
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/block"
 )
 
 // Drop says why a datagram or a message got no answer.
@@ -149,8 +150,9 @@ type Stats struct {
 	DatagramsIn, DatagramsSent uint64
 	Rearms, BuffersExhausted   uint64 // receives started anew; receives that found no buffer
 
-	Refused    uint64 // datagrams kept out because their source sends too much; those that the kernel dropped are an estimate while a socket is nearly full
-	SocketFull uint64 // datagrams that found no room in a client's socket, or were broken; Refused and these are all that the kernel dropped
+	Refused    uint64                // datagrams kept out because their source sends too much; those that the kernel dropped are an estimate while a socket is nearly full
+	Blocked    [block.Actions]uint64 // queries of blocked sources and names, by what became of them
+	SocketFull uint64                // datagrams that found no room in a client's socket, or were broken; Refused and these are all that the kernel dropped
 
 	CacheInserts, CacheEvictions, CacheExpired, CacheRefused uint64
 

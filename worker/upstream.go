@@ -10,6 +10,7 @@ import (
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/cache"
+	"secure-dns-proxy/worker/census"
 	"secure-dns-proxy/worker/local"
 	"secure-dns-proxy/worker/route"
 )
@@ -71,9 +72,10 @@ type command struct {
 	pools      []*poolState // this worker's, in the order of snapshot.Pools
 	router     *route.Table
 	local      *local.Table
-	cacheBytes int64 // this worker's share
-	drain      bool  // stop accepting, end when nothing is under way
-	stop       bool  // end now
+	census     *census.Counter // this worker's; nil: nothing is counted
+	cacheBytes int64           // this worker's share
+	drain      bool            // stop accepting, end when nothing is under way
+	stop       bool            // end now
 }
 
 // obey carries out the pending command.
@@ -88,6 +90,7 @@ func (w *worker) adopt(c *command) {
 	w.setCache(c.cacheBytes)
 	w.setUpstreams(c)
 	w.setAdmission(c.snapshot.Admission)
+	w.blocks.census = c.census
 	if c.drain && !w.draining {
 		w.startDraining()
 	}

@@ -44,6 +44,7 @@ type worker struct {
 	listeners []ring.Handle // datagram sockets of clients, by tag
 	acceptors []ring.Handle
 	gate      gate
+	blocks    blocks
 
 	upstreams  [upstreamsKept]*upstream     // by upstream.index; nil: free
 	poolStates [wire.KeyPoolsMax]*poolState // by tag
@@ -178,6 +179,7 @@ func (w *worker) turn() {
 	events := w.eng.Turn(wait)
 	w.waker.Disarm()
 	w.tick()
+	w.blocks.follow(w.now)
 	w.stats.Turns++
 	w.busy = len(events) > 0
 	w.gate.crowd = len(events) >= crowdMin

@@ -14,6 +14,7 @@ import (
 	"secure-dns-proxy/transport/trust"
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker"
+	"secure-dns-proxy/worker/block"
 )
 
 // Source is where the figures come from: *worker.Group.
@@ -128,6 +129,10 @@ func (p *page) admission(s *worker.Stats) {
 	p.level("sdp_refused_sources", "Sources that are refused a share of their queries because they send too much, summed over workers.", s.RefusedSources)
 	p.count("sdp_refused_datagrams_total",
 		"Datagrams of such sources that were refused: counted, but an estimate from rates and shares while a socket is nearly full.", s.Refused)
+	p.begin("sdp_blocked_queries_total", "counter", "Queries of blocked sources and names by what became of them; see sdpctl blocks.")
+	for action, n := range s.Blocked {
+		p.counter(n, "action", block.Action(action).String())
+	}
 	p.count("sdp_socket_drops_total",
 		"Other datagrams of clients that the kernel dropped, at the last look at the sockets (1 s old at most): no room, or a wrong checksum.", s.SocketFull)
 }

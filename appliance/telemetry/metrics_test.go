@@ -24,6 +24,7 @@ import (
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/trust"
 	"secure-dns-proxy/worker"
+	"secure-dns-proxy/worker/block"
 )
 
 // figures is a Source that says what it was told.
@@ -85,6 +86,7 @@ func sample() *figures {
 	s.Latency.Count[0], s.Latency.Count[worker.LatencyBuckets-1] = 5, 2
 	s.Latency.SumNS = 1_500_000_000
 	s.CacheBytes, s.InFlight = 4096, 6
+	s.Blocked[block.Refuse] = 41
 	s.Overloaded, s.RefusedSources, s.Refused, s.SocketFull = 1, 3, 500, 40
 	f.workers = []worker.WorkerReport{{CPU: 2, QueriesUDP: 80}, {CPU: 3, QueriesUDP: 10, QueriesTCP: 10}}
 	state := health.New(func() int64 { return 0 })
@@ -132,6 +134,7 @@ func TestPage(t *testing.T) {
 		`sdp_queries_total{transport="tcp"}`:                                            "10",
 		`sdp_cache_hits_total`:                                                          "70",
 		`sdp_cache_misses_total`:                                                        "20",
+		`sdp_blocked_queries_total{action="refuse"}`:                                    "41",
 		`sdp_held_failures_total`:                                                       "14",
 		`sdp_cache_prefetches_total`:                                                    "16",
 		`sdp_cache_prefetches_denied_total`:                                             "17",

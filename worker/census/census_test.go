@@ -15,10 +15,10 @@ import (
 )
 
 func counter(t testing.TB, cfg Config) *Counter {
-	c, err := New(cfg)
-	if err != nil {
+	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
+	c := New(cfg)
 	c.HandOver(1)
 	return c
 }
@@ -204,7 +204,7 @@ func TestLateJudge(t *testing.T) {
 
 func TestRangesAreChecked(t *testing.T) {
 	for _, cfg := range []Config{{0, 64, nil, false}, {33, 64, nil, false}, {32, 0, nil, false}, {32, 65, nil, false}, {32, 64, make([]uint16, TypesMax+1), false}} {
-		if _, err := New(cfg); err == nil {
+		if err := cfg.Validate(); err == nil {
 			t.Errorf("%+v was taken", cfg)
 		}
 	}

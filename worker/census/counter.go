@@ -29,17 +29,22 @@ type Counter struct {
 	empty  atomic.Pointer[Tally] // back from it
 }
 
-// New makes a counter. A value of cfg out of range is an error.
-func New(cfg Config) (*Counter, error) {
+// Validate returns what is out of range.
+func (cfg *Config) Validate() error {
 	if cfg.IPv4Bits < 1 || cfg.IPv4Bits > 32 || cfg.IPv6Bits < 1 || cfg.IPv6Bits > 64 || len(cfg.Types) > TypesMax {
-		return nil, fmt.Errorf("census: %d bits of IPv4, %d of IPv6, %d types: want 1 to 32, 1 to 64, and at most %d", cfg.IPv4Bits, cfg.IPv6Bits, len(cfg.Types), TypesMax)
+		return fmt.Errorf("census: %d bits of IPv4, %d of IPv6, %d types: want 1 to 32, 1 to 64, and at most %d", cfg.IPv4Bits, cfg.IPv6Bits, len(cfg.Types), TypesMax)
 	}
+	return nil
+}
+
+// New makes a counter of a valid configuration.
+func New(cfg Config) *Counter {
 	c := &Counter{
 		cfg: cfg, seed: maphash.MakeSeed(), active: new(Tally),
 		v4: 0xFFFFFFFF << (32 - cfg.IPv4Bits) & 0xFFFFFFFF, v6: ^uint64(0) << (64 - cfg.IPv6Bits),
 	}
 	c.empty.Store(new(Tally))
-	return c, nil
+	return c
 }
 
 // Counts reports whether cfg is what c was made from.
