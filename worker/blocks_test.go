@@ -155,4 +155,3 @@ func TestCensusCountsWhatHappens(t *testing.T) {
 		t.Errorf("%d zones", zones)
 	}
 }
-
