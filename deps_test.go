@@ -54,12 +54,12 @@ const lattice = `
 	# Who is blocked; telemetry names the actions.
 	worker/block:
 	appliance/telemetry: worker/block
-	worker/route:
+	worker/route, worker/policy/acl:
 	# What is answered without asking.
 	worker/local: worker/route, transport/wire
 	worker: ring, ring/sys, ring/mmsg, ring/probe
 	worker: transport, transport/wire, transport/do53, transport/health, transport/balance, transport/drive
-	worker: transport/concurrency, worker/route, worker/local
+	worker: transport/concurrency, worker/route, worker/local, worker/policy/acl
 	worker: worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission, worker/census, worker/block
 
 	# The product. worker/stream only for the limits in worker.Config.

@@ -63,6 +63,11 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 		},
 	}
 	s.Local = localSpec(&c.Local)
+	s.Access.Silent = c.ACL.Silent
+	for _, listener := range c.Listen {
+		allow, deny := c.ACL.Of(listener)
+		s.Access.Lists = append(s.Access.Lists, worker.AccessList{Allow: allow, Deny: deny})
+	}
 	if c.Cache.Enabled {
 		s.CacheBytes = c.Cache.Bytes
 	}

@@ -177,6 +177,9 @@ func newBench(t testing.TB, upstreams int, edit func(*Config, *Snapshot)) *bench
 	if snap.Census != nil {
 		c.census = census.New(*snap.Census)
 	}
+	if c.access, err = snap.Access.compile(); err != nil {
+		t.Fatal(err)
+	}
 	random := rand.New(rand.NewChaCha8([32]byte{1})) // choices are the same in each run
 	b.w = &worker{cfg: &cfg, seed: maphash.MakeSeed(), eng: b.eng, clock: func() time.Duration { return b.now }, random: random}
 	if err := b.w.begin(c, nil); err != nil {

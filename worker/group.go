@@ -30,6 +30,7 @@ type Group struct {
 	engine, reason string
 	steering       string // SteeringCPU or SteeringHash
 	steeringReason string
+	listeners      int
 	workers        []*worker
 	wakers         []atomic.Pointer[ring.Waker] // lanes exist before the workers that they wake
 	fault          chan error
@@ -60,10 +61,13 @@ func Start(cfg Config, ls *Listeners, snap *Snapshot) (*Group, error) {
 	if err := errors.Join(cfg.validate(), snap.validate(cfg.Workers)); err != nil {
 		return nil, err
 	}
+	if err := snap.Access.fits(len(ls.addrs)); err != nil {
+		return nil, err
+	}
 	if len(ls.workers) != cfg.Workers {
 		return nil, fmt.Errorf("listeners for %d workers, %d workers", len(ls.workers), cfg.Workers)
 	}
-	g := &Group{cfg: cfg, fault: make(chan error, cfg.Workers)}
+	g := &Group{cfg: cfg, listeners: len(ls.addrs), fault: make(chan error, cfg.Workers)}
 	var err error
 	if g.engine, g.reason, err = chooseEngine(cfg.Backend); err != nil {
 		return nil, err
@@ -246,8 +250,9 @@ func (g *Group) compose(snap *Snapshot) []*command {
 	commands := make([]*command, g.cfg.Workers)
 	router, _ := snap.router() // validated, as all of snap
 	answers, _ := local.New(&snap.Local)
+	access, _ := snap.Access.compile()
 	for i := range commands {
-		c := &command{snapshot: snap, router: router, local: answers, cacheBytes: snap.CacheBytes / int64(g.cfg.Workers)}
+		c := &command{snapshot: snap, router: router, local: answers, access: access, cacheBytes: snap.CacheBytes / int64(g.cfg.Workers)}
 		if len(g.census) != 0 {
 			c.census = g.census[i]
 		}
@@ -287,7 +292,7 @@ func (g *Group) change(edit func(*command)) {
 // Reload puts snap in place of the current snapshot and returns once every worker has adopted it. The cache, the TCP clients and the
 // connections to upstreams that stay are kept; upstreams that are gone finish what is under way. On an error nothing has changed.
 func (g *Group) Reload(snap *Snapshot) error {
-	if err := snap.validate(g.cfg.Workers); err != nil {
+	if err := errors.Join(snap.validate(g.cfg.Workers), snap.Access.fits(g.listeners)); err != nil {
 		return err
 	}
 	g.mu.Lock()

@@ -16,6 +16,8 @@ type origin struct {
 	path   *ring.Path    // the client's address; UDP: and ours. Valid for this turn only
 	conn   stream.ConnID // TCP
 	tcp    bool
+
+	listener uint32 // number of the listener; not of an origin that was restored from a waiter
 }
 
 // lookup is a query that has been parsed and has yet to be answered. Its views last as long as the message.
@@ -49,6 +51,10 @@ func (w *worker) handle(msg []byte, from *origin) {
 func (w *worker) resolve(l *lookup, from *origin) {
 	if l.fault == wire.FaultShort || l.fault == wire.FaultResponse {
 		w.dropMessage(l.fault, from)
+		return
+	}
+	if w.active.access != nil && !w.mayAsk(from) {
+		w.prohibit(l, from)
 		return
 	}
 	limit := wire.MessageBytesMax

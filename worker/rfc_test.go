@@ -3,6 +3,7 @@ package worker
 import (
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,6 +133,17 @@ func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string
 		pool := defaultPool(1)
 		pool.Name, pool.Suffixes = "claimed", [][]byte{wireName(value)}
 		s.Pools = append(s.Pools, pool)
+	case "allow", "deny":
+		s.Access.Lists = append(s.Access.Lists, AccessList{})[:1]
+		for _, text := range strings.Split(value, ",") {
+			list := &s.Access.Lists[0].Allow
+			if key == "deny" {
+				list = &s.Access.Lists[0].Deny
+			}
+			*list = append(*list, netip.MustParsePrefix(text))
+		}
+	case "acl":
+		s.Access.Silent = value == "drop"
 	case "any":
 		s.Local.Any = local.Any(slices.Index(local.AnyNames[:], value))
 	case "version":

@@ -21,7 +21,8 @@ type Snapshot struct {
 	Pools      []Pool     // 1 to PoolsMax, with names of their own; the first one takes every query that no other claims
 	Transports [transport.Schemes]TransportCap
 
-	Local local.Spec // what is answered here
+	Access Access     // who may ask
+	Local  local.Spec // what is answered here
 
 	CacheBytes      int64  // of all workers together; 0: no cache
 	TTLMin, TTLMax  uint32 // seconds; positive answers are kept and shown within these
@@ -118,6 +119,9 @@ func (s *Snapshot) validate(workers int) error {
 		errs = append(errs, err)
 	}
 	if _, err := local.New(&s.Local); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := s.Access.compile(); err != nil {
 		errs = append(errs, err)
 	}
 	if per := s.CacheBytes / int64(max(workers, 1)); s.CacheBytes != 0 && per < cache.BytesMin {

@@ -29,6 +29,8 @@ const (
 	DropGone
 	// DropSlowReader is an answer for a TCP client that does not read; its connection is closed.
 	DropSlowReader
+	// DropProhibited is a query over UDP of a client that may not ask (Access).
+	DropProhibited
 	dropKinds
 )
 
@@ -37,7 +39,7 @@ const DropKinds = int(dropKinds)
 
 // String returns the value of the `reason` label in metrics.
 func (d Drop) String() string {
-	return [...]string{"short", "response", "oversized", "draining", "send_failed", "client_gone", "slow_reader"}[d]
+	return [...]string{"short", "response", "oversized", "draining", "send_failed", "client_gone", "slow_reader", "prohibited"}[d]
 }
 
 // Stream says what became of a TCP connection or of an attempt to open one.
@@ -58,6 +60,8 @@ const (
 	StreamFailed
 	// StreamAcceptFailed counts failures of accept itself (out of descriptors).
 	StreamAcceptFailed
+	// StreamProhibited counts connections closed because their client may not ask (Access).
+	StreamProhibited
 	streamKinds
 )
 
@@ -66,7 +70,7 @@ const StreamKinds = int(streamKinds)
 
 // String returns the value of the `event` label in metrics.
 func (s Stream) String() string {
-	return [...]string{"accepted", "refused_total", "refused_client", "idle", "broken", "failed", "accept_failed"}[s]
+	return [...]string{"accepted", "refused_total", "refused_client", "idle", "broken", "failed", "accept_failed", "prohibited"}[s]
 }
 
 // RCodeOther is the index in Stats.Answers of every RCODE that does not fit the header's four bits.
@@ -137,6 +141,7 @@ type Stats struct {
 	PrefetchesDenied       uint64                 // that would have been beyond the rate
 	Shed                   uint64                 // refused because a table was full
 	RefusedClass           uint64                 // REFUSED: a class other than IN
+	Prohibited             uint64                 // over UDP, of clients that may not ask: REFUSED or dropped
 	Malformed              [wire.FaultsMax]uint64 // answered FORMERR, NOTIMP, BADVERS or NOTAUTH, by wire.Fault
 	Truncated              uint64                 // replies sent with TC
 	Failed                 uint64                 // queries answered SERVFAIL because no upstream answered

@@ -14,6 +14,11 @@ func (w *worker) accepted(ev *ring.Event) {
 		w.eng.Close(ev.Handle)
 		return
 	}
+	if !w.mayConnect(ev.Tag, ev.Path.Addr().Addr()) {
+		w.stats.Streams[StreamProhibited]++
+		w.eng.Close(ev.Handle)
+		return
+	}
 	id, refusal := w.conns.Accept(ev.Handle, ev.Path, w.now)
 	if refusal != stream.RefusalNone {
 		if refusal == stream.RefusedClient {
@@ -25,6 +30,7 @@ func (w *worker) accepted(ev *ring.Event) {
 		return
 	}
 	w.stats.Streams[StreamAccepted]++
+	w.conns.Conn(id).Listener = uint16(ev.Tag)
 	w.eng.SetTag(ev.Handle, uint32(id))
 	w.markDirty(id) // starts to read
 }
@@ -52,7 +58,8 @@ func (w *worker) streamData(ev *ring.Event) {
 
 // pump handles the complete queries that a connection has brought, as far as its in-flight cap allows.
 func (w *worker) pump(id stream.ConnID) {
-	from := origin{tcp: true, conn: id, path: &w.conns.Conn(id).Peer}
+	c := w.conns.Conn(id)
+	from := origin{tcp: true, conn: id, path: &c.Peer, listener: uint32(c.Listener)}
 	for {
 		msg, status := w.conns.Next(id)
 		switch status {

@@ -12,6 +12,7 @@ import (
 	"secure-dns-proxy/worker/cache"
 	"secure-dns-proxy/worker/census"
 	"secure-dns-proxy/worker/local"
+	"secure-dns-proxy/worker/policy/acl"
 	"secure-dns-proxy/worker/route"
 )
 
@@ -55,6 +56,8 @@ type selection struct {
 	byTag      [wire.KeyPoolsMax]*pool
 	router     *route.Table // nil: all names are the first pool's
 	local      *local.Table
+	access     []*acl.List            // by listener; nil: everybody may ask
+	silent     bool                   // those who may not get no answer
 	transports [transport.Schemes]int // caps on worker.under
 
 	queryTimeout, attemptTimeout   int64 // ns
@@ -73,9 +76,10 @@ type command struct {
 	router     *route.Table
 	local      *local.Table
 	census     *census.Counter // this worker's; nil: nothing is counted
-	cacheBytes int64           // this worker's share
-	drain      bool            // stop accepting, end when nothing is under way
-	stop       bool            // end now
+	access     []*acl.List
+	cacheBytes int64 // this worker's share
+	drain      bool  // stop accepting, end when nothing is under way
+	stop       bool  // end now
 }
 
 // obey carries out the pending command.
@@ -91,6 +95,7 @@ func (w *worker) adopt(c *command) {
 	w.setUpstreams(c)
 	w.setAdmission(c.snapshot.Admission)
 	w.blocks.census = c.census
+	w.closeProhibited()
 	if c.drain && !w.draining {
 		w.startDraining()
 	}
@@ -126,8 +131,9 @@ func (w *worker) setCache(bytes int64) {
 func (w *worker) setUpstreams(c *command) {
 	s := c.snapshot
 	next := selection{
-		router:       c.router,
-		local:        c.local,
+		router: c.router,
+		local:  c.local,
+		access: c.access, silent: s.Access.Silent,
 		queryTimeout: int64(s.QueryTimeout), attemptTimeout: int64(s.AttemptTimeout),
 		ttlMin: s.TTLMin, ttlMax: s.TTLMax, negativeTTLMin: s.NegativeTTLMin, negativeTTLMax: s.NegativeTTLMax, staleMax: s.StaleMax,
 		prefetchPercent: s.PrefetchPercent, prefetchRate: share(s.PrefetchRate, w.cfg.Workers),

@@ -309,7 +309,7 @@ func (w *worker) clientDatagram(ev *ring.Event, l *lookup) {
 		w.stats.Drops[DropTruncated]++
 		return
 	}
-	from := origin{socket: ev.Handle, path: ev.Path}
+	from := origin{socket: ev.Handle, path: ev.Path, listener: ev.Tag}
 	w.resolve(l, &from)
 }
 

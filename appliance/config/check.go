@@ -121,6 +121,9 @@ func Names() []string {
 	for _, k := range poolKeys {
 		names = append(names, "pool.NAME."+k.name)
 	}
+	for _, k := range listenerKeys {
+		names = append(names, "acl.listener[]."+k.name)
+	}
 	return names
 }
 
@@ -167,6 +170,7 @@ func (c *checker) relations(out *Checked) {
 	c.handshakes(out)
 	c.locate(out)
 	c.sockets(out)
+	c.access(out)
 	c.healths(out)
 	c.pools(out)
 }

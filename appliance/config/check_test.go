@@ -87,6 +87,18 @@ func TestProblems(t *testing.T) {
 		{"cache: off needs no share", good + "[cache]\nenabled = false\nbytes = \"2MiB\"\n[workers]\ncount = 4\n", nil},
 		{"tcp: share too big", good + "[tcp]\nmax_connections = 200000\n", []string{`f.toml:3: tcp.max_connections: 200000 for 2 workers: each takes at most 60000`}},
 		{"cache: type", good + "[cache]\nbytes = 1.5\n", []string{`f.toml:3: cache.bytes: must be a size such as "64MiB" or a number of bytes, not a float`}},
+		{"acl: both sides", good + "[acl]\nallow = [\"10.0.0.0/8\"]\ndeny = [\n\"10.1.0.0/16\", \"10.0.0.0/8\"]\n", []string{`f.toml:5: acl.deny[1]: 10.0.0.0/8 is allowed as well: the longest prefix decides, and these are equal`}},
+		{"acl: open resolver", good + "listen = [\"127.0.0.1:53\", \"192.0.2.7:53\"]\n[acl]\nallow = [\"10.0.0.0/8\", \"0.0.0.0/0\"]\n", []string{`f.toml:4: acl.allow[1]: 0.0.0.0/0 lets strangers ask on 192.0.2.7:53: an open resolver is used to attack others; set acl.open_resolver = true if that is meant`}},
+		{"acl: open resolver in halves", good + "listen = \"[::]:53\"\n[acl]\nallow = \"8000::/1\"\n", []string{`f.toml:4: acl.allow: 8000::/1 lets strangers ask on [::]:53: an open resolver is used to attack others; set acl.open_resolver = true if that is meant`}},
+		{"acl: open resolver of one listener", good + "listen = \"0.0.0.0:53\"\n[[acl.listener]]\nlisten = \"0.0.0.0:53\"\nallow = \"0.0.0.0/0\"\n", []string{`f.toml:5: acl.listener[0].allow: 0.0.0.0/0 lets strangers ask on 0.0.0.0:53: an open resolver is used to attack others; set acl.open_resolver = true if that is meant`}},
+		{"acl: open resolver that is meant", good + "listen = \"0.0.0.0:53\"\n[acl]\nallow = \"0.0.0.0/0\"\nopen_resolver = true\n", nil},
+		{"acl: open to loopback", good + "[acl]\nallow = \"0.0.0.0/0\"\n", nil},
+		{"acl: listener", good + "[[acl.listener]]\nlisten = \"127.0.0.2:53\"\n[[acl.listener]]\nallow = []\n[[acl.listener]]\nlisten = \"[::1]:53\"\n[[acl.listener]]\nlisten = \"[::1]:53\"\nalow = []\n", []string{
+			`f.toml:3: acl.listener[0].listen: 127.0.0.2:53 is not in listen`,
+			`f.toml:4: acl.listener[1]: has no listen: which of the addresses in listen is it for?`,
+			`f.toml:9: acl.listener[3].listen: [::1]:53 has an [[acl.listener]] already`,
+			`f.toml:10: acl.listener[3].alow: unknown key; the nearest known key is "allow"`,
+		}},
 		{"local: own key", good + "[local]\nnonexistent = [\"LOCALHOST\", \"a\", \"A.\", \".\", \"1.10.in-addr.arpa\", \"a..b\"]\n", []string{
 			`f.toml:3: local.nonexistent[0]: "localhost." is what local.localhost is about`,
 			`f.toml:3: local.nonexistent[2]: "a." stands twice`,

@@ -36,6 +36,7 @@ type Checked struct {
 	TCP        TCP
 	UDP        UDP
 	Admission  Admission
+	ACL        ACL
 	TLS        TLS
 	Addresses  Addresses
 	Health     Health // of upstreams that say nothing else

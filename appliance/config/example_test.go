@@ -70,6 +70,9 @@ func TestExampleIsComplete(t *testing.T) {
 	for _, k := range keys {
 		check(k.name, k.bounds, k.standard, k.live)
 	}
+	for _, k := range listenerKeys {
+		check("acl.listener[]."+k.name, k.bounds, k.standard, k.live)
+	}
 	for _, k := range poolKeys {
 		check("pool.NAME."+k.name, k.bounds, k.standard, k.live)
 	}

@@ -96,6 +96,14 @@ func (v value) at(path string, data any) value {
 	return value{path: path, line: line, data: data, lines: v.lines}
 }
 
+// or is v if it is written in the file, else other: a list that is written as one string has no elements.
+func (v value) or(other value) value {
+	if v.line != 0 {
+		return v
+	}
+	return other
+}
+
 // list returns the elements of an array, and false where v is none. toml has two types for arrays.
 func (v value) list() ([]value, bool) {
 	var out []value

@@ -158,7 +158,8 @@ var keys = slices.Concat([]key[Checked]{
 		read: readMetricsListen, get: func(c *Checked) any { return &c.Metrics.Listen },
 	},
 	booleanKey("metrics.allow_remote", false, func(c *Checked) *bool { return &c.Metrics.AllowRemote }),
-}, inTable("admission", admissionKeys, func(c *Checked) *Admission { return &c.Admission }),
+}, inTable("acl", aclKeys, func(c *Checked) *ACL { return &c.ACL }),
+	inTable("admission", admissionKeys, func(c *Checked) *Admission { return &c.Admission }),
 	inTable("control", controlKeys, func(c *Checked) *Control { return &c.Control }),
 	inTable("local", localKeys, func(c *Checked) *Local { return &c.Local }),
 	inTable("health", healthKeys, func(c *Checked) *Health { return &c.Health }))

@@ -195,6 +195,14 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"admission.target_delay", `admission.target_delay = "10ms"`, 10 * ms},
 		{"admission.exempt", `admission.exempt = ["192.0.2.1", "2001:db8::/32"]`, []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")}},
 		{"admission.kernel_filter", `admission.kernel_filter = false`, false},
+		{"acl.allow", `acl.allow = ["192.0.2.1", "2001:db8::/32"]`, []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")}},
+		{"acl.deny", `acl.deny = "10.1.0.0/16"`, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}},
+		{"acl.action", `acl.action = "drop"`, true},
+		{"acl.open_resolver", `acl.open_resolver = true`, true},
+		{"acl.listener", "[[acl.listener]]\nlisten = \"[::1]:53\"\nallow = \"::1\"", []ListenerACL{{Listen: netip.MustParseAddrPort("[::1]:53"), Allow: []netip.Prefix{netip.MustParsePrefix("::1/128")}}}},
+		{"acl.listener[].listen", "[[acl.listener]]\nlisten = \"[::1]:53\"", netip.MustParseAddrPort("[::1]:53")},
+		{"acl.listener[].allow", "[[acl.listener]]\nlisten = \"[::1]:53\"\nallow = \"::1\"", []netip.Prefix{netip.MustParsePrefix("::1/128")}},
+		{"acl.listener[].deny", "[[acl.listener]]\nlisten = \"[::1]:53\"\ndeny = \"::1\"", []netip.Prefix{netip.MustParsePrefix("::1/128")}},
 		{"tls.ca_file", `tls.ca_file = "` + caFile + `"`, pool},
 		{"tls.min_version", `tls.min_version = "1.3"`, uint16(tls.VersionTLS13)},
 		{"tls.max_version", `tls.max_version = "1.2"`, uint16(tls.VersionTLS12)},
@@ -311,6 +319,14 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 	}
 }
 
+// lastOf is the last element, or a zero one.
+func lastOf[T any](list []T) *T {
+	if len(list) == 0 {
+		return new(T)
+	}
+	return &list[len(list)-1]
+}
+
 // fieldOf returns what the key named is stored in; of upstreams, in the first.
 func fieldOf(t *testing.T, checked *Checked, name string) any {
 	t.Helper()
@@ -327,6 +343,11 @@ func fieldOf(t *testing.T, checked *Checked, name string) any {
 	for _, k := range poolKeys {
 		if "pool.NAME."+k.name == name {
 			return reflect.ValueOf(k.get(&checked.Pools[len(checked.Pools)-1])).Elem().Interface()
+		}
+	}
+	for _, k := range listenerKeys {
+		if "acl.listener[]."+k.name == name {
+			return reflect.ValueOf(k.get(lastOf(checked.ACL.Listeners))).Elem().Interface()
 		}
 	}
 	t.Fatalf("no key %q", name)

@@ -66,6 +66,9 @@ const (
 	exemptMax      = 64
 )
 
+// prefixesMax bounds each list of [acl].
+const prefixesMax = 4096
+
 // Ranges of pools and caps.
 const (
 	fanoutMax         = 8       // inflight.ExchangesMax, which this folder may not import

@@ -107,22 +107,7 @@ func readPools(c *checker, t *Checked, v value) {
 // pool reads one table.
 func (c *checker) pool(name string, entry value, data map[string]any) Pool {
 	p := Pool{Name: name}
-	for _, k := range poolKeys {
-		k.preset(c, &p)
-	}
-	for _, part := range slices.Sorted(maps.Keys(data)) {
-		v := entry.field(part, data[part])
-		i := slices.IndexFunc(poolKeys, func(k key[Pool]) bool { return k.name == part })
-		if i < 0 {
-			var known []string
-			for _, k := range poolKeys {
-				known = append(known, k.name)
-			}
-			c.unknownKey(v, part, known)
-			continue
-		}
-		poolKeys[i].read(c, &p, v)
-	}
+	fill(c, poolKeys, &p, entry, data)
 	return p
 }
 

@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,6 +58,26 @@ func (k key[T]) preset(c *checker, t *T) {
 		panic(fmt.Sprintf("config: default of %s is not TOML: %v", k.name, err))
 	}
 	k.read(c, t, value{path: k.name, data: doc.V})
+}
+
+// fill gives out the defaults of rows and then what one table of the file, data, holds.
+func fill[T any](c *checker, rows []key[T], out *T, table value, data map[string]any) {
+	for _, k := range rows {
+		k.preset(c, out)
+	}
+	for _, part := range slices.Sorted(maps.Keys(data)) {
+		v := table.field(part, data[part])
+		i := slices.IndexFunc(rows, func(k key[T]) bool { return k.name == part })
+		if i < 0 {
+			var known []string
+			for _, k := range rows {
+				known = append(known, k.name)
+			}
+			c.unknownKey(v, part, known)
+			continue
+		}
+		rows[i].read(c, out, v)
+	}
 }
 
 // same compares the field of two values of T.

@@ -78,7 +78,7 @@ func sample() *figures {
 	f := &figures{engine: "mmsg", reason: `sysctl says "no"`}
 	s := &f.stats
 	s.QueriesUDP, s.QueriesTCP, s.Hits, s.Misses, s.Coalesced = 90, 10, 70, 20, 10
-	s.HeldFailures, s.Local = 14, 15
+	s.HeldFailures, s.Local, s.Prohibited = 14, 15, 18
 	s.Prefetches, s.PrefetchesDenied = 16, 17
 	s.Answers[0], s.Answers[3], s.Answers[worker.RCodeOther] = 95, 4, 1
 	s.Drops[worker.DropShort] = 7
@@ -136,6 +136,7 @@ func TestPage(t *testing.T) {
 		`sdp_cache_misses_total`:                                                        "20",
 		`sdp_blocked_queries_total{action="refuse"}`:                                    "41",
 		`sdp_held_failures_total`:                                                       "14",
+		`sdp_prohibited_total`:                                                          "18",
 		`sdp_cache_prefetches_total`:                                                    "16",
 		`sdp_cache_prefetches_denied_total`:                                             "17",
 		`sdp_local_answers_total`:                                                       "15",

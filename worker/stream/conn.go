@@ -13,7 +13,7 @@ func idOf(index uint32, gen uint16) ConnID { return ConnID(uint32(gen)<<indexBit
 func (id ConnID) index() uint32 { return uint32(id) & (1<<indexBits - 1) }
 func (id ConnID) gen() uint16   { return uint16(id >> indexBits) }
 
-// Conn is one connection. Handle and Peer are for the caller to read.
+// Conn is one connection. Handle and Peer are for the caller to read, Listener to write and read.
 type Conn struct {
 	active   int64 // ns: last complete query or answer
 	Handle   ring.Handle
@@ -29,6 +29,7 @@ type Conn struct {
 	newer    uint32 // idle list; next free number while free
 	gen      uint16
 	inFlight uint16
+	Listener uint16 // number of the listener that it came by
 	flags    flags
 }
 
