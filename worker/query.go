@@ -30,12 +30,15 @@ type lookup struct {
 	space [wire.KeyBytesMax]byte
 }
 
+// name is the folded name that was asked for, what wire.KeyName finds in the key.
+func (l *lookup) name() []byte { return l.key[:l.query.NameLen] }
+
 // parse reads a message and makes the key of its question.
 func (w *worker) parse(msg []byte, l *lookup) {
 	l.key = nil
 	if l.fault = wire.ParseQuery(msg, &l.query); l.fault == wire.FaultNone && l.query.Class == wire.ClassINET {
 		l.key = l.query.Key(&l.space)
-		l.pool = w.poolFor(wire.KeyName(l.key))
+		l.pool = w.poolFor(l.name())
 		wire.SetKeyPool(l.key, l.pool.tag)
 		l.hash = wire.Hash(w.seed, l.key)
 	}
@@ -117,7 +120,7 @@ func (w *worker) otherClass(l *lookup, from *origin) {
 // locally answers a query whose answer is known without asking, and reports whether it did. It comes after the cache, where no such answer is,
 // so that hits need not be looked up twice; what was cached before a reload stays until its TTL.
 func (w *worker) locally(l *lookup, from *origin) bool {
-	a := w.active.local.Answer(wire.KeyName(l.key), l.query.Type, l.pool != w.active.pools[0])
+	a := w.active.local.Answer(l.name(), l.query.Type, l.pool != w.active.pools[0])
 	if a == nil {
 		return false
 	}
@@ -131,7 +134,7 @@ func (w *worker) locally(l *lookup, from *origin) bool {
 func (w *worker) withoutAsking(l *lookup, from *origin, age uint32, expired bool) bool {
 	rcode, held := w.failures.Held(l.hash, w.now)
 	if expired && l.pool.spec.WhenDown == Stale && (held || !w.healthy(l.pool) || w.relieved(l)) &&
-		w.allowStale(&w.answer, age, l.pool, wire.KeyName(l.key)) {
+		w.allowStale(&w.answer, age, l.pool, l.name()) {
 		w.reply(from, &w.answer, 0)
 		return true
 	}
@@ -195,7 +198,7 @@ func (w *worker) start(slot uint32, l *lookup) {
 	s.Started, s.Deadline = w.now, w.now+w.active.queryTimeout
 	s.Pool = l.pool.tag
 	if l.pool.spec.Policy == balance.Hash {
-		s.Name = balance.NameHash(wire.KeyName(l.key))
+		s.Name = balance.NameHash(l.name())
 	}
 	w.exchange(slot)
 }

@@ -11,5 +11,7 @@ type Answer struct {
 	Negative   bool     // NXDOMAIN, or NOERROR without a record of the asked type
 	RCode      uint16   // extended rcode included
 	Stale      uint32   // not 0: past its TTL; told with this TTL, in seconds (RFC 8767 §4)
+	Options    []byte   // RDATA of the response's OPT, whole options; only of ParseResponse
+	Scope      uint8    // SCOPE PREFIX-LENGTH (RFC 7871 §6) of an answer to a query with a client subnet; 0: good for everybody. Only of ParseResponse
 	Extended   uint16   // extended error that clients with EDNS are told (RFC 8914); 0: none, for "Other" is never told with an answer
 }

@@ -5,17 +5,31 @@ import "encoding/binary"
 // BuildQuery writes the upstream query for key to dst and returns its length, at most BuiltQueryBytesMax, which dst must have room for.
 //
 // RD and CD come from the key's flags, DO too. AD is always set: the cache serves validated and plain clients from one entry, so it
-// must learn the AD state (RFC 6840 §5.7). There is always an OPT without options that announces udpSize.
+// must learn the AD state (RFC 6840 §5.7). There is always an OPT that announces udpSize; its options are those of the key's variant.
 func BuildQuery(dst []byte, id uint16, key []byte, udpSize uint16) int {
-	question := KeyQuestion(key)
-	keyFlags := uint16(key[len(key)-1])
+	plain := KeyPlain(key)
+	question := plain[:len(plain)-1]
+	keyFlags := uint16(plain[len(plain)-1])
 	n := HeaderBytes + len(question)
-	dst = dst[:n+OPTBytes]
+	end := n + OPTBytes
+	if len(key) > len(plain) {
+		end = appendVariant(dst, end, key)
+	}
+	dst = dst[:end]
 	flags := FlagAD | keyFlags&KeyRD<<(8-2) | keyFlags&KeyCD<<(4-1)
 	putHeader(dst, id, flags, 0, 0, 1)
 	copy(dst[HeaderBytes:n], question)
-	putOPT(dst[n:], udpSize, 0, keyFlags&KeyDO != 0, 0)
-	return n + OPTBytes
+	putOPT(dst[n:], udpSize, 0, keyFlags&KeyDO != 0, uint16(end-n-OPTBytes))
+	return end
+}
+
+// appendVariant writes the options that key's variant stands for to dst[n:] and returns where they end.
+func appendVariant(dst []byte, n int, key []byte) int {
+	out := dst[:n]
+	if s, sent := KeySubnet(key); sent {
+		out = AppendSubnetOption(out, &s, 0)
+	}
+	return len(append(out, KeyOptions(key)...))
 }
 
 // putHeader writes a header with one question.

@@ -40,6 +40,8 @@ const (
 	EDENetworkError         = 23
 	EDESynthesized          = 29 // registered by IANA, without an RFC
 	EDENone                 = 0xFFFF
+
+	edePrivate = 49152 // from here on they mean something to their server alone (RFC 8914 §5.2)
 )
 
 // Record types that this package or its users must know by number.
@@ -70,6 +72,7 @@ const (
 const (
 	optionNSID      = 3      // RFC 5001 §2.3
 	optionCookie    = 10     // RFC 7873 §4
+	optionSubnet    = 8      // RFC 7871 §6
 	optionKeepalive = 11     // RFC 7828 §3.1
 	optionPadding   = 12     // RFC 7830 §3
 	optionEDE       = 15     // RFC 8914 §2

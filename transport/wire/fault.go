@@ -18,6 +18,7 @@ const (
 	FaultSigned         // TSIG
 	FaultQuestion       // a response to another question
 	FaultCookie         // a COOKIE option of impossible length (RFC 7873 §5.2.2); found by Query.Asked
+	FaultSubnet         // an ECS option that is malformed, or of a response whose query had another one (RFC 7871 §6, §7.3)
 
 	// FaultsMax is the number of faults, for counters indexed by Fault.
 	FaultsMax
@@ -38,6 +39,7 @@ var faultNames = [FaultsMax]string{
 	FaultSigned:   "signed",
 	FaultQuestion: "question",
 	FaultCookie:   "cookie",
+	FaultSubnet:   "subnet",
 }
 
 // String is the fault as one lower-case word, fit for a metric label.
@@ -66,13 +68,14 @@ var faultReasons = [FaultsMax]uint16{
 	FaultVersion: ReasonVersion,
 	FaultSigned:  ReasonSigned,
 	FaultCookie:  ReasonCookie,
+	FaultSubnet:  ReasonSubnet,
 }
 
 // RCode is how a client's faulty query is answered; answer is false where silence is right: nothing usable came (FaultShort), or an
 // answer could start a loop between two servers (FaultResponse). FaultNone and the faults that only a response can have are false too.
 func (f Fault) RCode() (rcode uint16, answer bool) {
 	switch f {
-	case FaultCount, FaultName, FaultRecord, FaultOPT, FaultCookie:
+	case FaultCount, FaultName, FaultRecord, FaultOPT, FaultCookie, FaultSubnet:
 		return RCodeFormErr, true
 	case FaultOpcode, FaultType:
 		return RCodeNotImp, true

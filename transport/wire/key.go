@@ -2,7 +2,7 @@ package wire
 
 import "hash/maphash"
 
-// Bits of a key's last byte.
+// Bits of a key's flags byte.
 const (
 	KeyDO = 1 << 0
 	KeyCD = 1 << 1
@@ -14,11 +14,12 @@ const (
 // KeyPoolsMax is how many tags of pools a key can hold.
 const KeyPoolsMax = 256 >> keyPoolShift
 
-// SetKeyPool puts the tag of a pool, below KeyPoolsMax, into a key of Query.Key: pools may give different answers to one question.
+// SetKeyPool puts the tag of a pool, below KeyPoolsMax, into a key of Query.Key that has no variant yet: pools may give different answers
+// to one question.
 func SetKeyPool(key []byte, tag uint8) { key[len(key)-1] |= tag << keyPoolShift }
 
-// Key writes the key of a parsed query to dst and returns the part that was written: lower-cased qname | type | class | flags byte.
-// q must have been parsed without a fault.
+// Key writes the key of a parsed query to dst and returns the part that was written, without a variant: lower-cased qname | type | class |
+// flags byte. q must have been parsed without a fault.
 func (q *Query) Key(dst *[KeyBytesMax]byte) []byte {
 	n := q.NameLen
 	question := q.Question[:n+4]
@@ -32,11 +33,28 @@ func (q *Query) Key(dst *[KeyBytesMax]byte) []byte {
 	return dst[:n+5]
 }
 
+// KeyPlain is a key without its variant: up to and with the flags byte. A key that was not made by Query.Key is returned as it is.
+func KeyPlain(key []byte) []byte {
+	if end := plainNameEnd(key, 0); end > 0 && end+5 <= len(key) {
+		return key[:end+5]
+	}
+	return key
+}
+
+// KeyVariant is what follows the flags byte of a key: nothing for most, else see variant.go.
+func KeyVariant(key []byte) []byte { return key[len(KeyPlain(key)):] }
+
 // KeyQuestion is the question part of a key: folded qname, type, class.
-func KeyQuestion(key []byte) []byte { return key[:len(key)-1] }
+func KeyQuestion(key []byte) []byte {
+	plain := KeyPlain(key)
+	return plain[:len(plain)-1]
+}
 
 // KeyName is the folded qname of a key.
-func KeyName(key []byte) []byte { return key[:len(key)-5] }
+func KeyName(key []byte) []byte {
+	plain := KeyPlain(key)
+	return plain[:len(plain)-5]
+}
 
 // RestoreQuestion writes the question of key to dst in the case that CaseBits took from the client, and returns the part written.
 func RestoreQuestion(dst *[QuestionBytesMax]byte, key []byte, set *[32]byte) []byte {

@@ -7,14 +7,20 @@ const (
 	NameBytesMax = 255
 	// QuestionBytesMax is a name, type and class.
 	QuestionBytesMax = NameBytesMax + 4
-	// KeyBytesMax is a question and the flags byte.
-	KeyBytesMax = QuestionBytesMax + 1
+	// KeyBytesMax is a question, the flags byte, and the longest variant.
+	KeyBytesMax = QuestionBytesMax + 1 + SubnetVariantBytesMax + 1 + PassedOptionsMax
+	// SubnetVariantBytesMax is the longest part of a variant that is about a client subnet: an IPv6 address.
+	SubnetVariantBytesMax = networkFixedBytes + 16
+	// SubnetOptionBytesMax is a whole ECS option with an IPv6 address.
+	SubnetOptionBytesMax = optionHeaderBytes + subnetFixedBytes + 16
+	// PassedOptionsMax bounds the options of one client that are sent on, in bytes: they travel in keys. More: SelectOptions says so.
+	PassedOptionsMax = 64
 	// OPTBytes is an OPT record without options: root, type, size, extended flags, RDLENGTH.
 	OPTBytes = 1 + 2 + 2 + 4 + 2
 	// EDEBytes is an extended error option without text: code, length, INFO-CODE (RFC 8914 §2).
 	EDEBytes = 2 + 2 + 2
-	// BuiltQueryBytesMax is the room BuildQuery needs for the longest name.
-	BuiltQueryBytesMax = HeaderBytes + QuestionBytesMax + OPTBytes
+	// BuiltQueryBytesMax is the room BuildQuery needs for the longest name with the longest variant.
+	BuiltQueryBytesMax = HeaderBytes + QuestionBytesMax + OPTBytes + SubnetOptionBytesMax + PassedOptionsMax
 	// PaddedQueryBytesMax is the room PadQuery and AskKeepalive need: four blocks of 128 bytes (RFC 8467 §4.1). A longer query is not padded.
 	PaddedQueryBytesMax = 512
 	// EDETextBytesMax bounds the texts of reasons (reason.go).
@@ -32,6 +38,8 @@ const (
 
 	// optionHeaderBytes: code and length of an EDNS option (RFC 6891 §6.1.2).
 	optionHeaderBytes = 2 + 2
+	// subnetFixedBytes: family and the two prefix lengths of an ECS option (RFC 7871 §6).
+	subnetFixedBytes = 2 + 1 + 1
 
 	labelBytesMax = 63 // RFC 1035 §2.3.4; also what separates a length from a pointer
 
@@ -40,6 +48,10 @@ const (
 	// recordsMax is how many records can fit in a message with the shortest question, so the TTL list can never overflow: counts in the
 	// header that promise more run out of message first (FaultRecord).
 	recordsMax = (MessageBytesMax - HeaderBytes - 5) / recordBytesMin
+
+	// responseOptionsMax bounds what is kept of the options of an OPT that is not the last record of a response: more than servers send but for
+	// padding. The rest, from the option on that does not fit, is lost.
+	responseOptionsMax = 1024
 
 	// pointerReach is the range of a compression pointer: 14 bits. Names further on cannot be pointed at and are not remembered.
 	pointerReach = 1 << 14

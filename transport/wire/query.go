@@ -137,3 +137,16 @@ func (q *Query) ReplyLimit(udpSizeMax uint16) int {
 func (q *Query) Client(limit int) Client {
 	return Client{ID: q.ID, Flags: q.Flags, Question: q.Question, HasOPT: q.HasOPT, DO: q.DO, Limit: limit}
 }
+
+// wholeWithin returns the first of options, which are whole, that take at most limit bytes together.
+func wholeWithin(options []byte, limit int) []byte {
+	end := 0
+	for end < len(options) {
+		next := end + optionHeaderBytes + int(binary.BigEndian.Uint16(options[end+2:]))
+		if next > limit {
+			break
+		}
+		end = next
+	}
+	return options[:end]
+}

@@ -14,6 +14,7 @@ const (
 	ReasonVersion                      // of EDNS
 	ReasonSigned                       // TSIG
 	ReasonCookie                       // of impossible length
+	ReasonSubnet                       // an ECS option that cannot be read
 	ReasonClass                        // of the question
 	ReasonFull                         // no room for one more query
 	ReasonLimited                      // upstreams have as much to do as they may
@@ -36,6 +37,7 @@ var reasons = [reasonEnd - reasonFirst]struct {
 	ReasonVersion - reasonFirst: {EDENotSupported, "EDNS version"},
 	ReasonSigned - reasonFirst:  {EDENotSupported, "TSIG"},
 	ReasonCookie - reasonFirst:  {EDEOther, "malformed cookie"},
+	ReasonSubnet - reasonFirst:  {EDEOther, "malformed client subnet"},
 	ReasonClass - reasonFirst:   {EDENotSupported, "query class"},
 	ReasonFull - reasonFirst:    {EDEOther, "too many queries under way"},
 	ReasonLimited - reasonFirst: {EDEOther, "upstreams at their limit"},

@@ -6,12 +6,14 @@ import (
 	"math"
 )
 
-// ResponseScratch is the working memory of ParseResponse: 44 KiB, reused from call to call by one thread. The zero value is ready.
+// ResponseScratch is the working memory of ParseResponse: 45 KiB, reused from call to call by one thread. The zero value is ready.
 type ResponseScratch struct {
 	ttls [recordsMax]uint16
 	// names says for each offset of the message whether a name, or the rest of one, starts there: its length on the wire when expanded
 	// (1..255) in the low byte and the pointers passed on the way in the high byte; 0 = no name starts here.
 	names [pointerReach]uint16
+
+	options [responseOptionsMax]byte // of an OPT that other records follow
 }
 
 // response is the state of one walk over the records of a message.
@@ -28,6 +30,10 @@ type response struct {
 	soa          bool   // an SOA was seen in the authority section
 	soaTTL       uint32 // RFC 2308 §5: the lesser of its TTL and its MINIMUM
 
+	key              []byte
+	options          []byte // view of msg: the OPT's RDATA
+	scope            uint8
+	extended         uint16
 	optSeen          bool
 	optStart, optEnd int
 	rcodeHigh        uint16
@@ -45,8 +51,8 @@ type response struct {
 // a.TTL is the least TTL of all records; for a negative answer also that of RFC 2308 §5. It is 0 for TC=1, for an rcode other than
 // NOERROR and NXDOMAIN, and for a negative answer without SOA.
 //
-// Faults: FaultShort, FaultQuery, FaultOpcode, FaultCount, FaultQuestion, FaultRecord, FaultOPT, FaultSigned (we never sign, so nobody
-// may sign to us). It never allocates.
+// Faults: FaultShort, FaultQuery, FaultOpcode, FaultCount, FaultQuestion, FaultRecord, FaultOPT, FaultSubnet (an ECS option that does not
+// repeat the one of key: RFC 7871 §7.3, §11.2), FaultSigned (we never sign, so nobody may sign to us). It never allocates.
 func ParseResponse(msg []byte, key []byte, a *Answer, scratch *ResponseScratch) Fault {
 	*a = Answer{}
 	if len(msg) < HeaderBytes {
@@ -65,15 +71,16 @@ func ParseResponse(msg []byte, key []byte, a *Answer, scratch *ResponseScratch) 
 	case binary.BigEndian.Uint16(msg[4:]) != 1:
 		return FaultCount
 	}
-	if !sameQuestion(msg[HeaderBytes:], KeyQuestion(key)) {
+	question := KeyQuestion(key)
+	if !sameQuestion(msg[HeaderBytes:], question) {
 		return FaultQuestion
 	}
-	r := response{msg: msg, scratch: scratch, base: HeaderBytes + len(key) - 1, ttlMin: math.MaxUint32, soaTTL: math.MaxUint32}
+	r := response{msg: msg, key: key, scratch: scratch, base: HeaderBytes + len(question), ttlMin: math.MaxUint32, soaTTL: math.MaxUint32}
 	r.off = r.base
-	r.qtype = binary.BigEndian.Uint16(key[len(key)-5:])
-	r.class = binary.BigEndian.Uint16(key[len(key)-3:])
+	r.qtype = binary.BigEndian.Uint16(question[len(question)-4:])
+	r.class = binary.BigEndian.Uint16(question[len(question)-2:])
 	clear(scratch.names[:min(len(msg), pointerReach)])
-	r.remember(HeaderBytes, r.base-5, len(key)-5, 0)
+	r.remember(HeaderBytes, r.base-5, len(question)-4, 0)
 
 	a.AN = binary.BigEndian.Uint16(msg[6:])
 	a.NS = binary.BigEndian.Uint16(msg[8:])
@@ -88,8 +95,10 @@ func ParseResponse(msg []byte, key []byte, a *Answer, scratch *ResponseScratch) 
 	if r.optSeen {
 		a.AR--
 		a.RCode |= r.rcodeHigh
+		a.Scope, a.Extended = r.scope, r.extended
 	}
 	a.Records = r.withoutOPT()
+	a.Options = r.options
 	a.TTLs = scratch.ttls[:r.ttls]
 	r.judge(a)
 	return FaultNone
@@ -167,6 +176,32 @@ func (r *response) opt(in section, start, data int) Fault {
 	if start < pointerReach {
 		r.scratch.names[start] = 0 // its root owner goes away: nothing may point to it
 	}
+	r.options = r.msg[data:r.off]
+	return r.readOptions()
+}
+
+// readOptions takes in what the options say. An ECS option that was not asked for is ignored.
+func (r *response) readOptions() Fault {
+	for rest := r.options; len(rest) > 0; {
+		n := optionHeaderBytes + int(binary.BigEndian.Uint16(rest[2:]))
+		value := rest[optionHeaderBytes:n]
+		switch binary.BigEndian.Uint16(rest) {
+		case optionSubnet:
+			if sent, ok := KeySubnet(r.key); ok {
+				if r.scope, ok = sent.echoes(value); !ok {
+					return FaultSubnet
+				}
+			}
+		case optionEDE:
+			if r.extended == 0 && len(value) >= 2 {
+				r.extended = binary.BigEndian.Uint16(value)
+			}
+			if r.extended >= edePrivate {
+				r.extended = 0
+			}
+		}
+		rest = rest[n:]
+	}
 	return FaultNone
 }
 
@@ -175,6 +210,9 @@ func (r *response) removed() int { return r.optEnd - r.optStart }
 
 // withoutOPT closes the gap the OPT leaves, if any, and returns all records.
 func (r *response) withoutOPT() []byte {
+	if r.optSeen && r.off > r.optEnd { // they are about to be overwritten
+		r.options = r.scratch.options[:copy(r.scratch.options[:], wholeWithin(r.options, responseOptionsMax))]
+	}
 	copy(r.msg[r.optStart:], r.msg[r.optEnd:r.off])
 	return r.msg[r.base : r.off-r.removed()]
 }

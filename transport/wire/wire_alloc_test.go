@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -33,6 +34,9 @@ func hotPaths(t testing.TB) []struct {
 	asking := Query{HasOPT: true, Options: []byte("\x00\x03\x00\x00\x00\x0a\x00\x18clientidserverserverserv")}
 	asker := client
 	asker.Options = AppendNSID(AppendCookie(nil, new([8]byte), new([16]byte)), "id")
+	subnet := subnetOf("192.0.2.0/24")
+	subnetOptions := AppendSubnetOption(nil, &subnet, 0)
+	variant := AppendSubnet(bytes.Clone(key), &subnet)
 	dst := make([]byte, 4096)
 	var set [32]byte
 	var restored [QuestionBytesMax]byte
@@ -46,6 +50,8 @@ func hotPaths(t testing.TB) []struct {
 		{"Hash", func() { Hash(testSeed, key) }},
 		{"CaseBits", func() { CaseBits(q.Question[:q.NameLen], &set) }},
 		{"RestoreQuestion", func() { RestoreQuestion(&restored, key, &set) }},
+		{"BuildQueryWithVariant", func() { BuildQuery(dst, 1, variant, 1232) }},
+		{"ParseSubnet", func() { ParseSubnet(subnetOptions) }},
 		{"BuildQuery", func() { BuildQuery(dst, 1, key, 1232) }},
 		{"PadQuery", func() { PadQuery(dst, BuildQuery(dst, 1, key, 1232), 128) }},
 		{"AskKeepalive", func() { AskKeepalive(dst, PadQuery(dst, BuildQuery(dst, 1, key, 1232), 128), 128) }},
@@ -91,7 +97,7 @@ func TestLeavesAreInlined(t *testing.T) {
 		got[strings.TrimSuffix(m[1], ":")] = true
 	}
 	for _, want := range []string{
-		"Hash", "KeyQuestion", "KeyName", "upperMask", "putHeader", "putOPT", "ageTTLs", "Fault.RCode",
+		"Hash", "upperMask", "putHeader", "putOPT", "ageTTLs", "Fault.RCode",
 		"(*Query).ReplyLimit", "(*Query).Client", "(*response).removed", "(*response).matches",
 	} {
 		if !got[want] {

@@ -275,6 +275,9 @@ func FuzzWriteReply(f *testing.F) {
 		need := HeaderBytes + len(q.Question) + len(a.Records)
 		if q.HasOPT {
 			need += OPTBytes
+			if a.Extended != 0 {
+				need += EDEBytes
+			}
 		}
 		fits := need <= c.Limit
 		if fits && len(written) != need || len(written) > c.Limit {

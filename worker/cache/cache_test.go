@@ -75,7 +75,7 @@ func sameAnswer(got, want *wire.Answer, ttl uint32) error {
 	case !slices.Equal(got.TTLs, want.TTLs):
 		return fmt.Errorf("TTL offsets = %v, want %v", got.TTLs, want.TTLs)
 	case got.Flags != want.Flags || got.AN != want.AN || got.NS != want.NS || got.AR != want.AR ||
-		got.Negative != want.Negative || got.RCode != want.RCode || got.TTL != ttl:
+		got.Negative != want.Negative || got.Extended != want.Extended || got.RCode != want.RCode || got.TTL != ttl:
 		return fmt.Errorf("got %+v, want %+v with TTL %d", *got, *want, ttl)
 	}
 	return nil

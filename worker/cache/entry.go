@@ -2,12 +2,13 @@ package cache
 
 import (
 	"bytes"
+	"encoding/binary"
 	"unsafe"
 
 	"secure-dns-proxy/transport/wire"
 )
 
-// entry is the header of a cached answer in a chunk; TTL offsets, key and records follow it without gaps. It holds no pointers.
+// entry is the header of a cached answer in a chunk; TTL offsets, key, records and perhaps an extended error follow it without gaps. It holds no pointers.
 type entry struct {
 	hash           uint64
 	expire, stored uint32 // seconds; expired from expire on
@@ -16,7 +17,7 @@ type entry struct {
 	recordBytes    uint16
 	ttls           uint16 // TTL offsets
 	units          uint16 // room taken, in units of 8 bytes
-	keyBytes       uint8  // less keyBytesMin
+	keyBytes       uint8  // less keyBytesMin, less 256 with bitsLongKey
 	bits           uint8
 }
 
@@ -25,11 +26,24 @@ const (
 	bitsVisits   = visitsMax
 	bitsNegative = 1 << 2
 	bitsDead     = 1 << 3 // replaced, deleted, moved or evicted: not in the index any more
+	bitsLongKey  = 1 << 4 // see keyBytes
+	bitsExtended = 1 << 5 // two more bytes at the end: Answer.Extended
 )
+
+const longKeyShift = 4 // from bitsLongKey to 256
 
 // entryUnits is the room an entry takes, in units.
 func entryUnits(key []byte, a *wire.Answer) int {
-	return (headerBytes + 2*len(a.TTLs) + len(key) + len(a.Records) + unitBytes - 1) / unitBytes
+	extended := 0
+	if a.Extended != 0 {
+		extended = extendedBytes
+	}
+	return (headerBytes + 2*len(a.TTLs) + len(key) + len(a.Records) + extended + unitBytes - 1) / unitBytes
+}
+
+// keyLen is the length of the key.
+func (e *entry) keyLen() int {
+	return int(e.keyBytes) + keyBytesMin + int(e.bits&bitsLongKey)<<longKeyShift
 }
 
 // at is the entry that a reference names.
@@ -67,7 +81,7 @@ func (e *entry) visit() {
 
 // holds says whether e is the entry of key.
 func (e *entry) holds(hash uint64, key []byte) bool {
-	if e.hash != hash || int(e.keyBytes)+keyBytesMin != len(key) {
+	if e.hash != hash || e.keyLen() != len(key) {
 		return false
 	}
 	start := 2 * int(e.ttls)
@@ -86,17 +100,24 @@ func (e *entry) fill(hash uint64, key []byte, a *wire.Answer, ttl, now uint32) {
 	if a.Negative {
 		e.bits |= bitsNegative
 	}
+	if len(key)-keyBytesMin >= 256 {
+		e.bits |= bitsLongKey
+	}
 	body := e.body()
 	copy(ttlOffsets(body, e.ttls), a.TTLs)
 	n := 2 * len(a.TTLs)
 	n += copy(body[n:], key)
-	copy(body[n:], a.Records)
+	n += copy(body[n:], a.Records)
+	if a.Extended != 0 {
+		e.bits |= bitsExtended
+		binary.NativeEndian.PutUint16(body[n:], a.Extended)
+	}
 }
 
 // view fills a with views of e.
 func (e *entry) view(a *wire.Answer) {
 	body := e.body()
-	start := 2*int(e.ttls) + int(e.keyBytes) + keyBytesMin
+	start := 2*int(e.ttls) + e.keyLen()
 	*a = wire.Answer{
 		Flags: e.flags, AN: e.an, NS: e.ns, AR: e.ar,
 		Records:  body[start : start+int(e.recordBytes)],
@@ -104,5 +125,8 @@ func (e *entry) view(a *wire.Answer) {
 		TTL:      e.expire - e.stored,
 		Negative: e.bits&bitsNegative != 0,
 		RCode:    e.flags & wire.RCodeMask,
+	}
+	if e.bits&bitsExtended != 0 {
+		a.Extended = binary.NativeEndian.Uint16(body[start+int(e.recordBytes):])
 	}
 }

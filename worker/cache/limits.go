@@ -19,7 +19,8 @@ const (
 	chunkBits     = 14 // units of a chunk, as bits of a reference
 	chunkBytes    = unitBytes << chunkBits
 	headerBytes   = int(unsafe.Sizeof(entry{}))
-	entryBytesMax = headerBytes + 2*ttlsMax + wire.KeyBytesMax + wire.MessageBytesMax + unitBytes
+	extendedBytes = 2
+	entryBytesMax = headerBytes + 2*ttlsMax + wire.KeyBytesMax + wire.MessageBytesMax + extendedBytes + unitBytes
 	keyBytesMin   = 1 + 4 + 1 // root, type, class, flags
 	// ttlsMax: no message has room for more records of 11 bytes. More: Put refuses.
 	ttlsMax = wire.MessageBytesMax / 11
@@ -71,6 +72,7 @@ const (
 )
 
 const (
+	_ = uint8((wire.KeyBytesMax - keyBytesMin) >> 1)                                   // nine bits hold the length of a key
 	_ = uint(chunkBytes - entryBytesMax)                                               // the biggest entry fits a chunk
 	_ = uint(BytesMin - fixedBytes - costPerChunk*(probationChunks*2+reserveChunks+4)) // the smallest shard has chunks to clean
 	_ = uint32(BytesMax/chunkBytes<<chunkBits - 1)                                     // chunk ids fit a reference

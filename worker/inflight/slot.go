@@ -20,7 +20,7 @@ type Exchange struct {
 // Slot is one question under way, with or without clients. The table writes Hash, Gen, Key, KeyLen and WaiterCount and makes the Exchanges unused; everything else
 // exported belongs to the worker and is zero when the slot is opened.
 //
-//	bytes     0..96      96..224     224..484  484..496
+//	bytes     0..88      88..216     216..560  560..572
 //	          all state  exchanges   key       waiter list
 type Slot struct {
 	Hash        uint64    // of the key

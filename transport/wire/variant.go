@@ -1,0 +1,133 @@
+package wire
+
+import "encoding/binary"
+
+// A key may go on after its flags byte with a variant: what else makes two answers to one question different. First at most one of
+//
+//	1                                   no client subnet is sent, where one might have been
+//	2 | family | bits | address         this client subnet is sent (RFC 7871); address: as many bytes as the bits need
+//	3 | family | bits | address         the answer is good for all clients of this subnet
+//
+// and then at most
+//
+//	4 | options                         these EDNS options of the client are sent: whole, up to the key's end
+//
+// A key of an exchange has 1 or 2 and perhaps 4; a key of the cache has any of the first three. None: the answer is good for everybody.
+const (
+	variantUnsent  = 1
+	variantSubnet  = 2
+	variantScope   = 3
+	variantOptions = 4
+)
+
+// AppendUnsent adds to a plain key that no client subnet is sent.
+func AppendUnsent(key []byte) []byte { return append(key, variantUnsent) }
+
+// AppendSubnet adds to a plain key the client subnet that is sent. key has room for SubnetVariantBytesMax more bytes if nothing shall be allocated;
+// the same holds for AppendScope.
+func AppendSubnet(key []byte, s *Subnet) []byte { return appendNetwork(key, variantSubnet, s) }
+
+// AppendScope adds to a plain key for whom the answer is.
+func AppendScope(key []byte, s *Subnet) []byte { return appendNetwork(key, variantScope, s) }
+
+func appendNetwork(key []byte, kind byte, s *Subnet) []byte {
+	key = append(key, kind, s.Family, s.Bits)
+	return append(key, s.Addr[:addressBytes(s.Bits)]...)
+}
+
+// AppendOptions adds to a key without options the client's options that are sent: whole ones, 1 to PassedOptionsMax bytes in all.
+func AppendOptions(key, options []byte) []byte {
+	return append(append(key, variantOptions), options...)
+}
+
+// KeySubnet returns the client subnet that is sent for key; false if none is.
+func KeySubnet(key []byte) (s Subnet, sent bool) {
+	v := KeyVariant(key)
+	if len(v) < networkFixedBytes || v[0] != variantSubnet {
+		return Subnet{}, false
+	}
+	s.Family, s.Bits = v[1], v[2]
+	copy(s.Addr[:], v[networkFixedBytes:networkEnd(v)])
+	return s, true
+}
+
+// KeyOptions returns the client's options that are sent for key: a view, empty for most keys.
+func KeyOptions(key []byte) []byte {
+	v := KeyVariant(key)
+	v = v[firstVariantEnd(v):]
+	if len(v) > 0 && v[0] == variantOptions {
+		return v[1:]
+	}
+	return nil
+}
+
+// KeyWithoutSubnet writes key to dst as one of an exchange that sends no client subnet, and returns the part written.
+func KeyWithoutSubnet(dst *[KeyBytesMax]byte, key []byte) []byte {
+	out := AppendUnsent(append(dst[:0], KeyPlain(key)...))
+	if options := KeyOptions(key); len(options) > 0 {
+		out = AppendOptions(out, options)
+	}
+	return out
+}
+
+// ValidKey says whether key is one that this package can have made: for keys that come from outside the process.
+func ValidKey(key []byte) bool {
+	end := plainNameEnd(key, 0)
+	if end < 0 || end+5 > len(key) || len(key) > KeyBytesMax {
+		return false
+	}
+	v := key[end+5:]
+	if len(v) > 0 && v[0] == variantSubnet || len(v) > 0 && v[0] == variantScope {
+		if len(v) < networkFixedBytes || v[1] > FamilyIPv6 || v[2] > familyBits(v[1]) || networkFixedBytes+addressBytes(v[2]) > len(v) {
+			return false
+		}
+	}
+	v = v[firstVariantEnd(v):]
+	return len(v) == 0 || v[0] == variantOptions && len(v) > 1 && len(v)-1 <= PassedOptionsMax && wholeOptions(v[1:])
+}
+
+// firstVariantEnd is where the part about client subnets ends in a variant.
+func firstVariantEnd(v []byte) int {
+	if len(v) == 0 {
+		return 0
+	}
+	switch v[0] {
+	case variantUnsent:
+		return 1
+	case variantSubnet, variantScope:
+		return networkEnd(v)
+	}
+	return 0
+}
+
+// networkEnd is where a part of kind 2 or 3 ends.
+func networkEnd(v []byte) int {
+	if len(v) < networkFixedBytes {
+		return len(v)
+	}
+	return min(networkFixedBytes+min(addressBytes(v[2]), 16), len(v))
+}
+
+// networkFixedBytes: kind, family and bits.
+const networkFixedBytes = 3
+
+// SelectOptions appends to dst those of options, which are whole, whose code is in codes, in their order. nil: they would take more than
+// PassedOptionsMax bytes.
+func SelectOptions(dst, options []byte, codes []uint16) []byte {
+	for len(options) >= optionHeaderBytes {
+		n := optionHeaderBytes + int(binary.BigEndian.Uint16(options[2:]))
+		code := binary.BigEndian.Uint16(options)
+		for _, c := range codes {
+			if c != code {
+				continue
+			}
+			if len(dst)+n > PassedOptionsMax {
+				return nil
+			}
+			dst = append(dst, options[:n]...)
+			break
+		}
+		options = options[n:]
+	}
+	return dst
+}
