@@ -83,6 +83,10 @@ workers.count = 1
 	if want := "sequential 16777216 5 3600 7 60 3s 9s 11 12 4s 500ms"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+	c.Requests.Update = worker.Refused
+	if s = snapshot(c, nil); s.Requests != (worker.Requests{Update: worker.Refused, Classes: worker.Refused}) {
+		t.Errorf("got requests %v", s.Requests)
+	}
 	c.Cache.Enabled = false
 	if s = snapshot(c, nil); s.CacheBytes != 0 {
 		t.Errorf("cache off: got %d bytes", s.CacheBytes)

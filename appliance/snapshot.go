@@ -62,7 +62,7 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 			Enabled: c.Admission.Enabled, Target: c.Admission.TargetDelay, Exempt: c.Admission.Exempt, KernelFilter: c.Admission.KernelFilter,
 		},
 	}
-	s.Local = localSpec(&c.Local)
+	s.Local, s.Requests = localSpec(&c.Local), c.Requests
 	s.Access.Silent = c.ACL.Silent
 	for _, listener := range c.Listen {
 		allow, deny := c.ACL.Of(listener)

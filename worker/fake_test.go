@@ -119,7 +119,7 @@ func benchConfig() Config {
 func benchSnapshot(b *bench, upstreams int) *Snapshot {
 	s := &Snapshot{
 		CacheBytes: 4 << 20, TTLMax: 86400, NegativeTTLMax: 3600,
-		QueryTimeout: 3 * time.Second, AttemptTimeout: time.Second,
+		QueryTimeout: 3 * time.Second, AttemptTimeout: time.Second, Requests: Requests{Classes: Refused},
 	}
 	for i := range upstreams {
 		state := health.New(func() int64 { return int64(b.now) })

@@ -36,7 +36,7 @@ func (l *lookup) name() []byte { return l.key[:l.query.NameLen] }
 // parse reads a message and makes the key of its question.
 func (w *worker) parse(msg []byte, l *lookup) {
 	l.key = nil
-	if l.fault = wire.ParseQuery(msg, &l.query); l.fault == wire.FaultNone && l.query.Class == wire.ClassINET {
+	if l.fault = wire.ParseQuery(msg, &l.query); l.fault == wire.FaultNone && (l.query.Class == wire.ClassINET || w.active.requests.Classes == Forwarded) {
 		l.key = l.query.Key(&l.space)
 		l.pool = w.poolFor(l.name())
 		wire.SetKeyPool(l.key, l.pool.tag)
@@ -69,9 +69,8 @@ func (w *worker) resolve(l *lookup, from *origin) {
 	}
 	w.client = l.query.Client(limit)
 	if l.fault != wire.FaultNone {
-		rcode, _ := l.fault.RCode()
 		w.stats.Malformed[l.fault]++
-		w.replyError(from, rcode, l.fault.EDE())
+		w.replyError(from, w.active.requests.rcode(&l.query, l.fault), l.fault.EDE())
 		return
 	}
 	if w.blocks.census != nil {
@@ -103,23 +102,12 @@ func (w *worker) resolve(l *lookup, from *origin) {
 	w.miss(l, from)
 }
 
-// otherClass answers a query of another class than IN, the only one that is forwarded: others are about a server, not about names.
-func (w *worker) otherClass(l *lookup, from *origin) {
-	if l.query.Class == wire.ClassCHAOS {
-		name := wire.KeyName(l.query.Key(&l.space))
-		if a := w.active.local.Chaos(name, l.query.Type); a != nil {
-			w.stats.Local++
-			w.reply(from, a, 0)
-			return
-		}
-	}
-	w.stats.RefusedClass++
-	w.replyError(from, wire.RCodeRefused, wire.ReasonClass)
-}
-
 // locally answers a query whose answer is known without asking, and reports whether it did. It comes after the cache, where no such answer is,
 // so that hits need not be looked up twice; what was cached before a reload stays until its TTL.
 func (w *worker) locally(l *lookup, from *origin) bool {
+	if l.query.Class != wire.ClassINET {
+		return w.describe(l, from)
+	}
 	a := w.active.local.Answer(l.name(), l.query.Type, l.pool != w.active.pools[0])
 	if a == nil {
 		return false

@@ -150,6 +150,10 @@ func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string
 		s.Local.Version = value
 	case "id":
 		s.Local.ID = value
+	case "notify", "update", "opcodes", "transfers", "classes":
+		treatment := map[string]Treatment{"notimp": NotImplemented, "refused": Refused, "forward": Forwarded}[value]
+		r := &s.Requests
+		*map[string]*Treatment{"notify": &r.Notify, "update": &r.Update, "opcodes": &r.Opcodes, "transfers": &r.Transfers, "classes": &r.Classes}[key] = treatment
 	case "cache":
 		if value == "off" {
 			s.CacheBytes = 0

@@ -21,8 +21,9 @@ type Snapshot struct {
 	Pools      []Pool     // 1 to PoolsMax, with names of their own; the first one takes every query that no other claims
 	Transports [transport.Schemes]TransportCap
 
-	Access Access     // who may ask
-	Local  local.Spec // what is answered here
+	Access   Access     // who may ask
+	Local    local.Spec // what is answered here
+	Requests Requests   // what becomes of requests that are no queries of class IN
 
 	CacheBytes      int64  // of all workers together; 0: no cache
 	TTLMin, TTLMax  uint32 // seconds; positive answers are kept and shown within these
@@ -149,6 +150,9 @@ func (s *Snapshot) validate(workers int) error {
 		if err := s.Census.Validate(); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if err := s.Requests.validate(); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

@@ -140,7 +140,7 @@ type Stats struct {
 	Prefetches             uint64                 // exchanges for cached answers shortly before their end
 	PrefetchesDenied       uint64                 // that would have been beyond the rate
 	Shed                   uint64                 // refused because a table was full
-	RefusedClass           uint64                 // REFUSED: a class other than IN
+	RefusedClass           uint64                 // refused: a class other than IN
 	Prohibited             uint64                 // over UDP, of clients that may not ask: REFUSED or dropped
 	Malformed              [wire.FaultsMax]uint64 // answered FORMERR, NOTIMP, BADVERS or NOTAUTH, by wire.Fault
 	Truncated              uint64                 // replies sent with TC

@@ -56,8 +56,9 @@ type selection struct {
 	byTag      [wire.KeyPoolsMax]*pool
 	router     *route.Table // nil: all names are the first pool's
 	local      *local.Table
-	access     []*acl.List            // by listener; nil: everybody may ask
-	silent     bool                   // those who may not get no answer
+	access     []*acl.List // by listener; nil: everybody may ask
+	silent     bool        // those who may not get no answer
+	requests   Requests
 	transports [transport.Schemes]int // caps on worker.under
 
 	queryTimeout, attemptTimeout   int64 // ns
@@ -142,6 +143,7 @@ func (w *worker) setUpstreams(c *command) {
 	for scheme, limits := range s.Transports {
 		next.transports[scheme] = share(limits.MaxOutstanding, w.cfg.Workers)
 	}
+	next.requests = s.Requests
 	for i, u := range c.upstreams {
 		u.weight, u.most = uint32(s.Upstreams[i].Weight), share(s.Upstreams[i].MaxOutstanding, w.cfg.Workers)
 		if !u.held {

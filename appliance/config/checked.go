@@ -11,6 +11,7 @@ import (
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/trust"
+	"secure-dns-proxy/worker"
 )
 
 // Checked is a configuration in which every value has been found good. Defaults are filled in; proxy.toml.example says what
@@ -42,6 +43,7 @@ type Checked struct {
 	Health     Health // of upstreams that say nothing else
 	Bootstrap  Bootstrap
 	Local      Local
+	Requests   worker.Requests
 	Hosts      map[string][]netip.Addr // by lower-case name without a final dot
 	Logging    Logging
 	Metrics    Metrics

@@ -162,6 +162,7 @@ var keys = slices.Concat([]key[Checked]{
 	inTable("admission", admissionKeys, func(c *Checked) *Admission { return &c.Admission }),
 	inTable("control", controlKeys, func(c *Checked) *Control { return &c.Control }),
 	inTable("local", localKeys, func(c *Checked) *Local { return &c.Local }),
+	inTable("requests", requestsKeys, func(c *Checked) *worker.Requests { return &c.Requests }),
 	inTable("health", healthKeys, func(c *Checked) *Health { return &c.Health }))
 
 func readListen(c *checker, t *Checked, v value) {

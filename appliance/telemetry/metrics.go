@@ -106,7 +106,7 @@ func (p *page) queries(s *worker.Stats) {
 	}
 	p.count("sdp_shed_total", "Queries answered SERVFAIL at once because a table was full.", s.Shed)
 	p.count("sdp_prohibited_total", "Queries over UDP of clients that may not ask ([acl]), answered REFUSED or dropped.", s.Prohibited)
-	p.count("sdp_refused_total", "Queries of a class other than IN, answered REFUSED.", s.RefusedClass)
+	p.count("sdp_refused_total", "Queries of a class other than IN that requests.classes has refused.", s.RefusedClass)
 	p.begin("sdp_malformed_total", "counter", "Queries answered FORMERR, NOTIMP, BADVERS or NOTAUTH by the proxy itself, by fault.")
 	for f := range wire.FaultsMax {
 		switch f {

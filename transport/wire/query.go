@@ -3,7 +3,8 @@ package wire
 import "encoding/binary"
 
 // Query is a view of a client's query. After a fault it holds what came before the fault, enough to build the error answer: ID and
-// Flags from 12 bytes on; Question (nil until then) and what follows it once the question was read; HasOPT once the OPT was.
+// Flags from 12 bytes on; Question (nil until then) and what follows it once the question was read; HasOPT once the OPT was. After FaultOpcode
+// that holds for NOTIFY and UPDATE.
 type Query struct {
 	ID, Flags   uint16 // header bytes 0-1 and 2-3
 	Question    []byte // view: qname, type and class in the client's own case
@@ -31,6 +32,7 @@ func ParseQuery(msg []byte, q *Query) Fault {
 		return FaultResponse
 	}
 	if q.Flags&OpcodeMask != 0 {
+		q.glance(msg)
 		return FaultOpcode
 	}
 	// QDCOUNT 1, ANCOUNT 0, NSCOUNT 0 in one look.
@@ -58,6 +60,39 @@ func ParseQuery(msg []byte, q *Query) Fault {
 		return FaultType
 	}
 	return FaultNone
+}
+
+// Opcodes, as they stand in a header.
+const (
+	OpcodeNotify = 4 << 11 // RFC 1996
+	OpcodeUpdate = 5 << 11 // RFC 2136
+)
+
+// glance reads question and OPT of a NOTIFY (RFC 1996 §3.7) or an UPDATE (RFC 2136 §2), so that the answer can have them too, as far as they
+// are readable; what other opcodes carry is not known.
+func (q *Query) glance(msg []byte) {
+	opcode := q.Flags & OpcodeMask
+	if opcode != OpcodeNotify && opcode != OpcodeUpdate || binary.BigEndian.Uint16(msg[4:]) != 1 {
+		return
+	}
+	end := plainNameEnd(msg, HeaderBytes)
+	if end < 0 || end+4 > len(msg) {
+		return
+	}
+	q.NameLen = end - HeaderBytes
+	q.Question = msg[HeaderBytes : end+4]
+	q.Type = binary.BigEndian.Uint16(msg[end:])
+	q.Class = binary.BigEndian.Uint16(msg[end+2:])
+	off := end + 4
+	for range int(binary.BigEndian.Uint16(msg[6:])) + int(binary.BigEndian.Uint16(msg[8:])) {
+		if off = skipName(msg, off); off < 0 || off+10 > len(msg) {
+			return
+		}
+		if off += 10 + int(binary.BigEndian.Uint16(msg[off+8:])); off > len(msg) {
+			return
+		}
+	}
+	_ = q.parseAdditional(msg, off, int(binary.BigEndian.Uint16(msg[10:])))
 }
 
 // parseAdditional walks count records from off. Only the OPT is of interest; the others must merely fit.

@@ -72,6 +72,27 @@ func TestParseQuery(t *testing.T) {
 	}
 }
 
+// TestOtherOpcodes: of a NOTIFY and an UPDATE, whose layout is known, question and OPT are read, past the records in between; of others nothing is.
+func TestOtherOpcodes(t *testing.T) {
+	const soa = toName + "\x00\x06\x00\x01\x00\x00\x00\x00\x00\x00"
+	for _, tt := range []struct {
+		name, msg string
+		question  string
+		opt       bool
+	}{
+		{"NOTIFY with an SOA and an OPT", "\x12\x34\x24\x00\x00\x01\x00\x01\x00\x00\x00\x01" + exampleA + soa + opt1232, exampleA, true},
+		{"UPDATE with two updates", "\x12\x34\x28\x00\x00\x01\x00\x00\x00\x02\x00\x01" + exampleA + soa + soa + opt1232, exampleA, true},
+		{"UPDATE cut short", "\x12\x34\x28\x00\x00\x01\x00\x00\x00\x02\x00\x01" + exampleA + soa, exampleA, false},
+		{"UPDATE of two zones", "\x12\x34\x28\x00\x00\x02\x00\x00\x00\x00\x00\x00" + exampleA + exampleA, "", false},
+		{"STATUS", "\x12\x34\x10\x00\x00\x01\x00\x00\x00\x00\x00\x01" + exampleA + opt1232, "", false},
+	} {
+		var q Query
+		if fault := ParseQuery([]byte(tt.msg), &q); fault != FaultOpcode || string(q.Question) != tt.question || q.HasOPT != tt.opt {
+			t.Errorf("%s: got %v, question %q, OPT %v", tt.name, fault, q.Question, q.HasOPT)
+		}
+	}
+}
+
 func equalQuery(a, b Query) bool {
 	return a.ID == b.ID && a.Flags == b.Flags && a.NameLen == b.NameLen && a.Type == b.Type && a.Class == b.Class &&
 		a.HasOPT == b.HasOPT && a.DO == b.DO && a.Version == b.Version && a.UDPSize == b.UDPSize
