@@ -54,6 +54,8 @@ const lattice = `
 	# Who is blocked; telemetry names the actions.
 	worker/block:
 	appliance/telemetry: worker/block
+	# The level that all workers of a node share.
+	worker/cache/shared: ring/sys, transport/wire
 	worker/route, worker/policy/acl:
 	# What is answered without asking.
 	worker/local: worker/route, transport/wire

@@ -1,0 +1,338 @@
+package shared
+
+import (
+	"fmt"
+	"math/bits"
+	"runtime"
+	"sync/atomic"
+	"unsafe"
+
+	"secure-dns-proxy/ring/sys"
+	"secure-dns-proxy/transport/wire"
+)
+
+// Table holds answers for all workers of a node. Make it with New, on a thread of that node.
+type Table struct {
+	mem        []byte
+	provided   int // bytes of mem that Provide has dealt with
+	limit      int64
+	classes    [classes]class
+	generation atomic.Uint32 // of entries that a Flush has not reached
+}
+
+// class is all sets with slots of one size.
+type class struct {
+	words     []uint64
+	sets      uint64
+	setWords  uint64
+	slotWords int
+}
+
+// State is the outcome of Get.
+type State uint8
+
+const (
+	Miss    State = iota
+	Busy          // a miss, because a writer was in the way
+	Fresh         // within its TTL
+	Expired       // there, but its TTL has passed: for serving stale
+)
+
+func (st State) String() string { return [...]string{"miss", "busy", "fresh", "expired"}[st] }
+
+// Result is the outcome of Put.
+type Result uint8
+
+const (
+	Stored   Result = iota
+	Replaced        // an answer to the same question
+	Evicted         // stored in place of another answer that was within its TTL
+	Crowded         // not stored: other writers were in the way
+	TooLarge        // not stored: more than EntryBytesMax, or nothing that is kept (TTL 0, an rcode above 15)
+)
+
+func (r Result) String() string {
+	return [...]string{"stored", "replaced", "evicted", "crowded", "too large"}[r]
+}
+
+// Kept reports whether the answer can be found.
+func (r Result) Kept() bool { return r <= Evicted }
+
+// New maps a table of at most so many bytes, BytesMin to BytesMax.
+func New(limit int64) (*Table, error) {
+	if limit < BytesMin || limit > BytesMax {
+		return nil, fmt.Errorf("shared cache of %d bytes: must be %d to %d", limit, BytesMin, int64(BytesMax))
+	}
+	mem, err := sys.Map(int(limit) / wordBytes * wordBytes)
+	if err != nil {
+		return nil, fmt.Errorf("shared cache: %w", err)
+	}
+	t := build(unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(mem))), len(mem)/wordBytes))
+	t.mem, t.limit = mem, limit
+	return t, nil
+}
+
+// build divides zeroed memory among the classes.
+func build(words []uint64) *Table {
+	t := &Table{limit: int64(len(words) * wordBytes)}
+	all := len(words)
+	for i := range t.classes {
+		slotWords := slotBytes[i] / wordBytes
+		setWords := metaWords + ways*slotWords
+		sets := all / 16 * classShare[i] / setWords
+		t.classes[i] = class{words: words[:sets*setWords], sets: uint64(sets), setWords: uint64(setWords), slotWords: slotWords}
+		words = words[sets*setWords:]
+	}
+	return t
+}
+
+// Close gives the memory back. Nobody may use the table any more.
+func (t *Table) Close() error {
+	err := sys.Unmap(t.mem)
+	t.mem = nil
+	t.classes = [classes]class{}
+	return err
+}
+
+// Limit returns the bytes that the table was made for.
+func (t *Table) Limit() int64 { return t.limit }
+
+// Provide has the kernel provide the next part of the table's memory, so that no worker has to wait for that, and reports whether there was
+// anything to do. One goroutine. Where the kernel cannot, the first write to each page does it.
+func (t *Table) Provide() bool {
+	if t.provided >= len(t.mem) {
+		return false
+	}
+	step := t.mem[t.provided:min(t.provided+populateStep, len(t.mem))]
+	t.provided += len(step)
+	return sys.Populate(step) == nil
+}
+
+// set returns the set of a hash.
+func (k *class) set(hash uint64) set {
+	i, _ := bits.Mul64(hash, k.sets)
+	return k.at(i)
+}
+
+func (k *class) at(i uint64) set {
+	return set{words: k.words[i*k.setWords : (i+1)*k.setWords], slotWords: k.slotWords}
+}
+
+// classOf returns the class for entries of n bytes, or -1.
+func classOf(n int) int {
+	for i, most := range slotBytes {
+		if n <= most {
+			return i
+		}
+	}
+	return -1
+}
+
+// Get looks key up and fills c.Answer if it is Fresh or Expired. age is the seconds since it was put, c.Answer.TTL the TTL it was put with.
+// hash must be wire.Hash of key with the seed of all workers. Never waits.
+func (t *Table) Get(hash uint64, key []byte, now uint32, c *Copy) (age uint32, state State) {
+	tag := tagOf(hash)
+	var old set
+	oldWay := -1
+	for i := range t.classes {
+		s := t.classes[i].set(hash)
+		for way := range ways {
+			seen := atomic.LoadUint64(s.state(way))
+			if seen&tagMask != tag {
+				continue
+			}
+			if times := atomic.LoadUint64(&s.slot(way)[wordTimes]); !written(seen) && uint32(times>>32) <= now {
+				old, oldWay = s, way // there may be a fresh one
+				continue
+			}
+			switch found, whole := t.fetch(&s, way, hash, key, c); {
+			case !whole:
+				state = Busy
+			case found && c.expire() > now:
+				s.visit(way)
+				c.view()
+				return now - min(now, c.stored()), Fresh
+			}
+		}
+	}
+	if oldWay < 0 {
+		return 0, state
+	}
+	found, whole := t.fetch(&old, oldWay, hash, key, c)
+	if !found {
+		if !whole {
+			state = Busy
+		}
+		return 0, state
+	}
+	c.view()
+	if c.expire() > now { // it was replaced meanwhile
+		state = Fresh
+	} else {
+		state = Expired
+	}
+	return now - min(now, c.stored()), state
+}
+
+// fetch copies a slot that may be that of key. found: it is. whole: what was copied belongs together, so that if it is not found it is not there.
+func (t *Table) fetch(s *set, way int, hash uint64, key []byte, c *Copy) (found, whole bool) {
+	for range readTries {
+		seen := atomic.LoadUint64(s.state(way))
+		if written(seen) {
+			continue
+		}
+		if s.read(way, seen, c) {
+			return c.holds(hash, key) && c.words[wordGeneration] == uint64(t.generation.Load()), true
+		}
+	}
+	return false, false
+}
+
+// Put stores a copy of a under key for ttl seconds from now, in place of what was there. a must not be a view of c.
+func (t *Table) Put(hash uint64, key []byte, a *wire.Answer, ttl, now uint32, c *Copy) Result {
+	size := classOf(entryBytes(key, a))
+	if ttl == 0 || a.RCode > wire.RCodeMask || len(key) < keyBytesMin || len(key) > wire.KeyBytesMax || size < 0 {
+		return TooLarge
+	}
+	n := c.fill(hash, key, a, now+min(ttl, ttlMax), now, t.generation.Load())
+	return t.put(size, n, now, c)
+}
+
+// put stores the entry of n words that c holds.
+func (t *Table) put(size, n int, now uint32, c *Copy) Result {
+	hash := c.words[wordHash]
+	tag := tagOf(hash)
+	s := t.classes[size].set(hash)
+	info := infoOf(c.expire(), c.stored())
+	if way, state, busy := s.find(hash); way >= 0 || busy {
+		if way < 0 || !s.take(way, state, tag) {
+			return Crowded // by another answer to this question
+		}
+		c.save(s.slot(way), n)
+		atomic.StoreUint64(s.info(way), info|atomic.LoadUint64(s.info(way))&infoVisited)
+		s.give(way, state, tag)
+		t.dropElsewhere(size, hash)
+		return Replaced
+	}
+	var without uint32
+	for range putTries {
+		way, state, live := s.victim(now, without)
+		if way < 0 {
+			break
+		}
+		if !s.take(way, state, tag) {
+			without |= 1 << way
+			continue
+		}
+		c.save(s.slot(way), n)
+		atomic.StoreUint64(s.info(way), info)
+		s.give(way, state, tag)
+		t.dropElsewhere(size, hash)
+		if live {
+			return Evicted
+		}
+		return Stored
+	}
+	return Crowded
+}
+
+// dropElsewhere removes what other classes hold of a hash: an answer of another size.
+func (t *Table) dropElsewhere(size int, hash uint64) {
+	for i := range t.classes {
+		if i == size {
+			continue
+		}
+		s := t.classes[i].set(hash)
+		if way, state, _ := s.find(hash); way >= 0 {
+			s.drop(way, state)
+		}
+	}
+}
+
+// Flush drops everything. Entries that are being written meanwhile are void, too.
+func (t *Table) Flush() {
+	t.generation.Add(1)
+	for s := range t.sets {
+		for way := range ways {
+			s.drop(way, atomic.LoadUint64(s.state(way)))
+		}
+	}
+}
+
+// sets yields every set.
+func (t *Table) sets(yield func(*set) bool) {
+	for i := range t.classes {
+		k := &t.classes[i]
+		for j := range k.sets {
+			if s := k.at(j); !yield(&s) {
+				return
+			}
+		}
+	}
+}
+
+// FlushMatching drops the entries of keys for which match returns true, and returns how many that were; left are slots in which a writer stopped.
+// match gets a view of the key that is valid during the call: wire.KeyName and wire.KeyQuestion take it apart. It reads the whole table: not for a worker.
+func (t *Table) FlushMatching(match func(key []byte) bool) (dropped, left int) {
+	var c Copy
+	for s := range t.sets {
+		for way := range ways {
+			switch s.flush(way, match, &c) {
+			case flushed:
+				dropped++
+			case unsettled:
+				left++
+			}
+		}
+	}
+	return dropped, left
+}
+
+type flushing uint8
+
+const (
+	kept flushing = iota
+	flushed
+	unsettled
+)
+
+// flush drops the entry at way if it matches.
+func (s *set) flush(way int, match func([]byte) bool, c *Copy) flushing {
+	for range flushTries {
+		state := atomic.LoadUint64(s.state(way))
+		if !written(state) && state&tagMask == 0 {
+			return kept
+		}
+		if !written(state) && s.read(way, state, c) {
+			if !match(c.key()) {
+				return kept
+			}
+			if s.drop(way, state) {
+				return flushed
+			}
+		}
+		runtime.Gosched()
+	}
+	return unsettled
+}
+
+// CopyTo puts all that t holds and that has not expired into another table, ages kept. For a change of size; not for a worker.
+func (t *Table) CopyTo(other *Table, now uint32) (copied int) {
+	var c Copy
+	for s := range t.sets {
+		for way := range ways {
+			state := atomic.LoadUint64(s.state(way))
+			if written(state) || state&tagMask == 0 || !s.read(way, state, &c) || c.expire() <= now ||
+				c.words[wordGeneration] != uint64(t.generation.Load()) {
+				continue
+			}
+			c.words[wordGeneration] = uint64(other.generation.Load())
+			records, ttls, key := sizes(c.words[wordSizes])
+			n := 2*ttls + key + records
+			if other.put(classOf(headerWords*wordBytes+n), headerWords+wordsFor(n), now, &c).Kept() {
+				copied++
+			}
+		}
+	}
+	return copied
+}
