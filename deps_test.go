@@ -57,6 +57,8 @@ const lattice = `
 	# The level that all workers of a node share.
 	worker/cache/shared: ring/sys, transport/wire
 	worker/route, worker/policy/acl:
+	# Response policy zones, compiled.
+	worker/rpz: transport/wire
 	# What is answered without asking.
 	worker/local: worker/route, transport/wire
 	worker: ring, ring/sys, ring/mmsg, ring/probe

@@ -21,6 +21,7 @@ const (
 	RCodeNXDomain  = 3
 	RCodeNotImp    = 4
 	RCodeRefused   = 5
+	RCodeYXDomain  = 6
 	RCodeNotAuth   = 9
 	RCodeBadVers   = 16
 	RCodeBadCookie = 23 // RFC 7873 §8
@@ -30,6 +31,7 @@ const (
 const (
 	EDEOther                = 0
 	EDEStaleAnswer          = 3
+	EDEForged               = 4
 	EDECachedError          = 13
 	EDENotReady             = 14
 	EDEBlocked              = 15

@@ -1,0 +1,65 @@
+package wire
+
+import "encoding/binary"
+
+// Record is where one record of an answer is: offsets into Answer.Records.
+type Record struct {
+	Owner, Data, End int // of the owner's name, of the RDATA, and after it
+	Type             uint16
+}
+
+// Len is how many records an answer has, in all sections.
+func (a *Answer) Len() int { return len(a.TTLs) }
+
+// Record returns record n, counting from 0, of an answer that ParseResponse has made: AN in the answer section, then NS, then AR.
+func (a *Answer) Record(n int) Record {
+	ttl := int(a.TTLs[n])
+	return Record{Owner: a.endOf(n), Data: ttl + 6, End: a.endOf(n + 1), Type: binary.BigEndian.Uint16(a.Records[ttl-4:])}
+}
+
+// AppendName appends the name at offset off of Records to dst, in lower case and without compression. question is the one that the answer
+// belongs to, folded (KeyQuestion). It returns nil for what ParseResponse would have refused.
+func (a *Answer) AppendName(dst, question []byte, off int) []byte {
+	base := HeaderBytes + len(question)
+	start := len(dst)
+	at := base + off
+	for range pointerHopsMax + 1 {
+		var part []byte
+		switch {
+		case at >= base && at-base < len(a.Records):
+			part = a.Records[at-base:]
+		case at >= HeaderBytes && at < base:
+			part = question[at-HeaderBytes:]
+		default:
+			return nil
+		}
+		n := 0
+		for n < len(part) && part[n] != 0 && part[n] <= labelBytesMax {
+			n += 1 + int(part[n])
+		}
+		if n >= len(part) || len(dst)-start+n >= NameBytesMax {
+			return nil
+		}
+		dst = appendLower(dst, part[:n])
+		if part[n] == 0 {
+			return append(dst, 0)
+		}
+		if n+1 >= len(part) {
+			return nil
+		}
+		target := int(part[n]&0x3F)<<8 | int(part[n+1])
+		if part[n] < 0xC0 || target >= at+n {
+			return nil
+		}
+		at = target
+	}
+	return nil
+}
+
+// appendLower appends name with A-Z folded.
+func appendLower(dst, name []byte) []byte {
+	at := len(dst)
+	dst = append(dst, name...)
+	lowerName(dst[at:], name, len(name))
+	return dst
+}
