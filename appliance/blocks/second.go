@@ -1,0 +1,67 @@
+package blocks
+
+import (
+	"time"
+
+	"secure-dns-proxy/worker/admission"
+	"secure-dns-proxy/worker/census"
+)
+
+// Second is what all workers counted in one period, as rates: each worker's tally covers a time of its own.
+type Second struct {
+	sources  map[admission.Source]*rates
+	names    map[string]*rates
+	distinct map[string]*census.Distinct
+	types    []uint16
+}
+
+// NewSecond returns one in which nothing happened.
+func NewSecond() *Second {
+	return &Second{sources: map[admission.Source]*rates{}, names: map[string]*rates{}, distinct: map[string]*census.Distinct{}}
+}
+
+// Add adds what one worker counted. Nothing of t is kept.
+func (s *Second) Add(t *census.Tally, types []uint16) {
+	length := max(t.Ended-t.Began, int64(time.Millisecond))
+	scale := float64(time.Second) / float64(length)
+	s.types = types
+	for e := range t.Sources {
+		now := rates{queries: float64(e.Queries), misses: float64(e.Misses), answers: float64(e.Answers), bytes: float64(e.Bytes)}
+		for i, n := range e.RCodes {
+			now.rcodes[i] = float64(n)
+		}
+		for i, n := range e.Types {
+			now.types[i] = float64(n)
+		}
+		at(s.sources, e.Source()).add(&now, scale)
+	}
+	for e := range t.Zones {
+		now := rates{queries: float64(e.Misses), misses: float64(e.Misses), answers: float64(e.Answers)}
+		for i, n := range e.RCodes {
+			now.rcodes[i] = float64(n)
+		}
+		name := string(e.Name())
+		at(s.names, name).add(&now, scale)
+		s.merge(name, &e.Distinct, scale)
+	}
+}
+
+// merge estimates the different names anew: the same one may have been asked of several workers.
+func (s *Second) merge(name string, d *census.Distinct, scale float64) {
+	all := s.distinct[name]
+	if all == nil {
+		all = new(census.Distinct)
+		s.distinct[name] = all
+	}
+	all.Merge(d)
+	s.names[name].distinct = all.Count() * scale
+}
+
+func at[K comparable](m map[K]*rates, key K) *rates {
+	r := m[key]
+	if r == nil {
+		r = new(rates)
+		m[key] = r
+	}
+	return r
+}
