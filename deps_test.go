@@ -56,6 +56,10 @@ const lattice = `
 	appliance/telemetry: worker/block
 	# The level that all workers of a node share.
 	worker/cache/shared: ring/sys, transport/wire
+	appliance/telemetry: worker/block, appliance/blocks
+	# Who is to be: from the workers' counts to their list. config fills in the very Config that the judge goes by.
+	appliance/blocks: appliance/control, worker, worker/admission, worker/block, worker/census
+	appliance, appliance/config: appliance/blocks, worker/block, worker/census
 	worker/route, worker/policy/acl:
 	# Response policy zones, compiled.
 	worker/rpz: transport/wire

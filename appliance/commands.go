@@ -35,6 +35,7 @@ func (s *service) takeCommands(build telemetry.Build) {
 	since, file := time.Now(), s.checked.File // a reload replaces checked
 	s.control.Handle("GET /v1/status", func(context.Context, *control.Request) (any, error) { return s.status(build, file, since), nil })
 	s.control.Handle("GET /v1/upstreams", func(context.Context, *control.Request) (any, error) { return upstreamList(s.group.Upstreams()), nil })
+	s.blocks.Handle(s.control)
 	s.control.Serve(s.log)
 }
 

@@ -48,6 +48,7 @@ func (s *service) adopt() bool {
 	}
 	logProblems(s.log, held)
 	s.roster.adopt(planned, merged)
+	s.blocks.Adopt(merged.Blocks)
 	s.watch.follow(planned)
 	s.papers.follow(endpointsOf(planned), s.roster.openKeyLogs(), merged.TLS.ExpiryWarning)
 	s.level.Set(merged.Logging.Level)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"secure-dns-proxy/appliance/blocks"
 	"secure-dns-proxy/appliance/config"
 	"secure-dns-proxy/appliance/control"
 	"secure-dns-proxy/appliance/privilege"
@@ -34,6 +35,7 @@ type service struct {
 	trend     telemetry.Trend
 	watch     *watch
 	papers    *certificates
+	blocks    *blocks.Keeper
 
 	ending sync.Once
 	ended  error // what drain returned first
@@ -61,12 +63,14 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 	s.background.Go(func() { s.observe(ctx, c.Workers.Count) })
 	s.background.Go(func() { newOverloadLog(s.log).run(ctx, s.group) })
 	s.background.Go(func() { s.papers.run(ctx) })
+	s.background.Go(func() { s.blocks.Run(ctx, s.group) })
 	if s.metrics != nil {
 		page := telemetry.NewMetrics(s.group, build, &s.reloads, &s.trend)
 		telemetry.AddLookups(page, &s.roster.lookups)
 		telemetry.AddDesignations(page, s.roster.designations)
 		telemetry.AddPoolUpstreams(page, s.watch.poolsUp)
 		telemetry.AddControl(page, s.control)
+		telemetry.AddBlocks(page, s.blocks)
 		s.metrics.Serve(page, log)
 	}
 	s.takeCommands(build)
@@ -136,6 +140,8 @@ func (s *service) startWorkers() error {
 	if s.group, err = worker.Start(workerConfig(s.checked, s.log), s.listeners, snap); err != nil {
 		return fmt.Errorf("start workers: %w", err)
 	}
+	s.blocks = blocks.NewKeeper(s.log, s.checked.Workers.Count, s.group.Blocks)
+	s.blocks.Adopt(s.checked.Blocks)
 	s.papers.follow(endpointsOf(planned), s.roster.openKeyLogs(), s.checked.TLS.ExpiryWarning)
 	s.roster.serving.Store(true)
 	return nil

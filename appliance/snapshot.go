@@ -63,6 +63,8 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 		},
 	}
 	s.Local, s.Requests = localSpec(&c.Local), c.Requests
+	s.Census = c.Blocks.Census()
+	s.Local = localSpec(&c.Local)
 	s.Access.Silent = c.ACL.Silent
 	for _, listener := range c.Listen {
 		allow, deny := c.ACL.Of(listener)

@@ -2,6 +2,7 @@ package blocks
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -26,13 +27,20 @@ type Finding struct {
 // judge applies the rules to rates over time. It has no clock.
 type judge struct {
 	cfg     Config
+	exempts []string // cfg.ExemptNames in wire form
 	windows []time.Duration
 	sources tracks[admission.Source]
 	names   tracks[string]
 }
 
 func newJudge(cfg Config) *judge {
-	return &judge{cfg: cfg, windows: cfg.Windows(), sources: tracks[admission.Source]{}, names: tracks[string]{}}
+	j := &judge{cfg: cfg, windows: cfg.Windows(), sources: tracks[admission.Source]{}, names: tracks[string]{}}
+	for _, text := range cfg.ExemptNames {
+		if name, err := Wire(text); err == nil { // the configuration has checked it
+			j.exempts = append(j.exempts, name)
+		}
+	}
+	return j
 }
 
 // look takes in a period of so long and returns everybody who is over a threshold now, the worst first.
@@ -103,7 +111,7 @@ func (j *judge) lookAtNames(r *Rule) []Finding {
 
 // exempt reports whether a name, in wire form, is never blocked.
 func (j *judge) exempt(name string) bool {
-	return slices.ContainsFunc(j.cfg.ExemptNames, func(suffix []byte) bool { return name == string(suffix) || isBelow(name, string(suffix)) })
+	return slices.ContainsFunc(j.exempts, func(zone string) bool { return name == zone || isBelow(name, zone) })
 }
 
 // blame leaves out names whose rate is mostly that of one name below them, and marks public suffixes.
@@ -131,6 +139,16 @@ func isBelow(name, zone string) bool {
 		at += 1 + int(name[at])
 	}
 	return at == end
+}
+
+// Wire returns a name as people write it in wire form, lower case.
+func Wire(text string) (string, error) {
+	var buf [255]byte
+	n, err := dns.PackDomainName(strings.ToLower(dns.Fqdn(text)), buf[:], 0, nil, false)
+	if err != nil || text == "" {
+		return "", fmt.Errorf("%q is not a name", text)
+	}
+	return string(buf[:n]), nil
 }
 
 // Text is a name in wire form as people write it.

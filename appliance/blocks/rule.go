@@ -33,6 +33,7 @@ func (w Watch) Ratio() bool { return w == RCodeRatio || w == MissRatio }
 
 // OfSources and OfNames report what can be watched so.
 func (w Watch) OfSources() bool { return w != RandomNames }
+
 func (w Watch) OfNames() bool {
 	return w == QueryRate || w == RCodeRate || w == RCodeRatio || w == RandomNames
 }
@@ -59,7 +60,7 @@ type Config struct {
 	Rules              []Rule
 	IPv4Bits, IPv6Bits int            // of an address that tell sources apart
 	Exempt             []netip.Prefix // sources that no rule blocks
-	ExemptNames        [][]byte       // names that no rule blocks, with all below them; wire form, lower case
+	ExemptNames        []string       // names that no rule blocks, with all below them; fully qualified, lower case
 }
 
 // Census returns what the workers are to count; nil: nothing.

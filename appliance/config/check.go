@@ -124,6 +124,9 @@ func Names() []string {
 	for _, k := range listenerKeys {
 		names = append(names, "acl.listener[]."+k.name)
 	}
+	for _, k := range blockRuleKeys {
+		names = append(names, "blocks.rule[]."+k.name)
+	}
 	return names
 }
 
@@ -171,6 +174,7 @@ func (c *checker) relations(out *Checked) {
 	c.locate(out)
 	c.sockets(out)
 	c.access(out)
+	c.blockRules(out)
 	c.healths(out)
 	c.pools(out)
 }

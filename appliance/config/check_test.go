@@ -87,6 +87,34 @@ func TestProblems(t *testing.T) {
 		{"cache: off needs no share", good + "[cache]\nenabled = false\nbytes = \"2MiB\"\n[workers]\ncount = 4\n", nil},
 		{"tcp: share too big", good + "[tcp]\nmax_connections = 200000\n", []string{`f.toml:3: tcp.max_connections: 200000 for 2 workers: each takes at most 60000`}},
 		{"cache: type", good + "[cache]\nbytes = 1.5\n", []string{`f.toml:3: cache.bytes: must be a size such as "64MiB" or a number of bytes, not a float`}},
+		{"blocks: no name, no threshold", good + "[[blocks.rule]]\nwarn = 1\n", []string{
+			"f.toml:2: blocks.rule[0]: has no name: logs and metrics need one", "f.toml:2: blocks.rule[0]: has no threshold",
+		}},
+		{"blocks: twice", good + blockRule("") + blockRule(""), []string{`f.toml:6: blocks.rule[1].name: "a" is another rule's name`}},
+		{"blocks: the operator's name", good + "[[blocks.rule]]\nname = \"operator\"\nthreshold = 5\n", []string{
+			`f.toml:3: blocks.rule[0].name: "operator" is no name of a rule: 1 to 32 letters, digits, - and _, and not "operator"`,
+		}},
+		{"blocks: percent", good + "[[blocks.rule]]\nname = \"a\"\nwatch = \"miss_ratio\"\nthreshold = 101\n", []string{
+			`f.toml:5: blocks.rule[0].threshold: 101 is more than all: "miss_ratio" is in percent`,
+		}},
+		{"blocks: warning", good + blockRule("warn = 5"), []string{`f.toml:5: blocks.rule[0].warn: 5 is no warning before the threshold of 5`}},
+		{"blocks: bytes of names", good + blockRule("of = \"name\"\nwatch = \"byte_rate\""), []string{
+			`f.toml:6: blocks.rule[0].watch: "byte_rate" cannot be watched of names, only of sources`,
+		}},
+		{"blocks: random names of sources", good + blockRule(`watch = "random_names"`), []string{
+			`f.toml:5: blocks.rule[0].watch: "random_names" is of names: write of = "name"`,
+		}},
+		{"blocks: truncated names", good + blockRule("of = \"name\"\naction = \"truncate\""), []string{
+			`f.toml:6: blocks.rule[0].action: sends clients to TCP, where the name would be asked for all the same: use "limit" or "refuse"`,
+		}},
+		{"blocks: rate", good + blockRule(`action = "limit"`), []string{`f.toml:2: blocks.rule[0]: rate goes with action = "limit", which needs it`}},
+		{"blocks: without effect", good + blockRule("rcode = \"SERVFAIL\"\nqtype = \"A\"\nleast = 1\nfailed = 1"), []string{
+			`f.toml:5: blocks.rule[0].rcode: has no effect with watch = "query_rate", only with "rcode_rate" or "rcode_ratio"`,
+			`f.toml:6: blocks.rule[0].qtype: has no effect with watch = "query_rate", only with "qtype_rate"`,
+			`f.toml:7: blocks.rule[0].least: has no effect with watch = "query_rate", only with "rcode_ratio" or "miss_ratio"`,
+			`f.toml:8: blocks.rule[0].failed: has no effect with watch = "query_rate", only with "random_names"`,
+		}},
+		{"blocks: no type", good + blockRule("watch = \"qtype_rate\"\nqtype = \"FOO\""), []string{`f.toml:6: blocks.rule[0].qtype: "FOO" is not a record type`}},
 		{"acl: both sides", good + "[acl]\nallow = [\"10.0.0.0/8\"]\ndeny = [\n\"10.1.0.0/16\", \"10.0.0.0/8\"]\n", []string{`f.toml:5: acl.deny[1]: 10.0.0.0/8 is allowed as well: the longest prefix decides, and these are equal`}},
 		{"acl: open resolver", good + "listen = [\"127.0.0.1:53\", \"192.0.2.7:53\"]\n[acl]\nallow = [\"10.0.0.0/8\", \"0.0.0.0/0\"]\n", []string{`f.toml:4: acl.allow[1]: 0.0.0.0/0 lets strangers ask on 192.0.2.7:53: an open resolver is used to attack others; set acl.open_resolver = true if that is meant`}},
 		{"acl: open resolver in halves", good + "listen = \"[::]:53\"\n[acl]\nallow = \"8000::/1\"\n", []string{`f.toml:4: acl.allow: 8000::/1 lets strangers ask on [::]:53: an open resolver is used to attack others; set acl.open_resolver = true if that is meant`}},

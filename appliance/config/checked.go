@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"secure-dns-proxy/appliance/blocks"
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/health"
@@ -38,6 +39,7 @@ type Checked struct {
 	UDP        UDP
 	Admission  Admission
 	ACL        ACL
+	Blocks     blocks.Config
 	TLS        TLS
 	Addresses  Addresses
 	Health     Health // of upstreams that say nothing else

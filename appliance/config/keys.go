@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"secure-dns-proxy/appliance/blocks"
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/worker"
 )
@@ -159,6 +160,7 @@ var keys = slices.Concat([]key[Checked]{
 	},
 	booleanKey("metrics.allow_remote", false, func(c *Checked) *bool { return &c.Metrics.AllowRemote }),
 }, inTable("acl", aclKeys, func(c *Checked) *ACL { return &c.ACL }),
+	inTable("blocks", blocksKeys, func(c *Checked) *blocks.Config { return &c.Blocks }),
 	inTable("admission", admissionKeys, func(c *Checked) *Admission { return &c.Admission }),
 	inTable("control", controlKeys, func(c *Checked) *Control { return &c.Control }),
 	inTable("local", localKeys, func(c *Checked) *Local { return &c.Local }),

@@ -18,12 +18,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
+
+	"secure-dns-proxy/appliance/blocks"
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/lanetest"
 	"secure-dns-proxy/transport/trust"
 	"secure-dns-proxy/worker"
+	"secure-dns-proxy/worker/block"
+	"secure-dns-proxy/worker/census"
 	"secure-dns-proxy/worker/local"
 )
 
@@ -200,6 +205,26 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"admission.target_delay", `admission.target_delay = "10ms"`, 10 * ms},
 		{"admission.exempt", `admission.exempt = ["192.0.2.1", "2001:db8::/32"]`, []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")}},
 		{"admission.kernel_filter", `admission.kernel_filter = false`, false},
+		{"blocks.ipv4_prefix", `blocks.ipv4_prefix = 24`, 24},
+		{"blocks.ipv6_prefix", `blocks.ipv6_prefix = 56`, 56},
+		{"blocks.exempt", `blocks.exempt = "192.0.2.1"`, []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}},
+		{"blocks.exempt_names", `blocks.exempt_names = "Mail.example"`, []string{"mail.example."}},
+		{"blocks.rule", "[[blocks.rule]]\nname = \"a\"\nthreshold = 5", []blocks.Rule{{
+			Name: "a", Type: dns.TypeANY, Window: 10 * time.Second, Threshold: 5, Least: 20, Failed: 50, Duration: time.Minute,
+		}}},
+		{"blocks.rule[].name", blockRule(""), "a"},
+		{"blocks.rule[].of", blockRule(`of = "name"`), true},
+		{"blocks.rule[].watch", blockRule(`watch = "byte_rate"`), blocks.ByteRate},
+		{"blocks.rule[].rcode", blockRule("watch = \"rcode_rate\"\nrcode = \"SERVFAIL\""), census.ServFail},
+		{"blocks.rule[].qtype", blockRule("watch = \"qtype_rate\"\nqtype = \"txt\""), dns.TypeTXT},
+		{"blocks.rule[].window", blockRule(`window = "5s"`), 5 * time.Second},
+		{"blocks.rule[].threshold", blockRule(""), 5.0},
+		{"blocks.rule[].warn", blockRule(`warn = 2`), 2.0},
+		{"blocks.rule[].least", blockRule("watch = \"miss_ratio\"\nleast = 7"), 7.0},
+		{"blocks.rule[].failed", blockRule("of = \"name\"\nwatch = \"random_names\"\nfailed = 7"), 7.0},
+		{"blocks.rule[].action", blockRule(`action = "refuse"`), block.Refuse},
+		{"blocks.rule[].rate", blockRule("action = \"limit\"\nrate = 9"), 9},
+		{"blocks.rule[].duration", blockRule(`duration = "2m"`), 2 * time.Minute},
 		{"acl.allow", `acl.allow = ["192.0.2.1", "2001:db8::/32"]`, []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")}},
 		{"acl.deny", `acl.deny = "10.1.0.0/16"`, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}},
 		{"acl.action", `acl.action = "drop"`, true},
@@ -324,6 +349,11 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 	}
 }
 
+// blockRule is a rule with some more keys.
+func blockRule(more string) string {
+	return "[[blocks.rule]]\nname = \"a\"\nthreshold = 5\n" + more
+}
+
 // lastOf is the last element, or a zero one.
 func lastOf[T any](list []T) *T {
 	if len(list) == 0 {
@@ -348,6 +378,11 @@ func fieldOf(t *testing.T, checked *Checked, name string) any {
 	for _, k := range poolKeys {
 		if "pool.NAME."+k.name == name {
 			return reflect.ValueOf(k.get(&checked.Pools[len(checked.Pools)-1])).Elem().Interface()
+		}
+	}
+	for _, k := range blockRuleKeys {
+		if "blocks.rule[]."+k.name == name {
+			return reflect.ValueOf(k.get(lastOf(checked.Blocks.Rules))).Elem().Interface()
 		}
 	}
 	for _, k := range listenerKeys {

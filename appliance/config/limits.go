@@ -66,6 +66,9 @@ const (
 	exemptMax      = 64
 )
 
+// thresholdMax bounds the numbers of [[blocks.rule]].
+const thresholdMax = 1_000_000_000
+
 // prefixesMax bounds each list of [acl].
 const prefixesMax = 4096
 

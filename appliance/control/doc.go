@@ -2,6 +2,8 @@
 //
 //	GET  /v1/status            what is running             -> Status
 //	GET  /v1/upstreams         whom it asks, how they are  -> []Upstream
+//	GET  /v1/blocks            who is blocked              -> []Block
+//	POST /v1/blocks/add, remove                             AddBlock, RemoveBlock -> BlockDone
 //	POST /v1/...               a command that changes something; its arguments are a JSON object in the body
 //
 // Every answer is JSON: what the handler returned with 200, or {"error": "..."} with 4xx for a mistake of the caller and 5xx for one of

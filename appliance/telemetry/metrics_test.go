@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"secure-dns-proxy/appliance/blocks"
 	"secure-dns-proxy/appliance/bootstrap"
 	"secure-dns-proxy/appliance/control"
 	"secure-dns-proxy/transport"
@@ -55,6 +56,7 @@ func scrape(t *testing.T, f *figures) map[string]string {
 	commands.Counters.Requests.Store(7)
 	commands.Counters.Refused.Store(2)
 	AddControl(set, commands)
+	AddBlocks(set, someBlocks(t))
 	AddPoolUpstreams(set, func() []PoolUpstreams { return []PoolUpstreams{{Pool: "default", All: 3, Up: 2}} })
 	set.WritePrometheus(&out)
 	all := map[string]string{}
@@ -116,6 +118,15 @@ func sample() *figures {
 	return f
 }
 
+// someBlocks is a list with one source on it.
+func someBlocks(t *testing.T) *blocks.Keeper {
+	keeper := blocks.NewKeeper(slog.New(slog.DiscardHandler), 1, func(*block.Table) {})
+	if err := keeper.Add(blocks.Block{Prefix: netip.MustParsePrefix("192.0.2.0/24")}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	return keeper
+}
+
 func TestPage(t *testing.T) {
 	got := scrape(t, sample())
 	for series, want := range map[string]string{
@@ -135,6 +146,11 @@ func TestPage(t *testing.T) {
 		`sdp_cache_hits_total`:                                                          "70",
 		`sdp_cache_misses_total`:                                                        "20",
 		`sdp_blocked_queries_total{action="refuse"}`:                                    "41",
+		`sdp_blocks{of="source"}`:                                                       "1",
+		`sdp_blocks{of="name"}`:                                                         "0",
+		`sdp_blocks_added_total{by="operator"}`:                                         "1",
+		`sdp_blocks_queries_total{by="operator"}`:                                       "0",
+		`sdp_blocks_list_full_total`:                                                    "0",
 		`sdp_held_failures_total`:                                                       "14",
 		`sdp_prohibited_total`:                                                          "18",
 		`sdp_cache_prefetches_total`:                                                    "16",
@@ -276,6 +292,7 @@ func TestFamiliesAreDocumented(t *testing.T) {
 	set := NewMetrics(sample(), Build{}, new(Reloads), new(Trend))
 	AddLookups(set, new(bootstrap.Counters))
 	AddControl(set, new(control.Server))
+	AddBlocks(set, someBlocks(t))
 	AddDesignations(set, func() []Designation { return []Designation{{Upstream: "udp://192.0.2.1"}} })
 	AddPoolUpstreams(set, func() []PoolUpstreams { return []PoolUpstreams{{Pool: "default"}} })
 	set.WritePrometheus(&out)

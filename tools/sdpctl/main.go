@@ -28,6 +28,7 @@ type commandLine struct {
 
 	Status    statusCommand    `cmd:"" help:"What is running, and its figures."`
 	Upstreams upstreamsCommand `cmd:"" help:"Whom it asks, and how they are."`
+	Blocks    blocksCommand    `cmd:"" help:"Dynamic blocks: list, add, remove."`
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

@@ -1,0 +1,39 @@
+package telemetry
+
+import (
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"secure-dns-proxy/appliance/blocks"
+)
+
+// AddBlocks puts the list of dynamic blocks on the page.
+func AddBlocks(set *metrics.Set, keeper *blocks.Keeper) {
+	set.RegisterMetricsWriter(func(w io.Writer) {
+		p, totals := new(page), keeper.Totals()
+		p.begin("sdp_blocks", "gauge", "Sources and names that are blocked now.")
+		var sources, names uint64
+		for _, b := range keeper.List() {
+			if b.Prefix.IsValid() {
+				sources++
+			} else {
+				names++
+			}
+		}
+		p.gauge(sources, "of", "source")
+		p.gauge(names, "of", "name")
+		p.begin("sdp_blocks_added_total", "counter", "Blocks by the rule that they came from, or operator.")
+		for _, by := range slices.Sorted(maps.Keys(totals.Added)) {
+			p.counter(totals.Added[by], "by", by)
+		}
+		p.begin("sdp_blocks_queries_total", "counter", "Queries that were blocked, by the same.")
+		for _, by := range slices.Sorted(maps.Keys(totals.Blocked)) {
+			p.counter(totals.Blocked[by], "by", by)
+		}
+		p.count("sdp_blocks_list_full_total", "Findings of rules that the list of blocks had no room for.", totals.Full)
+		p.writeTo(w)
+	})
+}
