@@ -44,6 +44,10 @@ const lattice = `
 	transport/lanetest: transport, transport/wire, transport/trust
 	transport/health: transport, transport/wire
 	transport/client: transport, transport/drive, transport/wire
+	# The cache that instances share; its lines are lanes. Redis, Valkey and memcached by their client libraries.
+	transport/tier: transport, transport/wire
+	# Real servers for the tests of it, here and end to end.
+	transport/tier/tiertest:
 	transport/balance, transport/concurrency:
 	transport/drive: transport, transport/dot, transport/doq, transport/doh
 
@@ -106,6 +110,7 @@ const testLattice = `
 	# Both engines run one suite, and have one shape.
 	ring, ring/mmsg: ring, ring/mmsg, ring/enginetest
 	transport/...: transport, transport/wire, transport/health, transport/trust, transport/lanetest
+	transport/tier: transport/tier/tiertest
 	worker/...: ring, ring/mmsg, ring/enginetest, transport, transport/health, transport/balance
 	# Its relay: a path between the product and a server that a test can cut and move.
 	appliance/e2e: transport/lanetest
@@ -134,6 +139,8 @@ var bans = []ban{
 	{"ring/..., worker/..., transport/...", "github.com/VictoriaMetrics/metrics", "the data plane counts in plain fields; appliance exports them", false},
 	{"ring/..., worker/..., transport/...", "github.com/BurntSushi/toml", "configuration text ends at appliance/config", false},
 	{"ring/..., worker/..., transport/...", "github.com/tailscale/hujson", "configuration text ends at appliance/config", false},
+	{"ring/..., worker/..., appliance, appliance/config, appliance/telemetry", "github.com/valkey-io/valkey-go", "Redis ends at transport/tier", true},
+	{"ring/..., worker/..., appliance, appliance/config, appliance/telemetry", "github.com/bradfitz/gomemcache/...", "memcached ends at transport/tier", true},
 	{"ring/..., worker/...", "github.com/quic-go/quic-go/...", "QUIC ends at transport/doq", true},
 	{"ring/..., transport/wire", "crypto/tls", "TLS ends at transport", true},
 }

@@ -10,6 +10,9 @@ dig:bind9-dnsutils
 kdig:knot-dnsutils
 dnsperf:dnsperf
 dnsdist:dnsdist
+redis-server:redis-server
+redis-cli:redis-tools
+memcached:memcached
 openssl:openssl
 gcc:build-essential
 ip:iproute2'

@@ -65,6 +65,16 @@ func NewLane(e *Endpoint, wakeWorker func(), limits LaneLimits) (*Lane, error) {
 	if err := e.Validate(); err != nil {
 		return nil, err
 	}
+	return newLane(e, wakeWorker, limits)
+}
+
+// NewNamedLane returns a lane that leads to no upstream but to what its driver knows: a cache that instances share. It has no Endpoint but for
+// the name; what is submitted and answered over it is between worker and driver, and an answer may be empty. See NewLane for the rest.
+func NewNamedLane(name string, wakeWorker func(), limits LaneLimits) (*Lane, error) {
+	return newLane(&Endpoint{Name: name}, wakeWorker, limits)
+}
+
+func newLane(e *Endpoint, wakeWorker func(), limits LaneLimits) (*Lane, error) {
 	if limits.Outstanding == 0 {
 		limits.Outstanding = OutstandingDefault
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // A record is a 32-byte header and its payload, padded to a multiple of 32 bytes and never split at the end of the ring: what is
@@ -67,6 +68,26 @@ func newQueue(bytes int) (*Queue, error) {
 	}
 	return &Queue{ring: make([]byte, bytes), mask: uint64(bytes - 1)}, nil
 }
+
+// NewQueue returns an empty queue over a ring of the given size, a power of two of at least 4 KiB.
+func NewQueue(bytes int) (*Queue, error) { return newQueue(bytes) }
+
+// Put copies payload, which came at a time since Base, into the ring; false if there is no room. Producer only; no allocation.
+func (q *Queue) Put(at time.Duration, payload []byte) bool {
+	return q.put(record{deadline: int64(at)}, payload, 0)
+}
+
+// Publish makes everything put so far visible to the consumer. It reports whether there was anything new. Producer only.
+func (q *Queue) Publish() bool { return q.publish() }
+
+// Take returns the next published payload, which the consumer may modify and which is valid until the next Take, and its time. Consumer only.
+func (q *Queue) Take() (at time.Duration, payload []byte, ok bool) {
+	r, payload, ok := q.take()
+	return time.Duration(r.deadline), payload, ok
+}
+
+// Empty reports whether the consumer has taken everything that is published. Consumer only.
+func (q *Queue) Empty() bool { return q.empty() }
 
 // put copies one record into the ring if that leaves spare bytes free; false if it does not.
 func (q *Queue) put(r record, payload []byte, spare uint64) bool {

@@ -93,3 +93,6 @@ func Endpoint(scheme transport.Scheme, address netip.AddrPort, client *tls.Confi
 	}
 	return e
 }
+
+// Certificate returns the authority's own.
+func (a *Authority) Certificate() *x509.Certificate { return a.cert }

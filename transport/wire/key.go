@@ -18,6 +18,15 @@ const KeyPoolsMax = 256 >> keyPoolShift
 // to one question.
 func SetKeyPool(key []byte, tag uint8) { key[len(key)-1] |= tag << keyPoolShift }
 
+// WithoutPool appends to dst what key is outside of this process, where the tags of pools mean nothing; its variant stays.
+func WithoutPool(dst, key []byte) []byte {
+	start := len(dst)
+	dst = append(dst, key...)
+	plain := KeyPlain(dst[start:])
+	plain[len(plain)-1] &= 1<<keyPoolShift - 1
+	return dst
+}
+
 // Key writes the key of a parsed query to dst and returns the part that was written, without a variant: lower-cased qname | type | class |
 // flags byte. q must have been parsed without a fault.
 func (q *Query) Key(dst *[KeyBytesMax]byte) []byte {
