@@ -14,7 +14,8 @@ type chunk struct {
 	used       uint32 // bytes handed out
 	opened     uint32 // seconds, when it was taken into use
 	state      chunkState
-	touched    bool // its memory has pages, or soon will have
+	touched    bool   // its memory has pages, or soon will have
+	life       uint32 // changes whenever it is taken into use: see Cursor
 	// live counts the bytes of live entries by expiry: those in class k expire less than 2^k seconds after opened; the last class has the
 	// rest.
 	live [expiryClasses]uint32
@@ -133,6 +134,8 @@ func (s *Shard) open(l *chunkList, state chunkState) bool {
 	c := &s.chunks[id]
 	c.state, c.used, c.opened, c.live = state, 0, s.now, [expiryClasses]uint32{}
 	c.touched = true
+	s.lives++
+	c.life = s.lives
 	s.pushFront(l, id)
 	s.lookAhead()
 	return true

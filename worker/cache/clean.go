@@ -41,6 +41,10 @@ func (s *Shard) clean() int {
 // keep moves a live entry of the victim to the front of a queue if it deserves it, else drops it.
 func (s *Shard) keep(ref uint32, e *entry) bool {
 	v := &s.victim
+	if s.countDoomed(e) {
+		s.drop(ref, e)
+		return false
+	}
 	queue, visits, keep := chunkMain, uint8(0), false
 	switch {
 	case e.expired(s.now):
@@ -69,6 +73,7 @@ func (s *Shard) move(ref uint32, e *entry, queue chunkState, visits uint8) bool 
 	at.bucket.refs[at.slot] = moved
 	*target = *e
 	target.bits = e.bits&^bitsVisits | visits
+	target.stamp(s.flushNo) // what it is moved past has not doomed it
 	copy(target.body(), e.body())
 	s.account(moved, target)
 	s.discount(ref, e)

@@ -25,9 +25,15 @@ type entry struct {
 const (
 	bitsVisits   = visitsMax
 	bitsNegative = 1 << 2
-	bitsDead     = 1 << 3 // replaced, deleted, moved or evicted: not in the index any more
-	bitsLongKey  = 1 << 4 // see keyBytes
-	bitsExtended = 1 << 5 // two more bytes at the end: Answer.Extended
+	bitsDead     = 1 << 3          // replaced, deleted, moved or evicted: not in the index any more
+	bitsLongKey  = 1 << 4          // see keyBytes
+	bitsExtended = 1 << 5          // two more bytes at the end: Answer.Extended
+	bitsFlush    = 3 << flushShift // number of the last flush that it is known not to be subject to
+)
+
+const (
+	flushShift   = 6
+	flushNumbers = 4 // that two bits hold
 )
 
 const longKeyShift = 4 // from bitsLongKey to 256
@@ -77,6 +83,12 @@ func (e *entry) visit() {
 	if e.bits&bitsVisits < visitsMax {
 		e.bits++
 	}
+}
+
+// key views the key.
+func (e *entry) key() []byte {
+	start := 2 * int(e.ttls)
+	return e.body()[start : start+e.keyLen()]
 }
 
 // holds says whether e is the entry of key.

@@ -60,6 +60,13 @@ const (
 	bucketBytes    = int(unsafe.Sizeof(bucket{}))
 	discardBuckets = sys.PopulateStep / bucketBytes // of the old index are given back at a time
 
+	// entriesPerTend bounds the entries that a flush looks at in a turn: 10 to 30 us.
+	entriesPerTend = 256
+
+	// FlushesMax flushes may be under way at a time: no entry is further behind than that, and their numbers have to be told apart. Full:
+	// Begin refuses.
+	FlushesMax = flushNumbers - 1
+
 	// failureSets and failureWays size the memory of failures: 192 KiB, more names than can fail in a few seconds but under an attack. Full: the
 	// failure that ends first is forgotten, and its name asked for again.
 	failureSets = 2048

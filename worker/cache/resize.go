@@ -34,8 +34,10 @@ func (s *Shard) SetLimit(bytes int64) error {
 			return errors.Join(err, sys.Unmap(fresh.mem))
 		}
 		s.old, s.moved, s.index, s.limit = s.index, 0, fresh, bytes
+		s.resweep()
 		return nil
 	}
+	s.finishFlushes()
 	err = s.shrink(n)
 	old := s.index
 	s.index, s.limit, s.stats.Entries = fresh, bytes, 0
@@ -45,10 +47,11 @@ func (s *Shard) SetLimit(bytes int64) error {
 	return errors.Join(err, sys.Unmap(old.mem))
 }
 
-// Tend does a bounded part, some 0.1 ms, of what SetLimit has left to do, and reports whether more is left. Call it once a turn.
+// Tend does a bounded part, some 0.1 ms, of what SetLimit and Begin have left to do, and reports whether more is left. Call it once a turn.
 func (s *Shard) Tend() bool {
 	s.migrate(bucketsPerTend)
-	return s.old.mem != nil
+	s.sweep(entriesPerTend)
+	return s.old.mem != nil || len(s.flushes) != 0
 }
 
 // migrate moves the entries of so many buckets of the old index to the new one. Memory is given back in steps: to unmap it all at once would
@@ -152,5 +155,6 @@ func (s *Shard) Flush() {
 		s.release(uint32(id))
 	}
 	s.stats.Entries = 0
+	s.finishFlushes()
 	s.startAhead()
 }

@@ -29,9 +29,13 @@ type Shard struct {
 	free, probation, main chunkList
 
 	victim  victim
-	credit  int    // bytes that cleaning may still keep before something must be dropped
-	sampled uint32 // chunk where the next search for garbage starts
-	now     uint32 // of the last Put
+	credit  int      // bytes that cleaning may still keep before something must be dropped
+	sampled uint32   // chunk where the next search for garbage starts
+	now     uint32   // of the last Put
+	lives   uint32   // of all chunks so far
+	flushes []*Flush // that are not finished
+	sweeper Cursor   // of all of them
+	flushNo uint8    // of the last one, modulo flushNumbers
 	limit   int64
 	stats   Stats
 
@@ -115,7 +119,7 @@ func (s *Shard) Close() error {
 // the seconds since it was put. a.TTL is the TTL it was put with. hash must be wire.Hash of key with one seed for the life of the shard.
 func (s *Shard) Get(hash uint64, key []byte, now uint32, a *wire.Answer) (age uint32, state State) {
 	e := s.find(hash, key)
-	if e == nil {
+	if e == nil || len(s.flushes) != 0 && s.doomed(e) != nil {
 		return 0, Miss
 	}
 	e.visit()
@@ -206,6 +210,7 @@ func (s *Shard) Put(hash uint64, key []byte, a *wire.Answer, ttl, now uint32) bo
 	}
 	e.bits = visits
 	e.fill(hash, key, a, ttl, now)
+	e.stamp(s.flushNo)
 	s.account(ref, e)
 	s.enter(hash, ref)
 	s.cleanAhead(units * unitBytes * cleanFactor)
@@ -226,9 +231,11 @@ func (s *Shard) makeWay(hash uint64, key []byte, a *wire.Answer, units int, ttl 
 	}
 	s.stats.Replaced++
 	e := s.at(ref)
+	s.countDoomed(e)
 	if slack := (int(e.units) - units) * unitBytes; slack >= 0 && slack <= reuseSlackMax {
 		s.discount(ref, e)
 		e.fill(hash, key, a, ttl, s.now)
+		e.stamp(s.flushNo)
 		s.account(ref, e)
 		return chunkFree, 0
 	}

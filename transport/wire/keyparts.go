@@ -1,0 +1,30 @@
+package wire
+
+import "encoding/binary"
+
+// KeyType is the type of the question of a key.
+func KeyType(key []byte) uint16 { return binary.BigEndian.Uint16(key[len(KeyName(key)):]) }
+
+// KeyFlags is the flags byte of a key without the pool's tag: KeyDO, KeyCD and KeyRD.
+func KeyFlags(key []byte) byte { return key[len(KeyName(key))+4] & (1<<keyPoolShift - 1) }
+
+// KeyPool is the tag of the pool that a key is of.
+func KeyPool(key []byte) uint8 { return key[len(KeyName(key))+4] >> keyPoolShift }
+
+// MoveKey makes key one of the pool with that tag, whichever it was of.
+func MoveKey(key []byte, tag uint8) {
+	at := len(KeyName(key)) + 4
+	key[at] = key[at]&(1<<keyPoolShift-1) | tag<<keyPoolShift
+}
+
+// Below reports whether name is suffix or ends in it at the border of a label. Both are in wire form without compression, lower case.
+func Below(name, suffix []byte) bool {
+	for len(name) > len(suffix) {
+		n := 1 + int(name[0])
+		if n > len(name) {
+			return false
+		}
+		name = name[n:]
+	}
+	return string(name) == string(suffix)
+}
