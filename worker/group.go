@@ -36,6 +36,7 @@ type Group struct {
 	fault          chan error
 	threads        sync.WaitGroup
 	farewells      sync.WaitGroup // goroutines that close retired members
+	errands        atomic.Int32   // under way
 	provider       sync.WaitGroup // the goroutine of provide
 	stopProvider   chan struct{}
 

@@ -105,6 +105,16 @@ const (
 	// overloadSources bounds the sources in the report of an overload: as many as a line of the log is readable with.
 	overloadSources = 5
 
+	// errandsMax bounds the operators' commands under way at a time: each costs a part of every turn. Full: the command is refused.
+	errandsMax = 8
+
+	// refreshStep and lookStep bound the entries that such a command looks at in a turn: 10 to 50 us.
+	refreshStep = 256
+	lookStep    = 256
+
+	// LookMax bounds the entries that are shown of one worker's cache; the rest is not.
+	LookMax = 500
+
 	// ackPoll is how often a reload looks whether the workers have adopted it.
 	ackPoll = time.Millisecond
 

@@ -160,6 +160,8 @@ type Stats struct {
 	SocketFull uint64                // datagrams that found no room in a client's socket, or were broken; Refused and these are all that the kernel dropped
 
 	CacheInserts, CacheEvictions, CacheExpired, CacheRefused uint64
+	CacheFlushes, CacheFlushed                               uint64 // flushes by command, each counted once a worker, and answers that they have removed
+	CacheRefreshes                                           uint64 // exchanges for cached answers by command
 
 	// gauges
 	CacheEntries, CacheBytes uint64

@@ -60,7 +60,7 @@ type worker struct {
 	draining bool
 	stopped  bool
 	busy     bool // the last turn had work
-	tending  bool // the cache has more to do after a change of its size
+	tending  bool // the cache or an errand has more to do
 
 	// scratch of the query in hand
 	candidates [balance.UpstreamsMax]balance.Candidate
@@ -79,6 +79,9 @@ type worker struct {
 	publishedAt int64
 	public      published[Stats]
 	overload    atomic.Pointer[Overload] // the last one that began or ended
+
+	errands atomic.Pointer[errand] // that were handed over, the last one first
+	chores  []*errand              // that the worker has taken on
 
 	command atomic.Pointer[command]
 	adopted atomic.Pointer[command] // the last one carried out
@@ -193,6 +196,9 @@ func (w *worker) turn() {
 	w.flushDirty()
 	w.flushLanes()
 	w.tending = w.cache != nil && w.cache.Tend()
+	if w.errands.Load() != nil || len(w.chores) != 0 {
+		w.tending = w.runErrands() || w.tending
+	}
 	w.admit()
 	if w.command.Load() != w.adopted.Load() {
 		w.obey()
@@ -208,7 +214,7 @@ func (w *worker) armedWait() time.Duration {
 		wait = w.untilTimer()
 	}
 	w.waker.Arm()
-	if w.tending || w.lanesPending() || w.command.Load() != w.adopted.Load() {
+	if w.tending || w.lanesPending() || w.errands.Load() != nil || w.command.Load() != w.adopted.Load() {
 		w.waker.Disarm()
 		return 0
 	}

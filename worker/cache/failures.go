@@ -93,4 +93,17 @@ func (f *Failures) Forget(hash uint64) {
 	}
 }
 
+// Clear forgets all and returns how many were remembered. 192 KiB are written: some 20 us.
+func (f *Failures) Clear(now int64) (n uint64) {
+	for i := range f.sets {
+		for j := range f.sets[i] {
+			if now < f.sets[i][j].until {
+				n++
+			}
+		}
+		f.sets[i] = failureSet{}
+	}
+	return n
+}
+
 const millisecond = 1_000_000 // ns
