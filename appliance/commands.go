@@ -36,6 +36,7 @@ func (s *service) takeCommands(build telemetry.Build) {
 	s.control.Handle("GET /v1/status", func(context.Context, *control.Request) (any, error) { return s.status(build, file, since), nil })
 	s.control.Handle("GET /v1/upstreams", func(context.Context, *control.Request) (any, error) { return upstreamList(s.group.Upstreams()), nil })
 	s.blocks.Handle(s.control)
+	s.handleCache()
 	s.control.Serve(s.log)
 }
 

@@ -37,7 +37,7 @@ func (g *Group) resolve(m CacheMatch) (cache.Match, error) {
 type Flushed struct{ Answers, Failures uint64 }
 
 // Flush removes the answers that m means from the caches, and all remembered failures: those are kept by hash, for seconds. From the turn on
-// in which a worker begins, it finds none of them any more; they are removed in steps. Flush returns when that is done.
+// in which a worker begins, it finds none of them any more; they are removed in steps. Flush returns when that is done. An answer that was under way when it began is kept.
 func (g *Group) Flush(ctx context.Context, m CacheMatch) (Flushed, error) {
 	match, err := g.resolve(m)
 	if err != nil {
@@ -139,6 +139,7 @@ func refreshing(m cache.Match, out *uint64) func(w *worker) progress {
 func (w *worker) refresh(e *cache.Seen) bool {
 	l := &w.single
 	l.key = l.space[:copy(l.space[:], e.Key)]
+	l.query.NameLen = len(wire.KeyName(l.key))
 	l.hash, l.pool = e.Hash, w.active.byTag[wire.KeyPool(e.Key)]
 	if l.pool == nil {
 		return true // nobody can ask for it any more
@@ -171,7 +172,7 @@ type CachedAnswer struct {
 	AN, NS, AR uint16
 	Bytes      int           // of its records
 	TTL, Age   time.Duration // TTL when it was stored; below 0 is left of it when Age is greater
-	Visits     uint8         // up to cache.VisitsMax
+	Popular    bool          // it is refreshed before its TTL ends
 }
 
 // Look returns the cached answers that m means, LookMax of each worker at most; cut reports whether there are more.
@@ -226,7 +227,7 @@ func (w *worker) cached(e *cache.Seen) CachedAnswer {
 		DO: flags&wire.KeyDO != 0, CD: flags&wire.KeyCD != 0, RD: flags&wire.KeyRD != 0,
 		RCode: e.Answer.RCode, Negative: e.Answer.Negative, AN: e.Answer.AN, NS: e.Answer.NS, AR: e.Answer.AR,
 		Bytes: len(e.Answer.Records), TTL: time.Duration(e.Expire-e.Stored) * time.Second,
-		Age: time.Duration(w.seconds()-min(w.seconds(), e.Stored)) * time.Second, Visits: e.Visits,
+		Age: time.Duration(w.seconds()-min(w.seconds(), e.Stored)) * time.Second, Popular: e.Visits >= cache.VisitsPopular,
 	}
 	if p := w.active.byTag[wire.KeyPool(e.Key)]; p != nil {
 		a.Pool = p.spec.Name

@@ -155,6 +155,9 @@ func (p *page) cache(s *worker.Stats) {
 	p.count("sdp_cache_evictions_total", "Answers that had to make room before they expired.", s.CacheEvictions)
 	p.count("sdp_cache_expired_total", "Expired answers removed.", s.CacheExpired)
 	p.count("sdp_cache_refused_total", "Answers not stored because they are too large.", s.CacheRefused)
+	p.count("sdp_cache_flushes_total", "Flushes by command, each counted once for every worker.", s.CacheFlushes)
+	p.count("sdp_cache_flushed_total", "Answers that flushes have removed.", s.CacheFlushed)
+	p.count("sdp_cache_refreshes_total", "Cached answers asked for again by command.", s.CacheRefreshes)
 }
 
 func (p *page) engine(s *worker.Stats) {

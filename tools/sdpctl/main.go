@@ -29,6 +29,7 @@ type commandLine struct {
 	Status    statusCommand    `cmd:"" help:"What is running, and its figures."`
 	Upstreams upstreamsCommand `cmd:"" help:"Whom it asks, and how they are."`
 	Blocks    blocksCommand    `cmd:"" help:"Dynamic blocks: list, add, remove."`
+	Cache     cacheCommand     `cmd:"" help:"Look at the cache, flush it, refresh it."`
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

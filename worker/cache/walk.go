@@ -45,8 +45,11 @@ type Seen struct {
 	Visits         uint8       // 0 to VisitsMax
 }
 
-// VisitsMax is how far the visits of an entry are counted.
-const VisitsMax = visitsMax
+// VisitsMax is how far the visits of an entry are counted, and VisitsPopular from where on it is Popular.
+const (
+	VisitsMax     = visitsMax
+	VisitsPopular = visitsPopular
+)
 
 // Walk shows visit the live entries from c on that m matches (nil: all), but looks at no more than limit, and reports whether there are more.
 // When visit returns false, the entry will be shown again by the next call. What is put during a walk may be shown or not; what is moved by
