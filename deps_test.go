@@ -52,7 +52,7 @@ const lattice = `
 	transport/drive: transport, transport/dot, transport/doq, transport/doh
 
 	# The per-core engine joins the two.
-	worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission: ring, ring/sys, transport/wire
+	worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission, worker/cookie: ring, ring/sys, transport/wire
 	# What dynamic blocks are decided on: counted by the sources of admission.
 	worker/census: worker/admission, transport/wire
 	# Who is blocked; telemetry names the actions.
@@ -73,9 +73,12 @@ const lattice = `
 	worker: transport, transport/wire, transport/do53, transport/health, transport/balance, transport/drive
 	worker: transport/concurrency, worker/route, worker/local, worker/policy/acl
 	worker: worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission, worker/census, worker/block
+	worker: worker/cookie
 
 	# The product. worker/stream only for the limits in worker.Config.
 	appliance/config: worker, worker/stream, transport, transport/balance
+	# Secrets of cookies; the bound of the NSID.
+	appliance/config: worker/cookie, transport/wire
 	# What is answered here, as the configuration says it.
 	appliance, appliance/config: worker/local
 	# Telemetry names wire's faults in a label, and shows how names are looked up.

@@ -65,6 +65,7 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 	s.Local, s.Requests = localSpec(&c.Local), c.Requests
 	s.Census = c.Blocks.Census()
 	s.Local = localSpec(&c.Local)
+	s.Cookies, s.NSID = worker.Cookies{Enabled: c.Cookies.Enabled, Secrets: c.Cookies.All()}, c.Cookies.NSID
 	s.Access.Silent = c.ACL.Silent
 	for _, listener := range c.Listen {
 		allow, deny := c.ACL.Of(listener)

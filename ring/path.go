@@ -11,6 +11,8 @@ const (
 	nameBytes6 = 28
 	familyInet = 2
 	familyIn6  = 10
+
+	mappedPrefix = 0x0000ffff // the last 4 of the 12 bytes before an IPv4-mapped address (RFC 4291 §2.5.5.2)
 )
 
 // Path says where a datagram came from, so where its reply goes, and from which local address that reply leaves.
@@ -33,6 +35,20 @@ func (p *Path) Addr() netip.AddrPort {
 		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(p.Name[8:24])).Unmap(), binary.BigEndian.Uint16(p.Name[2:]))
 	}
 	return netip.AddrPort{}
+}
+
+// IP returns the bytes of the remote address, 4 or 16: a view of p. An IPv4-mapped one has 4; a path that holds no address none.
+func (p *Path) IP() []byte {
+	switch p.NameLen {
+	case nameBytes4:
+		return p.Name[4:8]
+	case nameBytes6:
+		if binary.BigEndian.Uint64(p.Name[8:]) == 0 && binary.BigEndian.Uint32(p.Name[16:]) == mappedPrefix {
+			return p.Name[20:24]
+		}
+		return p.Name[8:24]
+	}
+	return nil
 }
 
 // SetAddr makes a the remote address and forgets any local one. IPv4 is stored as sockaddr_in, which a dual-stack

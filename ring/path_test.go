@@ -21,6 +21,9 @@ func TestPathAddr(t *testing.T) {
 		if got := p.Addr(); got != netip.MustParseAddrPort(c.want) || p.NameLen != c.nameLen || p.HasLocal || p.Ifindex != 0 {
 			t.Errorf("SetAddr(%s): Addr() = %v, %+v, want %s in %d bytes", c.in, got, p, c.want, c.nameLen)
 		}
+		if got := p.IP(); string(got) != string(netip.MustParseAddrPort(c.want).Addr().AsSlice()) {
+			t.Errorf("SetAddr(%s): IP() = %v", c.in, got)
+		}
 	}
 	mapped := Path{NameLen: 28}
 	copy(mapped.Name[8:], []byte{10: 0xff, 11: 0xff, 12: 192, 0, 2, 7})
@@ -28,7 +31,13 @@ func TestPathAddr(t *testing.T) {
 	if got := mapped.Addr(); got != netip.MustParseAddrPort("192.0.2.7:53") {
 		t.Errorf("mapped address = %v, want it unmapped", got)
 	}
+	if got := mapped.IP(); string(got) != "\xc0\x00\x02\x07" {
+		t.Errorf("bytes of a mapped address = %v, want 4", got)
+	}
 	var p Path
+	if got := p.IP(); got != nil {
+		t.Errorf("bytes of no address: %v", got)
+	}
 	p.SetAddr(netip.AddrPort{})
 	if got := p.Addr(); got.IsValid() || p != (Path{}) {
 		t.Errorf("no address: %v, %+v", got, p)

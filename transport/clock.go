@@ -7,3 +7,6 @@ var Base = time.Now()
 
 // Now returns the time since Base.
 func Now() time.Duration { return time.Since(Base) }
+
+// Unix returns the wall clock's time in Unix seconds, for what is shared with other machines.
+func Unix() int64 { return time.Now().Unix() }

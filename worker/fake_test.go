@@ -17,6 +17,7 @@ import (
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/worker/census"
+	"secure-dns-proxy/worker/cookie"
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/local"
 	"secure-dns-proxy/worker/stream"
@@ -146,7 +147,7 @@ func defaultPool(upstreams int) Pool {
 // newBench returns a worker that has begun. edit may change the configuration and the snapshot.
 func newBench(t testing.TB, upstreams int, edit func(*Config, *Snapshot)) *bench {
 	t.Helper()
-	b := &bench{t: t, eng: newFakeEngine(t), now: time.Hour}
+	b := &bench{t: t, eng: newFakeEngine(t), now: benchBegin}
 	cfg, snap := benchConfig(), benchSnapshot(b, upstreams)
 	if edit != nil {
 		edit(&cfg, snap)
@@ -180,8 +181,11 @@ func newBench(t testing.TB, upstreams int, edit func(*Config, *Snapshot)) *bench
 	if c.access, err = snap.Access.compile(); err != nil {
 		t.Fatal(err)
 	}
+	if c.jar, err = snap.jar(cookie.Secret{}); err != nil {
+		t.Fatal(err)
+	}
 	random := rand.New(rand.NewChaCha8([32]byte{1})) // choices are the same in each run
-	b.w = &worker{cfg: &cfg, seed: maphash.MakeSeed(), eng: b.eng, clock: func() time.Duration { return b.now }, random: random}
+	b.w = &worker{cfg: &cfg, seed: maphash.MakeSeed(), eng: b.eng, clock: func() time.Duration { return b.now }, wall: b.unix, random: random}
 	if err := b.w.begin(c, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -192,6 +196,15 @@ func newBench(t testing.TB, upstreams int, edit func(*Config, *Snapshot)) *bench
 	})
 	return b
 }
+
+// benchUnix is the wall clock's time when a bench begins: that of RFC 9018 appendix A.1.
+const benchUnix = 1559731985
+
+// unix is the wall clock.
+func (b *bench) unix() int64 { return benchUnix + int64((b.now-benchBegin)/time.Second) }
+
+// benchBegin is the time when a bench begins.
+const benchBegin = time.Hour
 
 // clientSocket stands for the socket of a listener.
 const clientSocket = ring.Handle(1 << 19)

@@ -19,6 +19,7 @@ import (
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/census"
+	"secure-dns-proxy/worker/cookie"
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/local"
 )
@@ -34,6 +35,7 @@ type Group struct {
 	workers        []*worker
 	wakers         []atomic.Pointer[ring.Waker] // lanes exist before the workers that they wake
 	fault          chan error
+	secret         cookie.Secret // of cookies, where none is configured
 	threads        sync.WaitGroup
 	farewells      sync.WaitGroup // goroutines that close retired members
 	errands        atomic.Int32   // under way
@@ -68,7 +70,7 @@ func Start(cfg Config, ls *Listeners, snap *Snapshot) (*Group, error) {
 	if len(ls.workers) != cfg.Workers {
 		return nil, fmt.Errorf("listeners for %d workers, %d workers", len(ls.workers), cfg.Workers)
 	}
-	g := &Group{cfg: cfg, listeners: len(ls.addrs), fault: make(chan error, cfg.Workers)}
+	g := &Group{cfg: cfg, listeners: len(ls.addrs), fault: make(chan error, cfg.Workers), secret: cookie.Random()}
 	var err error
 	if g.engine, g.reason, err = chooseEngine(cfg.Backend); err != nil {
 		return nil, err
@@ -252,8 +254,11 @@ func (g *Group) compose(snap *Snapshot) []*command {
 	router, _ := snap.router() // validated, as all of snap
 	answers, _ := local.New(&snap.Local)
 	access, _ := snap.Access.compile()
+	jar, _ := snap.jar(g.secret)
 	for i := range commands {
-		c := &command{snapshot: snap, router: router, local: answers, access: access, cacheBytes: snap.CacheBytes / int64(g.cfg.Workers)}
+		c := &command{
+			snapshot: snap, router: router, local: answers, access: access, jar: jar, cacheBytes: snap.CacheBytes / int64(g.cfg.Workers),
+		}
 		if len(g.census) != 0 {
 			c.census = g.census[i]
 		}

@@ -68,9 +68,12 @@ func (w *worker) resolve(l *lookup, from *origin) {
 		limit = l.query.ReplyLimit(w.cfg.UDPSizeMax)
 	}
 	w.client = l.query.Client(limit)
+	w.asked = asked{}
+	if len(l.query.Options) != 0 {
+		w.heed(l, from)
+	}
 	if l.fault != wire.FaultNone {
-		w.stats.Malformed[l.fault]++
-		w.replyError(from, w.active.requests.rcode(&l.query, l.fault), l.fault.EDE())
+		w.faulty(l, from)
 		return
 	}
 	if w.blocks.census != nil {
@@ -100,6 +103,16 @@ func (w *worker) resolve(l *lookup, from *origin) {
 		return
 	}
 	w.miss(l, from)
+}
+
+// faulty answers a query that cannot be looked up.
+func (w *worker) faulty(l *lookup, from *origin) {
+	if l.query.NoQuestion && w.asked.cookie.Stamp != 0 { // RFC 7873 §5.4: it asks for a cookie
+		w.replyError(from, wire.RCodeNoError, wire.EDENone)
+		return
+	}
+	w.stats.Malformed[l.fault]++
+	w.replyError(from, w.active.requests.rcode(&l.query, l.fault), l.fault.EDE())
 }
 
 // locally answers a query whose answer is known without asking, and reports whether it did. It comes after the cache, where no such answer is,
@@ -202,6 +215,7 @@ func (w *worker) wait(slot uint32, l *lookup, from *origin) bool {
 	c := &w.client
 	waiter := inflight.Waiter{
 		ID: c.ID, Flags: c.Flags, HasOPT: c.HasOPT, DO: c.DO, Limit: uint16(c.Limit), At: w.now,
+		Cookie: w.asked.cookie, NSID: w.asked.nsid,
 	}
 	if from.tcp {
 		waiter.TCP, waiter.Conn = true, uint32(from.conn)

@@ -79,17 +79,21 @@ func (w *worker) restoreClient(s *inflight.Slot, waiter *inflight.Waiter, to *or
 	c.Question = wire.RestoreQuestion(&w.question, s.KeyBytes(), &waiter.Case)
 	c.HasOPT, c.DO = waiter.HasOPT, waiter.DO
 	c.Limit = int(waiter.Limit)
-	if !waiter.TCP {
+	c.Options = nil
+	if waiter.TCP {
+		*to = origin{tcp: true, conn: stream.ConnID(waiter.Conn)}
+		conn := w.live(to.conn)
+		if conn == nil {
+			w.stats.Drops[DropGone]++
+			return false
+		}
+		to.path = &conn.Peer
+	} else {
 		*to = origin{socket: waiter.Socket, path: &waiter.Path}
-		return true
 	}
-	*to = origin{tcp: true, conn: stream.ConnID(waiter.Conn)}
-	conn := w.live(to.conn)
-	if conn == nil {
-		w.stats.Drops[DropGone]++
-		return false
+	if w.asked = (asked{waiter.Cookie, waiter.NSID}); w.asked.nsid || w.asked.cookie.Stamp != 0 {
+		c.Options = w.replyOptions(to)
 	}
-	to.path = &conn.Peer
 	return true
 }
 

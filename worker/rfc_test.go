@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"encoding/hex"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -16,6 +17,7 @@ import (
 
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/cookie"
 	"secure-dns-proxy/worker/local"
 )
 
@@ -25,7 +27,8 @@ var update = flag.Bool("update", false, "write what conversations really say int
 // lines that begin with ">", all that the worker sends because of it, with its time.
 //
 //	config key=value ...            first: what differs from a plain configuration; see configure
-//	1.5s client 1 asks NAME TYPE [word ...]    edns do ad cd nord size=N option=N version=N class=CH opcode=NOTIFY
+//	1.5s client 1 asks NAME TYPE [word ...]    edns do ad cd nord size=N option=N version=N class=CH opcode=NOTIFY nsid
+//	                                           cookie=HEX (cookie=again: the one that it was given last) noquestion questions=2
 //	     upstream 1 answers [RCODE] [aa] [tc] [ad] [| record] [| authority record] [| additional record]
 //	                                           to the oldest query that it has not answered
 //	     upstream 1 refuses                    by ICMP
@@ -38,6 +41,7 @@ type rfcConversation struct {
 	began   time.Duration
 	asked   [][]sentDatagram // by upstream, not answered yet
 	clients map[string]int   // by address
+	cookies map[int]string   // by client, as given last
 	next    uint16
 	out     strings.Builder
 }
@@ -69,7 +73,7 @@ func TestRFCConversations(t *testing.T) {
 
 // converse returns text with what the worker really says.
 func converse(t *testing.T, text string) string {
-	c := &rfcConversation{clients: map[string]int{}}
+	c := &rfcConversation{clients: map[string]int{}, cookies: map[int]string{}}
 	for line := range strings.Lines(text) {
 		if strings.HasPrefix(line, ">") {
 			continue
@@ -154,6 +158,17 @@ func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string
 		treatment := map[string]Treatment{"notimp": NotImplemented, "refused": Refused, "forward": Forwarded}[value]
 		r := &s.Requests
 		*map[string]*Treatment{"notify": &r.Notify, "update": &r.Update, "opcodes": &r.Opcodes, "transfers": &r.Transfers, "classes": &r.Classes}[key] = treatment
+	case "nsid":
+		s.NSID = value
+	case "cookie_secrets":
+		s.Cookies.Enabled = true
+		for _, text := range strings.Split(value, ",") {
+			raw, err := hex.DecodeString(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Cookies.Secrets = append(s.Cookies.Secrets, cookie.Secret(raw))
+		}
 	case "cache":
 		if value == "off" {
 			s.CacheBytes = 0
@@ -221,7 +236,7 @@ func (c *rfcConversation) event(line string, words []string) {
 	case "client asks":
 		c.clients[client(n).Addr().String()] = n
 		c.next++
-		c.report(c.turn(from(n, c.query(words[3:]))))
+		c.report(c.turn(from(n, c.query(n, words[3:]))))
 	case "upstream answers":
 		d := c.pending(n)
 		_, what, _ := strings.Cut(line, "answers")
@@ -243,8 +258,8 @@ func (c *rfcConversation) pending(n int) sentDatagram {
 	return d
 }
 
-// query is a client's message.
-func (c *rfcConversation) query(words []string) []byte {
+// query is a message of client n.
+func (c *rfcConversation) query(n int, words []string) []byte {
 	m := query(c.next, words[0], dns.StringToType[words[1]])
 	var opt *dns.OPT
 	edns := func() *dns.OPT {
@@ -267,6 +282,19 @@ func (c *rfcConversation) query(words []string) []byte {
 			edns().SetVersion(uint8(number))
 		case "option":
 			edns().Option = append(edns().Option, &dns.EDNS0_LOCAL{Code: uint16(number), Data: []byte{1, 2, 3}})
+		case "cookie":
+			if value == "again" {
+				value = c.cookies[n]
+			}
+			edns().Option = append(edns().Option, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: value})
+		case "nsid":
+			edns().Option = append(edns().Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID})
+		case "noquestion":
+			m.Question = nil
+		case "questions":
+			for len(m.Question) < number {
+				m.Question = append(m.Question, m.Question[0])
+			}
 		case "ad":
 			m.AuthenticatedData = true
 		case "cd":
@@ -330,6 +358,9 @@ func (c *rfcConversation) report(sent []sentDatagram) {
 			rcode = "BADVERS"
 		}
 		who := fmt.Sprintf("client %d gets %s", c.clients[d.to.String()], rcode)
+		if text := cookieOf(m); text != "" {
+			c.cookies[c.clients[d.to.String()]] = text
+		}
 		if d.handle != clientSocket {
 			n := c.upstreamOf(d)
 			if !slices.ContainsFunc(c.asked[n], func(q sentDatagram) bool { return q.handle == d.handle && idOf(q.data) == idOf(d.data) }) { // else: repeated
@@ -339,6 +370,18 @@ func (c *rfcConversation) report(sent []sentDatagram) {
 		}
 		fmt.Fprintf(&c.out, "> %v %s%s\n", c.now-c.began, who, describe(m))
 	}
+}
+
+// cookieOf is the cookie in a message, as hexadecimal digits.
+func cookieOf(m *dns.Msg) string {
+	if opt := m.IsEdns0(); opt != nil {
+		for _, option := range opt.Option {
+			if c, ok := option.(*dns.EDNS0_COOKIE); ok {
+				return c.Cookie
+			}
+		}
+	}
+	return ""
 }
 
 // describe is all of a message but id, rcode and QR.
@@ -381,9 +424,15 @@ func describe(m *dns.Msg) string {
 			b.WriteString(" do")
 		}
 		for _, option := range opt.Option {
-			if e, ok := option.(*dns.EDNS0_EDE); ok {
+			switch e := option.(type) {
+			case *dns.EDNS0_COOKIE:
+				fmt.Fprintf(&b, " cookie=%s", e.Cookie)
+			case *dns.EDNS0_NSID:
+				id, _ := hex.DecodeString(e.Nsid)
+				fmt.Fprintf(&b, " nsid=%q", id)
+			case *dns.EDNS0_EDE:
 				fmt.Fprintf(&b, " ede=%q", strings.TrimSuffix(dns.ExtendedErrorCodeToString[e.InfoCode]+": "+e.ExtraText, ": "))
-			} else {
+			default:
 				fmt.Fprintf(&b, " option %d", option.Option())
 			}
 		}

@@ -8,8 +8,10 @@ import (
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/health"
+	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/cache"
 	"secure-dns-proxy/worker/census"
+	"secure-dns-proxy/worker/cookie"
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/local"
 	"secure-dns-proxy/worker/route"
@@ -37,6 +39,8 @@ type Snapshot struct {
 
 	Admission Admission
 	Census    *census.Config // what is counted for dynamic blocks; nil: nothing
+	Cookies   Cookies
+	NSID      string // what clients that ask for it are told that this server is (RFC 5001), at most wire.NSIDBytesMax bytes; "": nothing
 
 	QueryTimeout   time.Duration // from the query to SERVFAIL
 	AttemptTimeout time.Duration // one exchange with one upstream
@@ -142,6 +146,12 @@ func (s *Snapshot) validate(workers int) error {
 	}
 	if s.AttemptTimeout <= 0 || s.QueryTimeout < s.AttemptTimeout || s.QueryTimeout > QueryTimeoutMax {
 		complain("timeouts: query %v, attempt %v: want 0 < attempt <= query <= %v", s.QueryTimeout, s.AttemptTimeout, QueryTimeoutMax)
+	}
+	if _, err := s.jar(cookie.Secret{}); err != nil {
+		errs = append(errs, err)
+	}
+	if len(s.NSID) > wire.NSIDBytesMax {
+		complain("NSID of %d bytes: want at most %d", len(s.NSID), wire.NSIDBytesMax)
 	}
 	if err := s.Admission.Validate(); err != nil {
 		errs = append(errs, err)

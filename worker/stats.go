@@ -147,6 +147,7 @@ type Stats struct {
 	Failed                 uint64                 // queries answered SERVFAIL because no upstream answered
 	Retries                uint64                 // exchanges repeated, on the same or another upstream
 	Answers                [RCodeOther + 1]uint64
+	Cookies                [CookieVerdicts]uint64 // queries with a cookie
 	Drops                  [DropKinds]uint64
 	Streams                [StreamKinds]uint64
 	Latency                Histogram // from the turn that saw the query to the one that queued the reply

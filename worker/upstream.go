@@ -11,6 +11,7 @@ import (
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/cache"
 	"secure-dns-proxy/worker/census"
+	"secure-dns-proxy/worker/cookie"
 	"secure-dns-proxy/worker/local"
 	"secure-dns-proxy/worker/policy/acl"
 	"secure-dns-proxy/worker/route"
@@ -67,6 +68,9 @@ type selection struct {
 	failureTTL, failureTTLMax      int64 // ns
 	prefetchPercent, prefetchRate  int   // the rate is this worker's share
 	staleMax                       uint32
+
+	jar  *cookie.Jar // nil: no cookies
+	nsid string      // "": not told
 }
 
 // command is the state that a worker is to be in; it is complete, so a worker that misses one loses nothing.
@@ -78,6 +82,7 @@ type command struct {
 	local      *local.Table
 	census     *census.Counter // this worker's; nil: nothing is counted
 	access     []*acl.List
+	jar        *cookie.Jar
 	cacheBytes int64 // this worker's share
 	drain      bool  // stop accepting, end when nothing is under way
 	stop       bool  // end now
@@ -135,6 +140,8 @@ func (w *worker) setUpstreams(c *command) {
 		router: c.router,
 		local:  c.local,
 		access: c.access, silent: s.Access.Silent,
+		jar:          c.jar,
+		nsid:         s.NSID,
 		queryTimeout: int64(s.QueryTimeout), attemptTimeout: int64(s.AttemptTimeout),
 		ttlMin: s.TTLMin, ttlMax: s.TTLMax, negativeTTLMin: s.NegativeTTLMin, negativeTTLMax: s.NegativeTTLMax, staleMax: s.StaleMax,
 		prefetchPercent: s.PrefetchPercent, prefetchRate: share(s.PrefetchRate, w.cfg.Workers),

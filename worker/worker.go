@@ -56,6 +56,7 @@ type worker struct {
 	sockets    []upstreamSocket // by number in the exchange table
 
 	clock    func() time.Duration // transport.Now; virtual in tests
+	wall     func() int64         // transport.Unix; virtual in tests
 	now      int64                // ns since transport.Base, read once per turn
 	draining bool
 	stopped  bool
@@ -73,6 +74,11 @@ type worker struct {
 	scratch    wire.ResponseScratch
 	question   [wire.QuestionBytesMax]byte
 	request    [wire.PaddedQueryBytesMax]byte
+	asked      asked // by the client of the query in hand
+	options    [wire.ReplyOptionsMax]byte
+
+	wallSeconds uint32 // the wall clock as it was less than a second ago
+	wallAgain   int64  // ns: when it is looked at again
 
 	stats       Stats
 	hits        uint64 // since the turn began
@@ -90,7 +96,7 @@ type worker struct {
 // newWorker builds everything that a worker owns and starts to receive. It must run on the thread that will run the worker: the engine
 // belongs to its thread, and memory is first touched there. On an error nothing of the worker is left.
 func newWorker(cfg *Config, index int, engine string, seed maphash.Seed, first *command, row []listener) (*worker, error) {
-	w := &worker{cfg: cfg, index: index, seed: seed, clock: transport.Now, memory: new(cache.Ahead), random: newRandom()}
+	w := &worker{cfg: cfg, index: index, seed: seed, clock: transport.Now, wall: transport.Unix, memory: new(cache.Ahead), random: newRandom()}
 	cpu := -1
 	if len(cfg.CPUs) != 0 {
 		cpu = cfg.CPUs[index]

@@ -177,6 +177,7 @@ func (c *checker) relations(out *Checked) {
 	c.blockRules(out)
 	c.healths(out)
 	c.pools(out)
+	c.cookies(out)
 }
 
 // ttls checks that the bounds of TTLs leave something between them.

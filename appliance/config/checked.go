@@ -38,6 +38,7 @@ type Checked struct {
 	TCP        TCP
 	UDP        UDP
 	Admission  Admission
+	Cookies    Cookies
 	ACL        ACL
 	Blocks     blocks.Config
 	TLS        TLS

@@ -162,6 +162,7 @@ var keys = slices.Concat([]key[Checked]{
 }, inTable("acl", aclKeys, func(c *Checked) *ACL { return &c.ACL }),
 	inTable("blocks", blocksKeys, func(c *Checked) *blocks.Config { return &c.Blocks }),
 	inTable("admission", admissionKeys, func(c *Checked) *Admission { return &c.Admission }),
+	inTable("edns", cookieKeys, func(c *Checked) *Cookies { return &c.Cookies }),
 	inTable("control", controlKeys, func(c *Checked) *Control { return &c.Control }),
 	inTable("local", localKeys, func(c *Checked) *Local { return &c.Local }),
 	inTable("requests", requestsKeys, func(c *Checked) *worker.Requests { return &c.Requests }),

@@ -18,6 +18,8 @@ const (
 	ServersMax   = 8  // bootstrap servers, tried in turn within one refresh
 	WorkersMax   = 256
 
+	cookieFileBytesMax = 4 << 10 // secrets and what they are for
+
 	jitterPercentMax = 95 // as in the original: some time has to be left between two look-ups
 
 	// A worker's share of the cache: worker/cache's BytesMin and BytesMax, which this folder may not import.

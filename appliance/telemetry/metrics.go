@@ -116,6 +116,10 @@ func (p *page) queries(s *worker.Stats) {
 			p.counter(s.Malformed[f], "fault", f.String())
 		}
 	}
+	p.begin("sdp_cookies_total", "counter", "Queries with a DNS cookie (RFC 7873): new have no server's part yet, invalid have one of another server, a forged or an old one.")
+	for i, n := range s.Cookies {
+		p.counter(n, "cookie", worker.CookieVerdict(i).String())
+	}
 	p.count("sdp_truncated_total", "Answers sent with TC because they did not fit the client's size.", s.Truncated)
 	p.count("sdp_failed_total", "Queries answered SERVFAIL because no upstream answered in time.", s.Failed)
 	p.count("sdp_retries_total", "Exchanges repeated with the same or another upstream.", s.Retries)

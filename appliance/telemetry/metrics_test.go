@@ -84,6 +84,7 @@ func sample() *figures {
 	s.Prefetches, s.PrefetchesDenied = 16, 17
 	s.Answers[0], s.Answers[3], s.Answers[worker.RCodeOther] = 95, 4, 1
 	s.Drops[worker.DropShort] = 7
+	s.Cookies[worker.CookieValid] = 18
 	s.Streams[worker.StreamIdle] = 3
 	s.Latency.Count[0], s.Latency.Count[worker.LatencyBuckets-1] = 5, 2
 	s.Latency.SumNS = 1_500_000_000
@@ -163,6 +164,8 @@ func TestPage(t *testing.T) {
 		`sdp_answers_total{rcode="OTHER"}`:                                              "1",
 		`sdp_drops_total{reason="short"}`:                                               "7",
 		`sdp_drops_total{reason="response"}`:                                            "0",
+		`sdp_cookies_total{cookie="valid"}`:                                             "18",
+		`sdp_cookies_total{cookie="invalid"}`:                                           "0",
 		`sdp_tcp_connection_events_total{event="idle"}`:                                 "3",
 		`sdp_overloaded_workers`:                                                        "1",
 		`sdp_refused_sources`:                                                           "3",

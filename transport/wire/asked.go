@@ -20,8 +20,9 @@ type Asked struct {
 
 // Asked reads the options of a query. Of several cookies the first counts (RFC 7873 §5.2).
 //
-// Faults: FaultCookie (RFC 7873 §5.2.2: a length other than 8 and 16 to 40).
+// Faults: FaultCookie (RFC 7873 §5.2.2: a length other than 8 and 16 to 40); the rest holds then too, without a cookie.
 func (q *Query) Asked() (a Asked, fault Fault) {
+	first := true
 	for options := q.Options; len(options) >= optionHeaderBytes; {
 		size := int(binary.BigEndian.Uint16(options[2:]))
 		value := options[optionHeaderBytes : optionHeaderBytes+size] // whole options, as ParseQuery has found
@@ -29,19 +30,26 @@ func (q *Query) Asked() (a Asked, fault Fault) {
 		case optionNSID:
 			a.NSID = true
 		case optionCookie:
-			switch {
-			case a.Client != nil:
-			case size == ClientCookieBytes:
-				a.Client = value
-			case size >= cookieBytesMin && size <= cookieBytesMax:
-				a.Client, a.Server = value[:ClientCookieBytes], value[ClientCookieBytes:]
-			default:
-				return Asked{}, FaultCookie
+			if first {
+				first, fault = false, a.cookie(value)
 			}
 		}
 		options = options[optionHeaderBytes+size:]
 	}
-	return a, FaultNone
+	return a, fault
+}
+
+// cookie takes in the value of a COOKIE option.
+func (a *Asked) cookie(value []byte) Fault {
+	switch n := len(value); {
+	case n == ClientCookieBytes:
+		a.Client = value
+	case n >= cookieBytesMin && n <= cookieBytesMax:
+		a.Client, a.Server = value[:ClientCookieBytes], value[ClientCookieBytes:]
+	default:
+		return FaultCookie
+	}
+	return FaultNone
 }
 
 // AppendCookie appends a COOKIE option.

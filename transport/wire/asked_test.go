@@ -34,7 +34,8 @@ func TestAsked(t *testing.T) {
 		{name: "9", options: option(10, 9), fault: FaultCookie},
 		{name: "15", options: option(10, 15), fault: FaultCookie},
 		{name: "41", options: option(10, 41), fault: FaultCookie},
-		{name: "malformed, beside NSID", options: option(3, 0) + option(10, 41), fault: FaultCookie},
+		{name: "malformed, before NSID", options: option(10, 41) + option(3, 0), nsid: true, fault: FaultCookie},
+		{name: "malformed, before a good one", options: option(10, 41) + option(10, 8), fault: FaultCookie},
 	} {
 		var q Query
 		if fault := ParseQuery([]byte(idQuery+oneOPT+exampleA+optWith(tt.options)), &q); fault != FaultNone {
@@ -57,7 +58,9 @@ func TestNoQuestion(t *testing.T) {
 		{"with a cookie", idQuery + none + optWith(option(10, 8)), true, true},
 		{"with nothing", idQuery + "\x00\x00\x00\x00\x00\x00\x00\x00", true, false},
 		{"cut short", idQuery + none + optWith(option(10, 8))[:14], false, false},
-		{"two questions", idQuery + "\x00\x02\x00\x00\x00\x00\x00\x01" + exampleA + exampleA + opt1232, false, false},
+		{"two questions", idQuery + "\x00\x02\x00\x00\x00\x00\x00\x01" + exampleA + exampleA + optWith(option(10, 8)), false, true},
+		{"two questions, one there", idQuery + "\x00\x02\x00\x00\x00\x00\x00\x01" + exampleA, false, false},
+		{"more questions than there can be", idQuery + "\xff\xff\x00\x00\x00\x00\xff\xff" + exampleA + exampleA, false, false},
 		{"an answer", idQuery + "\x00\x00\x00\x01\x00\x00\x00\x01" + addressA + opt1232, false, false},
 	} {
 		var q Query

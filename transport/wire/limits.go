@@ -28,7 +28,7 @@ const (
 	// ReplyOptionsMax bounds Client.Options: a cookie, an NSID, and what an option of 40 bytes needs beside them.
 	ReplyOptionsMax = CookieOptionBytes + optionHeaderBytes + NSIDBytesMax + 44
 	// NSIDBytesMax bounds the text of AppendNSID.
-	NSIDBytesMax = 48
+	NSIDBytesMax = 64
 	// ErrorBytesMax is the room WriteError needs for the longest name. It fits every UDP client (512 bytes).
 	ErrorBytesMax = HeaderBytes + QuestionBytesMax + OPTBytes + EDEBytes + EDETextBytesMax + ReplyOptionsMax
 	// ReplyBytesMin is the smallest reply size a client can ask for (RFC 6891 §6.2.3); smaller announcements count as this.

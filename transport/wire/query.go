@@ -38,7 +38,7 @@ func ParseQuery(msg []byte, q *Query) Fault {
 	// QDCOUNT 1, ANCOUNT 0, NSCOUNT 0 in one look.
 	counts := binary.BigEndian.Uint64(msg[4:])
 	if counts>>16 != 1<<32 {
-		q.NoQuestion = counts>>16 == 0 && q.parseAdditional(msg, HeaderBytes, int(counts)) == FaultNone
+		q.salvage(msg, counts)
 		return FaultCount
 	}
 	end := plainNameEnd(msg, HeaderBytes)
@@ -93,6 +93,23 @@ func (q *Query) glance(msg []byte) {
 		}
 	}
 	_ = q.parseAdditional(msg, off, int(binary.BigEndian.Uint16(msg[10:])))
+}
+
+// salvage looks for an OPT in a query with another number of questions than one: the error answer must have one then (RFC 6891 §6.1.1), and a
+// query without a question may ask for a cookie.
+func (q *Query) salvage(msg []byte, counts uint64) {
+	if counts>>16&0xFFFFFFFF != 0 { // answers or authority
+		return
+	}
+	off := HeaderBytes
+	for range counts >> 48 {
+		if off = skipName(msg, off); off < 0 || off+4 > len(msg) {
+			return
+		}
+		off += 4
+	}
+	fault := q.parseAdditional(msg, off, int(counts&0xFFFF))
+	q.NoQuestion = counts>>48 == 0 && fault == FaultNone
 }
 
 // parseAdditional walks count records from off. Only the OPT is of interest; the others must merely fit.

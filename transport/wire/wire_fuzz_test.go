@@ -62,7 +62,7 @@ func checkAsked(t *testing.T, q *Query) {
 	n := len(cookie)
 	bad := cookies > 0 && n != 8 && (n < 16 || n > 40)
 	switch {
-	case bad != (fault == FaultCookie) || !bad && a.NSID != nsid:
+	case bad != (fault == FaultCookie) || a.NSID != nsid || bad && a.Client != nil:
 		t.Fatalf("options %x: %+v, fault %v", q.Options, a, fault)
 	case !bad && !bytes.Equal(append(bytes.Clone(a.Client), a.Server...), cookie):
 		t.Fatalf("options %x: cookie %x %x, want %x", q.Options, a.Client, a.Server, cookie)

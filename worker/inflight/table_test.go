@@ -41,7 +41,7 @@ func TestSizes(t *testing.T) {
 		max  uintptr
 	}{
 		{"Slot", unsafe.Sizeof(Slot{}), 576},
-		{"Waiter", unsafe.Sizeof(Waiter{}), 120},
+		{"Waiter", unsafe.Sizeof(Waiter{}), 128},
 		{"indexEntry", unsafe.Sizeof(indexEntry{}), 8},
 		{"wheelNode", unsafe.Sizeof(wheelNode{}), 16},
 		{"Slot before Key", unsafe.Offsetof(Slot{}.Key), 224},
@@ -187,7 +187,7 @@ func TestWaitersComeInOrder(t *testing.T) {
 	if table.FirstWaiter(slot) != nil {
 		t.Error("a new slot has a waiter")
 	}
-	template := Waiter{At: 5, Stream: 6, Conn: 7, Socket: 8, Flags: 9, Limit: 10, HasOPT: true, DO: true, TCP: true, Case: [32]byte{31: 1}}
+	template := Waiter{At: 5, Conn: 7, Socket: 8, Flags: 9, Limit: 10, HasOPT: true, DO: true, TCP: true, Case: [32]byte{31: 1}}
 	template.Path.NameLen = 16
 	for id := range uint16(8) {
 		template.ID = id

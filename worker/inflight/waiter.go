@@ -1,12 +1,14 @@
 package inflight
 
-import "secure-dns-proxy/ring"
+import (
+	"secure-dns-proxy/ring"
+	"secure-dns-proxy/transport/wire"
+)
 
 // Waiter is one client that waits for a slot's answer: all that its reply needs beside the answer. Plain value.
 type Waiter struct {
 	At     int64       // ns: when it asked
 	Path   ring.Path   // UDP: where the reply goes
-	Stream ring.Handle // nonzero: a TCP client
 	Conn   uint32      // TCP: the stream.ConnID
 	Socket ring.Handle // UDP: the socket it asked on
 	next   uint32      // number + 1 of the next in the same slot, or in the free list
@@ -16,7 +18,15 @@ type Waiter struct {
 	HasOPT bool
 	DO     bool
 	TCP    bool
+	NSID   bool // it asks who answers
+	Cookie Cookie
 	Case   [32]byte // wire.CaseBits of the name as it was spelled
+}
+
+// Cookie is what the COOKIE option of a reply is made from.
+type Cookie struct {
+	Client [wire.ClientCookieBytes]byte
+	Stamp  uint32 // Unix seconds, of the server's part; 0: the client sent no cookie
 }
 
 // AddWaiter appends a copy of w to the slot's waiters. False: the pool is empty or the slot has WaitersPerSlotMax.

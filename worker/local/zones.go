@@ -90,7 +90,7 @@ func New(s *Spec) (*Table, error) {
 	case AnyHINFO:
 		t.any = hinfo()
 	case AnyRefused:
-		t.any = &wire.Answer{RCode: wire.RCodeRefused, Extended: wire.EDENotSupported}
+		t.any = &wire.Answer{RCode: wire.RCodeRefused, Extended: wire.ReasonType}
 	}
 	errs = append(errs, t.describe(s.Version, "version.bind.", "version.server."), t.describe(s.ID, "id.server.", "hostname.bind."))
 	if err := errors.Join(errs...); err != nil {

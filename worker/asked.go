@@ -1,0 +1,111 @@
+package worker
+
+import (
+	"time"
+
+	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/cookie"
+	"secure-dns-proxy/worker/inflight"
+)
+
+// Cookies is what an operator decides about cookies of clients (RFC 7873).
+type Cookies struct {
+	Enabled bool
+	Secrets []cookie.Secret // see cookie.Jar; none: a random one for as long as the process lives
+}
+
+// jar returns what makes and checks cookies, nil if there are none. instead is the secret to use where none is configured.
+func (s *Snapshot) jar(instead cookie.Secret) (*cookie.Jar, error) {
+	switch {
+	case !s.Cookies.Enabled:
+		return nil, nil
+	case len(s.Cookies.Secrets) == 0:
+		return cookie.New([]cookie.Secret{instead})
+	}
+	return cookie.New(s.Cookies.Secrets)
+}
+
+// asked is what the options of a client's query ask of the reply.
+type asked struct {
+	cookie inflight.Cookie
+	nsid   bool
+}
+
+// CookieVerdict says what a client's cookie is worth.
+type CookieVerdict uint8
+
+const (
+	// CookieNew has no server's part yet.
+	CookieNew CookieVerdict = iota
+	// CookieValid proves that the query comes from the address that it seems to come from.
+	CookieValid
+	// CookieInvalid is another server's, forged, or too old.
+	CookieInvalid
+	cookieVerdicts
+)
+
+// CookieVerdicts is how many there are: Stats.Cookies is indexed by CookieVerdict.
+const CookieVerdicts = int(cookieVerdicts)
+
+// String returns the value of the `cookie` label in metrics.
+func (v CookieVerdict) String() string { return [...]string{"new", "valid", "invalid"}[v] }
+
+// heed reads the options of the query in hand: what they ask of the reply is in w.asked, the reply's options in w.client. A malformed cookie
+// becomes the query's fault unless it has one.
+func (w *worker) heed(l *lookup, from *origin) {
+	if l.query.Version != 0 {
+		return // what the options mean is that version's business
+	}
+	asked, fault := l.query.Asked()
+	w.asked.nsid = asked.NSID && w.active.nsid != ""
+	if w.active.jar != nil {
+		if fault != wire.FaultNone && (l.fault == wire.FaultNone || l.query.NoQuestion) {
+			l.fault = fault
+		}
+		if asked.Client != nil {
+			w.meet(&asked, from)
+		}
+	}
+	w.client.Options = w.replyOptions(from)
+}
+
+// meet checks a client's cookie. A valid one is given again until it is half an hour old.
+func (w *worker) meet(asked *wire.Asked, from *origin) {
+	a := &w.asked.cookie
+	*a = inflight.Cookie{Client: cookie.Client(asked.Client), Stamp: w.unix()}
+	if asked.Server == nil {
+		w.stats.Cookies[CookieNew]++
+		return
+	}
+	valid, fresh := w.active.jar.Check(&a.Client, asked.Server, from.path, a.Stamp)
+	if !valid {
+		w.stats.Cookies[CookieInvalid]++
+		return
+	}
+	w.stats.Cookies[CookieValid]++
+	if fresh {
+		a.Stamp = cookie.Stamp(asked.Server)
+	}
+}
+
+// replyOptions writes the options that w.asked asks for; they are valid until the next call.
+func (w *worker) replyOptions(to *origin) []byte {
+	options := w.options[:0]
+	if c := &w.asked.cookie; c.Stamp != 0 && w.active.jar != nil { // they may have been switched off while the client waited
+		var server cookie.Server
+		w.active.jar.Make(&server, &c.Client, to.path, c.Stamp)
+		options = wire.AppendCookie(options, &c.Client, &server)
+	}
+	if w.asked.nsid {
+		options = wire.AppendNSID(options, w.active.nsid)
+	}
+	return options
+}
+
+// unix is the time in cookies, at most a second late.
+func (w *worker) unix() uint32 {
+	if w.now >= w.wallAgain {
+		w.wallSeconds, w.wallAgain = uint32(w.wall()), w.now+int64(time.Second)
+	}
+	return w.wallSeconds
+}
