@@ -74,6 +74,7 @@ const lattice = `
 	worker: transport/concurrency, worker/route, worker/local, worker/policy/acl
 	worker: worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission, worker/census, worker/block
 	worker: worker/cookie
+	worker: worker/cache/shared
 
 	# The product. worker/stream only for the limits in worker.Config.
 	appliance/config: worker, worker/stream, transport, transport/balance

@@ -74,13 +74,13 @@ func TestSnapshot(t *testing.T) {
 	c := checkedText(t, `
 upstream = "embedded:"
 upstream_policy = "sequential"
-cache = {min_ttl = "5s", max_ttl = "1h", max_negative_ttl = "1m", min_negative_ttl = "7s", failure_ttl = "3s", prefetch = 11, prefetch_rate = 12, max_failure_ttl = "9s", bytes = "16MiB"}
+cache = {min_ttl = "5s", max_ttl = "1h", max_negative_ttl = "1m", min_negative_ttl = "7s", failure_ttl = "3s", prefetch = 11, shared_percent = 13, prefetch_rate = 12, max_failure_ttl = "9s", bytes = "16MiB"}
 timeouts = {query = "4s", upstream = "500ms"}
 workers.count = 1
 `)
 	s := snapshot(c, nil)
-	got := fmt.Sprint(s.Pools[0].Policy, s.CacheBytes, s.TTLMin, s.TTLMax, s.NegativeTTLMin, s.NegativeTTLMax, s.FailureTTL, s.FailureTTLMax, s.PrefetchPercent, s.PrefetchRate, s.QueryTimeout, s.AttemptTimeout)
-	if want := "sequential 16777216 5 3600 7 60 3s 9s 11 12 4s 500ms"; got != want {
+	got := fmt.Sprint(s.Pools[0].Policy, s.CacheBytes, s.TTLMin, s.TTLMax, s.NegativeTTLMin, s.NegativeTTLMax, s.FailureTTL, s.FailureTTLMax, s.PrefetchPercent, s.PrefetchRate, s.SharedPercent, s.QueryTimeout, s.AttemptTimeout)
+	if want := "sequential 16777216 5 3600 7 60 3s 9s 11 12 13 4s 500ms"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	c.Requests.Update = worker.Refused

@@ -54,6 +54,7 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 		StaleMax:        uint32(c.Cache.MaxStale / time.Second),
 		PrefetchPercent: c.Cache.Prefetch,
 		PrefetchRate:    c.Cache.PrefetchRate,
+		SharedPercent:   c.Cache.SharedPercent,
 		FailureTTL:      c.Cache.FailureTTL,
 		FailureTTLMax:   c.Cache.MaxFailureTTL,
 		QueryTimeout:    c.Timeouts.Query,

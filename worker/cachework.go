@@ -33,7 +33,7 @@ func (g *Group) resolve(m CacheMatch) (cache.Match, error) {
 	return out, nil
 }
 
-// Flushed is what a flush has removed, from all workers: an answer counts once for each worker that had it.
+// Flushed is what a flush has removed, from all workers: an answer counts once for each worker that had it, and once if they shared it.
 type Flushed struct{ Answers, Failures uint64 }
 
 // Flush removes the answers that m means from the caches, and all remembered failures: those are kept by hash, for seconds. From the turn on
@@ -43,6 +43,7 @@ func (g *Group) Flush(ctx context.Context, m CacheMatch) (Flushed, error) {
 	if err != nil {
 		return Flushed{}, err
 	}
+	sum := Flushed{Answers: g.flushShared(&match)} // first: what a worker takes over from there before its own flush begins goes with that
 	var parts []*Flushed
 	err = g.errand(ctx, func() func(w *worker) progress {
 		part := new(Flushed)
@@ -52,7 +53,6 @@ func (g *Group) Flush(ctx context.Context, m CacheMatch) (Flushed, error) {
 	if err != nil {
 		return Flushed{}, fmt.Errorf("flush: %w", err)
 	}
-	var sum Flushed
 	for _, p := range parts {
 		sum.Answers += p.Answers
 		sum.Failures += p.Failures

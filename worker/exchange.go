@@ -231,6 +231,7 @@ func (w *worker) conclude(slot uint32, s *inflight.Slot, p *pool) {
 	w.clampTTLs(&w.answer)
 	if w.cache != nil && !p.spec.NoCache && w.answer.TTL != 0 {
 		w.cache.Put(s.Hash, s.KeyBytes(), &w.answer, w.answer.TTL, w.seconds())
+		w.share(s.Hash, s.KeyBytes())
 	}
 	w.deliver(s, slot, &w.answer, 0, 0)
 	w.free(slot)

@@ -42,6 +42,9 @@ type Group struct {
 	provider       sync.WaitGroup // the goroutine of provide
 	stopProvider   chan struct{}
 
+	nodes  []*node // with more than one worker
+	nodeOf []*node // by worker; nil: it is alone on its node
+
 	mu       sync.Mutex        // guards everything below
 	members  []*member         // in the order of the current snapshot
 	leaving  []*member         // retired, not yet closed
@@ -87,13 +90,21 @@ func Start(cfg Config, ls *Listeners, snap *Snapshot) (*Group, error) {
 	if err = g.tagPools(snap); err != nil {
 		return nil, err
 	}
-	if g.members, err = g.enlist(snap); err != nil {
+	if err = g.findNodes(); err != nil {
 		return nil, err
+	}
+	tables, err := g.shareOut(snap)
+	if err != nil {
+		return nil, errors.Join(err, g.closeNodes())
+	}
+	g.useTables(tables)
+	if g.members, err = g.enlist(snap); err != nil {
+		return nil, errors.Join(err, g.closeNodes())
 	}
 	g.census = g.counters(snap)
 	g.commands = g.compose(snap)
 	if err := g.launch(ls); err != nil {
-		return nil, errors.Join(err, closeMembers(g.members))
+		return nil, errors.Join(err, closeMembers(g.members), g.closeNodes())
 	}
 	g.stopProvider = make(chan struct{})
 	g.provider.Go(func() { g.provide(g.stopProvider) })
@@ -255,9 +266,13 @@ func (g *Group) compose(snap *Snapshot) []*command {
 	answers, _ := local.New(&snap.Local)
 	access, _ := snap.Access.compile()
 	jar, _ := snap.jar(g.secret)
+	_, own, _ := g.split(snap)
 	for i := range commands {
 		c := &command{
-			snapshot: snap, router: router, local: answers, access: access, jar: jar, cacheBytes: snap.CacheBytes / int64(g.cfg.Workers),
+			snapshot: snap, router: router, local: answers, access: access, jar: jar, cacheBytes: own,
+		}
+		if c.node = g.nodeOf[i]; c.node != nil {
+			c.table = c.node.table
 		}
 		if len(g.census) != 0 {
 			c.census = g.census[i]
@@ -312,9 +327,13 @@ func (g *Group) Reload(snap *Snapshot) error {
 	if err := g.tagPools(snap); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
+	tables, err := g.shareOut(snap)
+	if err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
 	members, err := g.enlist(snap)
 	if err != nil {
-		return err
+		return errors.Join(err, g.discard(tables))
 	}
 	for _, m := range g.members {
 		if !slices.Contains(members, m) {
@@ -324,8 +343,12 @@ func (g *Group) Reload(snap *Snapshot) error {
 	}
 	g.members = members
 	g.census = g.counters(snap)
+	old := g.useTables(tables)
 	g.post(g.compose(snap))
-	return g.adopted()
+	if err := g.adopted(); err != nil {
+		return err // a worker that is stuck may still use an old table
+	}
+	return g.discard(old)
 }
 
 // adopted waits until every worker has carried out its command.
@@ -416,7 +439,7 @@ func (g *Group) Drain(ctx context.Context) error {
 	close(g.stopProvider)
 	g.provider.Wait()
 	g.farewells.Wait()
-	return errors.Join(given, closeMembers(g.members))
+	return errors.Join(given, closeMembers(g.members), g.closeNodes())
 }
 
 // Fault delivers the error of a worker that died. The process must end: its share of the traffic is no longer served.

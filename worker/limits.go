@@ -46,6 +46,9 @@ const (
 	// PrefetchPercentMax keeps refreshes to the second half of a TTL: earlier ones ask upstreams for what they have just said.
 	PrefetchPercentMax = 50
 
+	// SharedPercentMax leaves the workers something of their own: only that is found without a copy.
+	SharedPercentMax = 90
+
 	// FailureTTLLimit is how long a failure may be remembered: RFC 9520 §3.2, RFC 2308 §7.
 	FailureTTLLimit = 5 * time.Minute
 

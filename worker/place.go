@@ -46,6 +46,9 @@ func (g *Group) provide(stop <-chan struct{}) {
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, providePauseMax)
+		if g.provideShared() {
+			pause = providePauseMin
+		}
 		for _, w := range g.workers {
 			if w.memory.Work() {
 				pause = providePauseMin

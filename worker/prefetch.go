@@ -10,9 +10,9 @@ func (w *worker) nearEnd(a *wire.Answer, age uint32) bool {
 	return uint64(a.TTL-age)*100 <= uint64(a.TTL)*uint64(w.active.prefetchPercent)
 }
 
-// prefetch asks for the answer that a client has just been given, if it is popular, not under way or failing, and if there is room: clients who
+// prefetch asks for the answer of that age that a client has just been given, if it is popular, not under way or failing, and if there is room: clients who
 // wait come first.
-func (w *worker) prefetch(l *lookup) {
+func (w *worker) prefetch(l *lookup, age uint32) {
 	if w.draining || !w.cache.Popular(l.hash, l.key) || 2*w.table.Len() >= w.cfg.Slots {
 		return
 	}
@@ -20,6 +20,9 @@ func (w *worker) prefetch(l *lookup) {
 		return
 	}
 	if _, held := w.failures.Held(l.hash, w.now); held {
+		return
+	}
+	if w.renewed(l, age) {
 		return
 	}
 	if !w.prefetches.Spend(w.now, 0, w.active.prefetchRate) {

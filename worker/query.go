@@ -92,11 +92,11 @@ func (w *worker) resolve(l *lookup, from *origin) {
 			w.hits++
 			w.reply(from, &w.answer, age)
 			if w.active.prefetchPercent != 0 && w.nearEnd(&w.answer, age) {
-				w.prefetch(l)
+				w.prefetch(l, age)
 			}
 			return
 		}
-		if w.locally(l, from) || w.withoutAsking(l, from, age, state == cache.Expired) {
+		if w.locally(l, from) || w.fromShared(l, from) || w.withoutAsking(l, from, age, state == cache.Expired) {
 			return
 		}
 	} else if w.locally(l, from) {

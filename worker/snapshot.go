@@ -28,6 +28,7 @@ type Snapshot struct {
 	Requests Requests   // what becomes of requests that are no queries of class IN
 
 	CacheBytes      int64  // of all workers together; 0: no cache
+	SharedPercent   int    // of CacheBytes that the workers of a NUMA node share, 0 to SharedPercentMax; 0: none
 	TTLMin, TTLMax  uint32 // seconds; positive answers are kept and shown within these
 	NegativeTTLMin  uint32 // seconds; NXDOMAIN and NODATA
 	NegativeTTLMax  uint32
@@ -131,6 +132,9 @@ func (s *Snapshot) validate(workers int) error {
 	}
 	if per := s.CacheBytes / int64(max(workers, 1)); s.CacheBytes != 0 && per < cache.BytesMin {
 		complain("cache of %d bytes for %d workers: want at least %d each", s.CacheBytes, workers, int64(cache.BytesMin))
+	}
+	if s.SharedPercent < 0 || s.SharedPercent > SharedPercentMax {
+		complain("%d percent of the cache shared: want 0 to %d", s.SharedPercent, SharedPercentMax)
 	}
 	if s.TTLMin > s.TTLMax {
 		complain("minimum TTL %d is above the maximum %d", s.TTLMin, s.TTLMax)

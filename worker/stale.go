@@ -14,6 +14,9 @@ func (w *worker) stale(hash uint64, key []byte, p *pool) bool {
 	}
 	var old wire.Answer
 	age, state := w.cache.Get(hash, key, w.seconds(), &old)
+	if state == cache.Miss {
+		age, state = w.staleShared(hash, key, &old)
+	}
 	if state != cache.Expired || !w.allowStale(&old, age, p, wire.KeyName(key)) {
 		return false
 	}

@@ -164,8 +164,15 @@ type Stats struct {
 	CacheFlushes, CacheFlushed                               uint64 // flushes by command, each counted once a worker, and answers that they have removed
 	CacheRefreshes                                           uint64 // exchanges for cached answers by command
 
+	// The level that the workers of a node share.
+	SharedHits, SharedMisses       uint64 // looked up there after a miss; hits are in Hits, too
+	SharedBusy                     uint64 // of all look-ups there: missed because another worker was writing
+	SharedInserts, SharedEvictions uint64
+	SharedRefused                  uint64 // not stored: too large, or other workers were writing
+
 	// gauges
 	CacheEntries, CacheBytes uint64
+	SharedBytes              uint64 // that the workers share, in use or not
 	InFlight, Waiters        uint64
 	Connections              uint64 // TCP clients
 	Overloaded               uint64 // workers to which more arrives than they can answer, or has in the last two seconds

@@ -10,6 +10,7 @@ import (
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/cache"
+	"secure-dns-proxy/worker/cache/shared"
 	"secure-dns-proxy/worker/census"
 	"secure-dns-proxy/worker/cookie"
 	"secure-dns-proxy/worker/local"
@@ -84,8 +85,10 @@ type command struct {
 	access     []*acl.List
 	jar        *cookie.Jar
 	cacheBytes int64 // this worker's share
-	drain      bool  // stop accepting, end when nothing is under way
-	stop       bool  // end now
+	node       *node // that it shares with other workers; nil: none, table neither
+	table      *shared.Table
+	drain      bool // stop accepting, end when nothing is under way
+	stop       bool // end now
 }
 
 // obey carries out the pending command.
@@ -98,6 +101,7 @@ func (w *worker) obey() {
 // adopt brings the worker into the state that c describes.
 func (w *worker) adopt(c *command) {
 	w.setCache(c.cacheBytes)
+	w.setCommon(c)
 	w.setUpstreams(c)
 	w.setAdmission(c.snapshot.Admission)
 	w.blocks.census = c.census

@@ -34,6 +34,7 @@ type worker struct {
 	waker      *ring.Waker
 	seed       maphash.Seed
 	cache      *cache.Shard // nil: no cache
+	common     common       // of the workers of its NUMA node
 	memory     *cache.Ahead // provides the cache's memory before it is touched; nil in tests of turns
 	failures   *cache.Failures
 	prefetches balance.Budget
@@ -246,7 +247,9 @@ func (w *worker) untilTimer() time.Duration {
 func (w *worker) tick() { w.now = int64(w.clock()) }
 
 // seconds is the clock of the cache: whole seconds, never 0 so that ages are never negative.
-func (w *worker) seconds() uint32 { return uint32(w.now/int64(time.Second)) + 1 }
+func (w *worker) seconds() uint32 { return secondsOf(w.now) }
+
+func secondsOf(now int64) uint32 { return uint32(now/int64(time.Second)) + 1 }
 
 // dispatch hands at most lookahead events to their handlers. Queries over UDP are parsed first, all of them, and what the cache will have
 // to read for them is loaded in one go.

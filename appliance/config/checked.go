@@ -176,6 +176,7 @@ type Cache struct {
 	MaxNegativeTTL time.Duration
 	Prefetch       int           // percent of a TTL; 0 = off
 	PrefetchRate   int           // a second, all workers
+	SharedPercent  int           // of Bytes, shared by the workers
 	FailureTTL     time.Duration // the first time; 0 = failures are not remembered
 	MaxFailureTTL  time.Duration
 	MaxStale       time.Duration // past the TTL

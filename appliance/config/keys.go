@@ -59,6 +59,7 @@ var keys = slices.Concat([]key[Checked]{
 
 	booleanKey("cache.enabled", true, func(c *Checked) *bool { return &c.Cache.Enabled }).reload(),
 	sizeKey("cache.bytes", cacheShareMin, 1<<40, sizeText(cacheBytesStandard), func(c *Checked) *int64 { return &c.Cache.Bytes }).reload(),
+	integerKey("cache.shared_percent", 0, worker.SharedPercentMax, 25, func(c *Checked) *int { return &c.Cache.SharedPercent }).reload(),
 	durationKey("cache.min_ttl", 0, time.Hour, time.Second, "0s",
 		func(c *Checked) *time.Duration { return &c.Cache.MinTTL }).reload(),
 	durationKey("cache.max_ttl", time.Second, secondsMax, time.Second, "24h",

@@ -155,6 +155,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"workers.waiters", `workers.waiters = 20000`, 20000},
 		{"cache.enabled", `cache.enabled = false`, false},
 		{"cache.bytes", `cache.bytes = "2GiB"`, int64(2 << 30)},
+		{"cache.shared_percent", `cache.shared_percent = 50`, 50},
 		{"cache.min_ttl", `cache.min_ttl = "5s"`, 5 * second},
 		{"cache.max_ttl", `cache.max_ttl = "1h"`, hour},
 		{"cache.min_negative_ttl", `cache.min_negative_ttl = "5s"`, 5 * second},

@@ -153,6 +153,13 @@ func (p *page) tcp(s *worker.Stats) {
 func (p *page) cache(s *worker.Stats) {
 	p.level("sdp_cache_entries", "Answers in the cache.", s.CacheEntries)
 	p.level("sdp_cache_bytes", "Memory of the cache in use.", s.CacheBytes)
+	p.level("sdp_cache_shared_bytes", "Memory of the cache level that workers share, in use or not.", s.SharedBytes)
+	p.count("sdp_cache_shared_hits_total", "Queries answered from what another worker had learned.", s.SharedHits)
+	p.count("sdp_cache_shared_misses_total", "Queries that no worker had an answer to.", s.SharedMisses)
+	p.count("sdp_cache_shared_busy_total", "Look-ups in the shared cache that missed because another worker was writing there.", s.SharedBusy)
+	p.count("sdp_cache_shared_inserts_total", "Answers stored in the shared cache.", s.SharedInserts)
+	p.count("sdp_cache_shared_evictions_total", "Answers of the shared cache that had to make room before they expired.", s.SharedEvictions)
+	p.count("sdp_cache_shared_refused_total", "Answers not stored in the shared cache: too large, or other workers were writing there.", s.SharedRefused)
 	p.count("sdp_cache_prefetches_total", "Popular answers asked for again shortly before their end.", s.Prefetches)
 	p.count("sdp_cache_prefetches_denied_total", "Those that were not, because cache.prefetch_rate was reached.", s.PrefetchesDenied)
 	p.count("sdp_cache_inserts_total", "Answers stored.", s.CacheInserts)

@@ -82,6 +82,7 @@ func sample() *figures {
 	s.QueriesUDP, s.QueriesTCP, s.Hits, s.Misses, s.Coalesced = 90, 10, 70, 20, 10
 	s.HeldFailures, s.Local, s.Prohibited = 14, 15, 18
 	s.Prefetches, s.PrefetchesDenied = 16, 17
+	s.SharedHits, s.SharedMisses, s.SharedBusy, s.SharedInserts, s.SharedEvictions, s.SharedRefused, s.SharedBytes = 18, 19, 20, 21, 22, 23, 24
 	s.Answers[0], s.Answers[3], s.Answers[worker.RCodeOther] = 95, 4, 1
 	s.Drops[worker.DropShort] = 7
 	s.Cookies[worker.CookieValid] = 18
@@ -156,6 +157,13 @@ func TestPage(t *testing.T) {
 		`sdp_prohibited_total`:                                                          "18",
 		`sdp_cache_prefetches_total`:                                                    "16",
 		`sdp_cache_prefetches_denied_total`:                                             "17",
+		`sdp_cache_shared_hits_total`:                                                   "18",
+		`sdp_cache_shared_misses_total`:                                                 "19",
+		`sdp_cache_shared_busy_total`:                                                   "20",
+		`sdp_cache_shared_inserts_total`:                                                "21",
+		`sdp_cache_shared_evictions_total`:                                              "22",
+		`sdp_cache_shared_refused_total`:                                                "23",
+		`sdp_cache_shared_bytes`:                                                        "24",
 		`sdp_local_answers_total`:                                                       "15",
 		`sdp_coalesced_total`:                                                           "10",
 		`sdp_answers_total{rcode="NOERROR"}`:                                            "95",

@@ -315,3 +315,28 @@ func TestDeleteAndFlush(t *testing.T) {
 		t.Error("cannot be used after Flush")
 	}
 }
+
+// TestPutAged: an answer that somebody else learned some time ago ends when it would have ended there.
+func TestPutAged(t *testing.T) {
+	s := newShard(t, BytesMin)
+	key := testKey(1)
+	hash := testHash(key)
+	for _, age := range []uint32{100, 40} { // the second one takes the room of the first
+		if !s.PutAged(hash, key, testAnswer(1, 50), 300, age, 1000) {
+			t.Fatal("refused")
+		}
+		var a wire.Answer
+		if got, state := s.Get(hash, key, 1010, &a); got != age+10 || state != Fresh || a.TTL != 300 {
+			t.Errorf("age %d, %v, TTL %d", got, state, a.TTL)
+		}
+		if got, state := s.Get(hash, key, 1300-age, &a); got != 300 || state != Expired {
+			t.Errorf("at its end: age %d, %v", got, state)
+		}
+	}
+	s.PutAged(hash, key, testAnswer(1, 50), 300, 400, 1000)
+	var a wire.Answer
+	if _, state := s.Get(hash, key, 1000, &a); state != Expired {
+		t.Errorf("put after its end: %v", state)
+	}
+	checkInvariants(t, s)
+}

@@ -101,9 +101,9 @@ func (e *entry) holds(hash uint64, key []byte) bool {
 }
 
 // fill writes everything but units and the visits, which stay.
-func (e *entry) fill(hash uint64, key []byte, a *wire.Answer, ttl, now uint32) {
+func (e *entry) fill(hash uint64, key []byte, a *wire.Answer, ttl, stored uint32) {
 	e.hash = hash
-	e.expire, e.stored = now+ttl, now
+	e.expire, e.stored = stored+ttl, stored
 	e.flags = a.Flags&^wire.RCodeMask | a.RCode
 	e.an, e.ns, e.ar = a.AN, a.NS, a.AR
 	e.recordBytes, e.ttls = uint16(len(a.Records)), uint16(len(a.TTLs))

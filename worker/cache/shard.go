@@ -191,6 +191,11 @@ func (s *Shard) findIn(b *bucket, hash uint64, key []byte) (ref uint32, ok bool)
 // Put stores a copy of a under key for ttl seconds from now, in place of what was there. It returns false, and changes nothing, if ttl is
 // 0, key is no key, the rcode is above 15 (such codes are about one hop, and are not kept), or a is bigger than a message can be.
 func (s *Shard) Put(hash uint64, key []byte, a *wire.Answer, ttl, now uint32) bool {
+	return s.PutAged(hash, key, a, ttl, 0, now)
+}
+
+// PutAged is Put of an answer that was learned age seconds ago, by somebody else.
+func (s *Shard) PutAged(hash uint64, key []byte, a *wire.Answer, ttl, age, now uint32) bool {
 	if ttl == 0 || a.RCode > wire.RCodeMask || len(key) < keyBytesMin || len(key) > wire.KeyBytesMax ||
 		len(a.Records) > wire.MessageBytesMax || len(a.TTLs) > ttlsMax {
 		s.stats.Refused++
@@ -199,7 +204,8 @@ func (s *Shard) Put(hash uint64, key []byte, a *wire.Answer, ttl, now uint32) bo
 	s.now = now
 	ttl = min(ttl, TTLMax)
 	units := entryUnits(key, a)
-	queue, visits := s.makeWay(hash, key, a, units, ttl)
+	stored := now - min(now, age)
+	queue, visits := s.makeWay(hash, key, a, units, ttl, stored)
 	if queue == chunkFree {
 		return true // it was overwritten in place
 	}
@@ -209,7 +215,7 @@ func (s *Shard) Put(hash uint64, key []byte, a *wire.Answer, ttl, now uint32) bo
 		ref, e, ok = s.allocate(queue, units)
 	}
 	e.bits = visits
-	e.fill(hash, key, a, ttl, now)
+	e.fill(hash, key, a, ttl, stored)
 	e.stamp(s.flushNo)
 	s.account(ref, e)
 	s.enter(hash, ref)
@@ -220,7 +226,7 @@ func (s *Shard) Put(hash uint64, key []byte, a *wire.Answer, ttl, now uint32) bo
 
 // makeWay deals with the old entry of key. If the new one can take its room, it does, and queue is chunkFree. Else the old one is dead,
 // and queue says where the new one goes and visits what it inherits.
-func (s *Shard) makeWay(hash uint64, key []byte, a *wire.Answer, units int, ttl uint32) (queue chunkState, visits uint8) {
+func (s *Shard) makeWay(hash uint64, key []byte, a *wire.Answer, units int, ttl, stored uint32) (queue chunkState, visits uint8) {
 	ref, ok := s.findKey(hash, key)
 	if !ok {
 		s.stats.Inserts++
@@ -234,7 +240,7 @@ func (s *Shard) makeWay(hash uint64, key []byte, a *wire.Answer, units int, ttl 
 	s.countDoomed(e)
 	if slack := (int(e.units) - units) * unitBytes; slack >= 0 && slack <= reuseSlackMax {
 		s.discount(ref, e)
-		e.fill(hash, key, a, ttl, s.now)
+		e.fill(hash, key, a, ttl, stored)
 		e.stamp(s.flushNo)
 		s.account(ref, e)
 		return chunkFree, 0

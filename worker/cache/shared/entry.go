@@ -21,13 +21,13 @@ type Copy struct {
 //	word 1   expire (32) | stored (32), seconds
 //	word 2   flags | AN | NS | AR
 //	word 3   bytes of records | TTL offsets | bytes of the key | negative
-//	word 4   generation of the table
+//	word 4   generation of the table (32) | extended error (32)
 const (
 	wordHash = iota
 	wordTimes
 	wordCounts
 	wordSizes
-	wordGeneration
+	wordRest
 )
 
 // entryBytes is the room that an answer takes.
@@ -53,7 +53,7 @@ func (c *Copy) fill(hash uint64, key []byte, a *wire.Answer, expire, stored, gen
 		negative = 1
 	}
 	c.words[wordSizes] = uint64(len(a.Records))<<48 | uint64(len(a.TTLs))<<32 | uint64(len(key))<<16 | negative
-	c.words[wordGeneration] = uint64(generation)
+	c.words[wordRest] = uint64(generation)<<32 | uint64(a.Extended)
 	body := c.body()
 	n := 2 * len(a.TTLs)
 	copy(c.offsets(len(a.TTLs)), a.TTLs)
@@ -73,6 +73,9 @@ func (c *Copy) offsets(n int) []uint16 {
 
 func (c *Copy) expire() uint32 { return uint32(c.words[wordTimes] >> 32) }
 func (c *Copy) stored() uint32 { return uint32(c.words[wordTimes]) }
+
+// generation is that of the table when the entry was stored.
+func (c *Copy) generation() uint32 { return uint32(c.words[wordRest] >> 32) }
 
 // sizes takes the word of sizes apart.
 func sizes(word uint64) (records, ttls, key int) {
@@ -102,6 +105,7 @@ func (c *Copy) view() {
 		TTL:      c.expire() - c.stored(),
 		Negative: c.words[wordSizes]&1 != 0,
 		RCode:    uint16(counts>>48) & wire.RCodeMask,
+		Extended: uint16(c.words[wordRest]),
 	}
 }
 

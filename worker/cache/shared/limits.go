@@ -1,6 +1,8 @@
 package shared
 
 import (
+	"time"
+
 	"secure-dns-proxy/ring/sys"
 	"secure-dns-proxy/transport/wire"
 )
@@ -30,8 +32,10 @@ const (
 	readTries = 2
 	// putTries is how many slots of a set a writer tries to take. Used up: Busy.
 	putTries = 3
-	// flushTries is how often a flush, which no worker does, comes back to a slot that is being written: some ms. Used up: it is counted as left.
-	flushTries = 1000
+	// flushTries is how often a flush, which no worker does, comes back to a slot that is being written, flushPause later: longer than a worker's
+	// thread waits for its CPU. Used up: it is counted as left.
+	flushTries = 100
+	flushPause = time.Millisecond
 
 	// joinTries bounds how often Join competes for an entry: each lost round is another worker's success. Used up: Alone.
 	joinTries = 16

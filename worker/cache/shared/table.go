@@ -3,8 +3,8 @@ package shared
 import (
 	"fmt"
 	"math/bits"
-	"runtime"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"secure-dns-proxy/ring/sys"
@@ -182,7 +182,7 @@ func (t *Table) fetch(s *set, way int, hash uint64, key []byte, c *Copy) (found,
 			continue
 		}
 		if s.read(way, seen, c) {
-			return c.holds(hash, key) && c.words[wordGeneration] == uint64(t.generation.Load()), true
+			return c.holds(hash, key) && c.generation() == t.generation.Load(), true
 		}
 	}
 	return false, false
@@ -298,7 +298,7 @@ const (
 
 // flush drops the entry at way if it matches.
 func (s *set) flush(way int, match func([]byte) bool, c *Copy) flushing {
-	for range flushTries {
+	for try := range flushTries {
 		state := atomic.LoadUint64(s.state(way))
 		if !written(state) && state&tagMask == 0 {
 			return kept
@@ -311,7 +311,9 @@ func (s *set) flush(way int, match func([]byte) bool, c *Copy) flushing {
 				return flushed
 			}
 		}
-		runtime.Gosched()
+		if try > 0 {
+			time.Sleep(flushPause)
+		}
 	}
 	return unsettled
 }
@@ -323,10 +325,10 @@ func (t *Table) CopyTo(other *Table, now uint32) (copied int) {
 		for way := range ways {
 			state := atomic.LoadUint64(s.state(way))
 			if written(state) || state&tagMask == 0 || !s.read(way, state, &c) || c.expire() <= now ||
-				c.words[wordGeneration] != uint64(t.generation.Load()) {
+				c.generation() != t.generation.Load() {
 				continue
 			}
-			c.words[wordGeneration] = uint64(other.generation.Load())
+			c.words[wordRest] = uint64(other.generation.Load())<<32 | c.words[wordRest]&(1<<32-1)
 			records, ttls, key := sizes(c.words[wordSizes])
 			n := 2*ttls + key + records
 			if other.put(classOf(headerWords*wordBytes+n), headerWords+wordsFor(n), now, &c).Kept() {

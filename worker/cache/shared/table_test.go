@@ -29,7 +29,7 @@ func testHash(i int) uint64 {
 
 // testAnswer is an answer that can be told from parts of others: every 8 bytes of its records have the number of the key and of the version.
 func testAnswer(i, version, size int) *wire.Answer {
-	a := &wire.Answer{Flags: wire.FlagQR | wire.FlagAA, AN: uint16(version), NS: uint16(i), Negative: version%2 == 1}
+	a := &wire.Answer{Flags: wire.FlagQR | wire.FlagAA, AN: uint16(version), NS: uint16(i), Negative: version%2 == 1, Extended: uint16(version % 30)}
 	for len(a.Records) < size {
 		a.Records = binary.BigEndian.AppendUint32(a.Records, uint32(i))
 		a.Records = binary.BigEndian.AppendUint32(a.Records, uint32(version))
@@ -42,7 +42,7 @@ func testAnswer(i, version, size int) *wire.Answer {
 func checkAnswer(i int, a *wire.Answer) (version int, problem string) {
 	version = int(a.AN)
 	if want := testAnswer(i, version, len(a.Records)); !bytes.Equal(a.Records, want.Records) || a.NS != want.NS || a.Negative != want.Negative ||
-		len(a.TTLs) != 2 || a.TTLs[0] != want.TTLs[0] || a.TTLs[1] != want.TTLs[1] || a.Flags != want.Flags || a.AR != 0 || a.RCode != 0 {
+		len(a.TTLs) != 2 || a.TTLs[0] != want.TTLs[0] || a.TTLs[1] != want.TTLs[1] || a.Flags != want.Flags || a.Extended != want.Extended || a.AR != 0 || a.RCode != 0 {
 		return version, fmt.Sprintf("key %d, version %d: parts of different answers, %d bytes: %+v", i, version, len(a.Records), a.TTLs)
 	}
 	return version, ""
