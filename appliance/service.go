@@ -15,6 +15,7 @@ import (
 	"secure-dns-proxy/appliance/control"
 	"secure-dns-proxy/appliance/privilege"
 	"secure-dns-proxy/appliance/telemetry"
+	"secure-dns-proxy/appliance/xdp"
 	"secure-dns-proxy/worker"
 )
 
@@ -36,6 +37,7 @@ type service struct {
 	watch     *watch
 	papers    *certificates
 	blocks    *blocks.Keeper
+	kernel    *xdp.Filter // nil: the workers alone drop what blocked sources send
 
 	ending sync.Once
 	ended  error // what drain returned first
@@ -70,7 +72,7 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 		telemetry.AddDesignations(page, s.roster.designations)
 		telemetry.AddPoolUpstreams(page, s.watch.poolsUp)
 		telemetry.AddControl(page, s.control)
-		telemetry.AddBlocks(page, s.blocks)
+		telemetry.AddBlocks(page, s.blocks, s.kernelInterfaces())
 		s.metrics.Serve(page, log)
 	}
 	s.takeCommands(build)
@@ -95,6 +97,7 @@ func (s *service) bind(roam bool) error {
 	if err := s.bindControl(); err != nil {
 		return err
 	}
+	s.openKernelFilter()
 	if !s.checked.Metrics.Listen.IsValid() {
 		return nil
 	}
@@ -140,7 +143,7 @@ func (s *service) startWorkers() error {
 	if s.group, err = worker.Start(workerConfig(s.checked, s.log), s.listeners, snap); err != nil {
 		return fmt.Errorf("start workers: %w", err)
 	}
-	s.blocks = blocks.NewKeeper(s.log, s.checked.Workers.Count, s.group.Blocks)
+	s.blocks = s.newKeeper()
 	s.blocks.Adopt(s.checked.Blocks)
 	s.papers.follow(endpointsOf(planned), s.roster.openKeyLogs(), s.checked.TLS.ExpiryWarning)
 	s.roster.serving.Store(true)
@@ -207,6 +210,9 @@ func (s *service) release() error {
 	s.stopAll()
 	s.background.Wait()
 	var errs []error
+	if s.kernel != nil {
+		errs = append(errs, s.kernel.Close())
+	}
 	if s.control != nil {
 		errs = append(errs, s.control.Close())
 	}

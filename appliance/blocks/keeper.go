@@ -33,13 +33,18 @@ type kept struct {
 	since time.Time
 	until time.Time
 	value float64
+	early uint64 // queries that the kernel dropped before a worker saw them
 }
+
+// blocked returns how many queries were blocked.
+func (b *kept) blocked() uint64 { return b.entry.Blocked() + b.early }
 
 // Keeper keeps the list. Its methods are safe from any goroutine.
 type Keeper struct {
 	log     *slog.Logger
 	workers int
 	put     func(*block.Table)
+	kernel  Kernel // nil: the workers alone block
 
 	mu      sync.Mutex // guards everything below
 	judge   *judge
@@ -56,10 +61,16 @@ type warning struct {
 	who  subject
 }
 
-// NewKeeper returns an empty list. put is given every table that is to hold from then on.
-func NewKeeper(log *slog.Logger, workers int, put func(*block.Table)) *Keeper {
+// Kernel drops what sources send before it reaches a worker; see appliance/xdp.
+type Kernel interface {
+	Set([]netip.Prefix) error
+	Dropped() map[netip.Prefix]uint64 // since the last call
+}
+
+// NewKeeper returns an empty list. put is given every table that is to hold from then on; kernel, if it is not nil, the sources that are dropped.
+func NewKeeper(log *slog.Logger, workers int, put func(*block.Table), kernel Kernel) *Keeper {
 	return &Keeper{
-		log: log, workers: workers, put: put, judge: newJudge(Config{}),
+		log: log, workers: workers, put: put, kernel: kernel, judge: newJudge(Config{}),
 		list: map[subject]*kept{}, pardons: map[subject]time.Time{}, warned: map[warning]bool{},
 		totals: Totals{Added: map[string]uint64{}, Blocked: map[string]uint64{}},
 	}
@@ -105,6 +116,7 @@ func (k *Keeper) Run(ctx context.Context, group *worker.Group) {
 			now := time.Now()
 			second := NewSecond()
 			group.Tallies(second.Add)
+			k.countEarly(second, now.Sub(last))
 			k.Look(second, now.Sub(last), now)
 			last = now
 		}
@@ -134,6 +146,26 @@ func (k *Keeper) Look(second *Second, passed time.Duration, now time.Time) {
 	}
 }
 
+// countEarly counts what the kernel dropped, as queries too: nobody else sees them, and whoever goes on sending is to stay blocked.
+func (k *Keeper) countEarly(second *Second, passed time.Duration) {
+	if k.kernel == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for prefix, n := range k.kernel.Dropped() {
+		b := k.list[subject{prefix: prefix}]
+		if b == nil {
+			continue
+		}
+		b.early += n
+		k.totals.Early += n
+		if b.by != Operator {
+			second.addDropped(prefix, float64(n)/passed.Seconds())
+		}
+	}
+}
+
 // expire ends blocks and pardons whose time is over, and reports whether there were blocks among them.
 func (k *Keeper) expire(now time.Time) (changed bool) {
 	for who, b := range k.list {
@@ -153,8 +185,8 @@ func (k *Keeper) expire(now time.Time) (changed bool) {
 // end takes a block off the list.
 func (k *Keeper) end(who subject, b *kept, why string) {
 	delete(k.list, who)
-	k.totals.Blocked[b.by] += b.entry.Blocked()
-	k.say(slog.LevelInfo, "block ended", "who", who.String(), "rule", b.by, "ended_by", why, "blocked_queries", b.entry.Blocked())
+	k.totals.Blocked[b.by] += b.blocked()
+	k.say(slog.LevelInfo, "block ended", "who", who.String(), "rule", b.by, "ended_by", why, "blocked_queries", b.blocked())
 }
 
 // say writes a line, of linesMax in a period.
@@ -226,8 +258,17 @@ func (k *Keeper) entry(who subject, action block.Action, rate int) (*block.Entry
 // publish gives the workers the list as it is now.
 func (k *Keeper) publish() {
 	var entries []*block.Entry
-	for _, b := range k.list {
+	var dropped []netip.Prefix
+	for who, b := range k.list {
 		entries = append(entries, b.entry)
+		if who.prefix.IsValid() && b.entry.Action == block.Drop {
+			dropped = append(dropped, who.prefix)
+		}
+	}
+	if k.kernel != nil {
+		if err := k.kernel.Set(dropped); err != nil {
+			k.log.Error("some blocked sources are not dropped in the kernel, but by the workers", "error", err)
+		}
 	}
 	table, err := block.New(entries)
 	if err != nil {

@@ -25,7 +25,7 @@ type stage struct {
 
 func newStage(t *testing.T, cfg Config) *stage {
 	s := &stage{t: t, clock: time.Unix(1_800_000_000, 0), traffic: newTraffic(t, &cfg)}
-	s.Keeper = NewKeeper(slog.New(slog.NewTextHandler(&s.text, nil)), 1, func(table *block.Table) { s.table = table; s.puts++ })
+	s.Keeper = NewKeeper(slog.New(slog.NewTextHandler(&s.text, nil)), 1, func(table *block.Table) { s.table = table; s.puts++ }, nil)
 	s.Adopt(cfg)
 	return s
 }
@@ -150,5 +150,49 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	if n := s.lines("msg=blocked"); n > 36*linesMax || s.lines("left_out=") == 0 {
 		t.Errorf("%d lines", n)
+	}
+}
+
+// kernel is one that drops all that it is told to.
+type kernel struct {
+	set     []netip.Prefix
+	dropped map[netip.Prefix]uint64
+}
+
+func (k *kernel) Set(list []netip.Prefix) error { k.set = list; return nil }
+
+func (k *kernel) Dropped() map[netip.Prefix]uint64 { return k.dropped }
+
+// What the kernel drops no worker counts; the block lasts all the same while it comes, and is counted.
+func TestKernel(t *testing.T) {
+	cfg := standard(rule(QueryRate, nil))
+	s := newStage(t, cfg)
+	k := new(kernel)
+	s.kernel = k
+	s.pass(20, func() { s.ask("127.0.0.66", 150, 1, 0, false) })
+	one := netip.MustParsePrefix("127.0.0.66/32")
+	if len(k.set) != 1 || k.set[0] != one {
+		t.Fatalf("the kernel drops %v", k.set)
+	}
+	k.dropped = map[netip.Prefix]uint64{one: 150}
+	for range 200 {
+		s.clock = s.clock.Add(time.Second)
+		second := s.second()
+		s.countEarly(second, time.Second)
+		s.Look(second, time.Second, s.clock)
+	}
+	if list := s.List(); len(list) != 1 || list[0].Blocked != 200*150 {
+		t.Errorf("list %+v", list)
+	}
+	k.dropped = nil
+	s.pass(100, nil)
+	if len(s.List()) != 0 || len(k.set) != 0 {
+		t.Errorf("after the flood: %+v, the kernel drops %v", s.List(), k.set)
+	}
+	if got := s.Totals(); got.Early != 200*150 || got.Blocked["query_rate"] != got.Early {
+		t.Errorf("totals %+v", got)
+	}
+	if err := s.Add(Block{Prefix: netip.MustParsePrefix("10.0.0.0/8"), Action: block.Refuse}, s.clock); err != nil || len(k.set) != 0 {
+		t.Errorf("what is refused is not for the kernel: %v, %v", err, k.set)
 	}
 }

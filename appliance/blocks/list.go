@@ -32,6 +32,7 @@ type Totals struct {
 	Added   map[string]uint64
 	Blocked map[string]uint64 // queries, of blocks that have ended; those of the list are to be added
 	Full    uint64            // findings that the list had no room for
+	Early   uint64            // of Blocked: what the kernel dropped
 }
 
 // ErrUnknown is for what is not on the list.
@@ -52,7 +53,7 @@ func (k *Keeper) Add(b Block, now time.Time) error {
 		return err
 	}
 	if old != nil {
-		k.totals.Blocked[old.by] += old.entry.Blocked()
+		k.totals.Blocked[old.by] += old.blocked()
 	}
 	k.list[who] = &kept{entry: entry, by: Operator, since: now, until: b.Until}
 	k.totals.Added[Operator]++
@@ -87,7 +88,7 @@ func (k *Keeper) List() []Block {
 	for who, b := range k.list {
 		list = append(list, Block{
 			Prefix: who.prefix, Name: who.name, Action: b.entry.Action, Rate: b.entry.Rate, By: b.by, Since: b.since, Until: b.until,
-			Value: b.value, Blocked: b.entry.Blocked(),
+			Value: b.value, Blocked: b.blocked(),
 		})
 	}
 	slices.SortFunc(list, func(a, b Block) int {
@@ -100,9 +101,9 @@ func (k *Keeper) List() []Block {
 func (k *Keeper) Totals() Totals {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	t := Totals{Added: maps.Clone(k.totals.Added), Blocked: maps.Clone(k.totals.Blocked), Full: k.totals.Full}
+	t := Totals{Added: maps.Clone(k.totals.Added), Blocked: maps.Clone(k.totals.Blocked), Full: k.totals.Full, Early: k.totals.Early}
 	for _, b := range k.list {
-		t.Blocked[b.by] += b.entry.Blocked()
+		t.Blocked[b.by] += b.blocked()
 	}
 	return t
 }

@@ -59,6 +59,7 @@ type Rule struct {
 type Config struct {
 	Rules              []Rule
 	IPv4Bits, IPv6Bits int            // of an address that tell sources apart
+	KernelInterfaces   []string       // where the kernel drops what blocked sources send
 	Exempt             []netip.Prefix // sources that no rule blocks
 	ExemptNames        []string       // names that no rule blocks, with all below them; fully qualified, lower case
 }

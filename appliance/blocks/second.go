@@ -1,6 +1,8 @@
 package blocks
 
 import (
+	"encoding/binary"
+	"net/netip"
 	"time"
 
 	"secure-dns-proxy/worker/admission"
@@ -55,6 +57,21 @@ func (s *Second) merge(name string, d *census.Distinct, scale float64) {
 	}
 	all.Merge(d)
 	s.names[name].distinct = all.Count() * scale
+}
+
+// addDropped adds queries a second of a source that no worker has seen.
+func (s *Second) addDropped(source netip.Prefix, queries float64) {
+	at(s.sources, sourceOf(source)).queries += queries
+}
+
+// sourceOf is the inverse of judge.prefix.
+func sourceOf(p netip.Prefix) admission.Source {
+	if p.Addr().Is4() {
+		b := p.Addr().As4()
+		return admission.Source{Bits: uint64(binary.BigEndian.Uint32(b[:]))}
+	}
+	b := p.Addr().As16()
+	return admission.Source{Bits: binary.BigEndian.Uint64(b[:]), V6: true}
 }
 
 func at[K comparable](m map[K]*rates, key K) *rates {

@@ -90,6 +90,9 @@ func TestProblems(t *testing.T) {
 		{"blocks: no name, no threshold", good + "[[blocks.rule]]\nwarn = 1\n", []string{
 			"f.toml:2: blocks.rule[0]: has no name: logs and metrics need one", "f.toml:2: blocks.rule[0]: has no threshold",
 		}},
+		{"blocks: interfaces", good + "blocks.kernel_interfaces = [\"eth0\", \"eth0\", \"abcdefghijklmnop\"]\n", []string{
+			`f.toml:2: blocks.kernel_interfaces[1]: "eth0" stands twice`, `f.toml:2: blocks.kernel_interfaces[2]: "abcdefghijklmnop" is no name of an interface`,
+		}},
 		{"blocks: twice", good + blockRule("") + blockRule(""), []string{`f.toml:6: blocks.rule[1].name: "a" is another rule's name`}},
 		{"blocks: the operator's name", good + "[[blocks.rule]]\nname = \"operator\"\nthreshold = 5\n", []string{
 			`f.toml:3: blocks.rule[0].name: "operator" is no name of a rule: 1 to 32 letters, digits, - and _, and not "operator"`,

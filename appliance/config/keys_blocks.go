@@ -9,6 +9,7 @@ import (
 	"github.com/miekg/dns"
 
 	"secure-dns-proxy/appliance/blocks"
+	"secure-dns-proxy/appliance/xdp"
 	"secure-dns-proxy/worker/block"
 	"secure-dns-proxy/worker/census"
 )
@@ -22,6 +23,10 @@ var blocksKeys = []key[blocks.Config]{
 		name: "exempt_names", standard: `["in-addr.arpa", "ip6.arpa"]`, bounds: "0 to 4096 names",
 		read: readExemptNames, get: func(b *blocks.Config) any { return &b.ExemptNames },
 	}.reload(),
+	{
+		name: "kernel_interfaces", standard: "[]", bounds: "0 to 16 interfaces",
+		read: readKernelInterfaces, get: func(b *blocks.Config) any { return &b.KernelInterfaces },
+	},
 	key[blocks.Config]{
 		name: "rule", bounds: "tables [[blocks.rule]], 32 at most",
 		read: readBlockRules, get: func(b *blocks.Config) any { return &b.Rules },
@@ -92,6 +97,28 @@ func readExemptNames(c *checker, b *blocks.Config, v value) {
 		}
 	}
 }
+
+func readKernelInterfaces(c *checker, b *blocks.Config, v value) {
+	items, ok := c.oneOrMany(v, xdp.InterfacesMax)
+	if !ok {
+		return
+	}
+	for _, item := range items {
+		name, ok := c.text(item)
+		switch {
+		case !ok:
+		case name == "" || len(name) > interfaceBytesMax:
+			c.fault(item, "%q is no name of an interface", name)
+		case slices.Contains(b.KernelInterfaces, name):
+			c.fault(item, "%q stands twice", name)
+		default:
+			b.KernelInterfaces = append(b.KernelInterfaces, name)
+		}
+	}
+}
+
+// interfaceBytesMax is the kernel's IFNAMSIZ without the final zero.
+const interfaceBytesMax = 15
 
 func readBlockType(c *checker, r *blocks.Rule, v value) {
 	text, ok := c.text(v)

@@ -210,6 +210,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"blocks.ipv6_prefix", `blocks.ipv6_prefix = 56`, 56},
 		{"blocks.exempt", `blocks.exempt = "192.0.2.1"`, []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}},
 		{"blocks.exempt_names", `blocks.exempt_names = "Mail.example"`, []string{"mail.example."}},
+		{"blocks.kernel_interfaces", `blocks.kernel_interfaces = "eth0"`, []string{"eth0"}},
 		{"blocks.rule", "[[blocks.rule]]\nname = \"a\"\nthreshold = 5", []blocks.Rule{{
 			Name: "a", Type: dns.TypeANY, Window: 10 * time.Second, Threshold: 5, Least: 20, Failed: 50, Duration: time.Minute,
 		}}},

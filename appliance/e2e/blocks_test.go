@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/miekg/dns"
 
 	"secure-dns-proxy/appliance/e2e/rig"
+	"secure-dns-proxy/transport/lanetest"
 )
 
 // blocksTimeout is how long it may take until a block is there, or gone, on a machine with other work.
@@ -211,5 +213,63 @@ func TestBlockedByHand(t *testing.T) {
 	}
 	if lines := proxy.LogLines("blocks/add", "127.0.5.0/24"); len(lines) != 1 {
 		t.Errorf("%d lines say who gave the command:\n%s", len(lines), proxy.Log())
+	}
+}
+
+// A blocked source is dropped by the kernel where that is wanted; the block lasts while it sends, and the program goes with the process.
+func TestBlockedInKernel(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	if !lanetest.Isolated(t) { // the program is on the loopback interface: not on that of everybody
+		return
+	}
+	p := startPeers(t)
+	socket := filepath.Join(t.TempDir(), "control.sock")
+	proxy := rig.StartProxy(t, proxyBinary, rig.Config{
+		Upstreams: []rig.Upstream{plain("udp", p)},
+		Settings: []string{
+			fmt.Sprintf("control.socket = %q", socket), `blocks.kernel_interfaces = ["lo"]`,
+			`blocks.rule = [{name = "greedy", threshold = 1500, window = "2s", duration = "3s"}]`,
+		},
+	}, nil)
+	flood := rig.StartFlood(t, proxy.Addr, "www.zone.example.", netip.MustParseAddr("127.0.4.1"))
+	rig.Eventually(t, blocksTimeout, "the kernel drops", func() bool { return proxy.Metrics(t).Sum(t, "sdp_blocks_kernel_drops_total") > 10_000 })
+	before := proxy.Metrics(t)
+	time.Sleep(5 * time.Second) // longer than the block's duration
+	delta := proxy.Metrics(t).Delta(before)
+	if received := delta.Sum(t, "sdp_queries_total"); received > 100 {
+		t.Errorf("%v queries came through while the source is blocked", received)
+	}
+	if list := blockList(t, socket); len(list) != 1 || list[0].Blocked < 10_000 {
+		t.Errorf("list: %+v", list)
+	}
+	if asks(t, "127.0.4.2", "udp", proxy.Addr, "www.zone.example.") != dns.RcodeSuccess {
+		t.Error("another source is not answered")
+	}
+	flood.Stop()
+	rig.Eventually(t, blocksTimeout, "the block ends", func() bool { return len(blockList(t, socket)) == 0 })
+	if asks(t, "127.0.4.1", "udp", proxy.Addr, "www.zone.example.") != dns.RcodeSuccess {
+		t.Error("not answered after the block")
+	}
+}
+
+// Where the kernel does not let us, the log says why, and the workers block.
+func TestBlockedWithoutKernel(t *testing.T) {
+	p := startPeers(t)
+	socket := filepath.Join(t.TempDir(), "control.sock")
+	proxy := rig.StartProxy(t, proxyBinary, rig.Config{
+		Upstreams: []rig.Upstream{plain("udp", p)},
+		Settings:  []string{fmt.Sprintf("control.socket = %q", socket), `blocks.kernel_interfaces = ["no-such-card"]`},
+	}, nil)
+	if out, err := sdpctl(t, socket, "blocks", "add", "127.0.4.1"); err != nil {
+		t.Fatal(err, out)
+	}
+	rig.Eventually(t, 5*time.Second, "blocked", func() bool { return asks(t, "127.0.4.1", "udp", proxy.Addr, "www.zone.example.") == -1 })
+	if lines := proxy.LogLines("blocked sources are not dropped in the kernel", "no-such-card", "reason="); len(lines) != 1 {
+		t.Errorf("%d lines:\n%s", len(lines), proxy.Log())
+	}
+	if n := proxy.Metrics(t).Sum(t, "sdp_blocks_kernel_interfaces"); n != 0 {
+		t.Errorf("%v interfaces", n)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"secure-dns-proxy/appliance/blocks"
 )
 
-// AddBlocks puts the list of dynamic blocks on the page.
-func AddBlocks(set *metrics.Set, keeper *blocks.Keeper) {
+// AddBlocks puts the list of dynamic blocks on the page; the kernel drops on so many interfaces.
+func AddBlocks(set *metrics.Set, keeper *blocks.Keeper, interfaces int) {
 	set.RegisterMetricsWriter(func(w io.Writer) {
 		p, totals := new(page), keeper.Totals()
 		p.begin("sdp_blocks", "gauge", "Sources and names that are blocked now.")
@@ -33,6 +33,8 @@ func AddBlocks(set *metrics.Set, keeper *blocks.Keeper) {
 		for _, by := range slices.Sorted(maps.Keys(totals.Blocked)) {
 			p.counter(totals.Blocked[by], "by", by)
 		}
+		p.level("sdp_blocks_kernel_interfaces", "Interfaces on which the kernel drops what blocked sources send; see blocks.kernel_interfaces.", uint64(interfaces))
+		p.count("sdp_blocks_kernel_drops_total", "Packets that it dropped; they are among the queries above.", totals.Early)
 		p.count("sdp_blocks_list_full_total", "Findings of rules that the list of blocks had no room for.", totals.Full)
 		p.writeTo(w)
 	})

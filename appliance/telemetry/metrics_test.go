@@ -56,7 +56,7 @@ func scrape(t *testing.T, f *figures) map[string]string {
 	commands.Counters.Requests.Store(7)
 	commands.Counters.Refused.Store(2)
 	AddControl(set, commands)
-	AddBlocks(set, someBlocks(t))
+	AddBlocks(set, someBlocks(t), 2)
 	AddPoolUpstreams(set, func() []PoolUpstreams { return []PoolUpstreams{{Pool: "default", All: 3, Up: 2}} })
 	set.WritePrometheus(&out)
 	all := map[string]string{}
@@ -122,7 +122,7 @@ func sample() *figures {
 
 // someBlocks is a list with one source on it.
 func someBlocks(t *testing.T) *blocks.Keeper {
-	keeper := blocks.NewKeeper(slog.New(slog.DiscardHandler), 1, func(*block.Table) {})
+	keeper := blocks.NewKeeper(slog.New(slog.DiscardHandler), 1, func(*block.Table) {}, nil)
 	if err := keeper.Add(blocks.Block{Prefix: netip.MustParsePrefix("192.0.2.0/24")}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -152,6 +152,8 @@ func TestPage(t *testing.T) {
 		`sdp_blocks{of="name"}`:                                                         "0",
 		`sdp_blocks_added_total{by="operator"}`:                                         "1",
 		`sdp_blocks_queries_total{by="operator"}`:                                       "0",
+		`sdp_blocks_kernel_interfaces`:                                                  "2",
+		`sdp_blocks_kernel_drops_total`:                                                 "0",
 		`sdp_blocks_list_full_total`:                                                    "0",
 		`sdp_held_failures_total`:                                                       "14",
 		`sdp_prohibited_total`:                                                          "18",
@@ -303,7 +305,7 @@ func TestFamiliesAreDocumented(t *testing.T) {
 	set := NewMetrics(sample(), Build{}, new(Reloads), new(Trend))
 	AddLookups(set, new(bootstrap.Counters))
 	AddControl(set, new(control.Server))
-	AddBlocks(set, someBlocks(t))
+	AddBlocks(set, someBlocks(t), 2)
 	AddDesignations(set, func() []Designation { return []Designation{{Upstream: "udp://192.0.2.1"}} })
 	AddPoolUpstreams(set, func() []PoolUpstreams { return []PoolUpstreams{{Pool: "default"}} })
 	set.WritePrometheus(&out)
