@@ -72,6 +72,9 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 		allow, deny := c.ACL.Of(listener)
 		s.Access.Lists = append(s.Access.Lists, worker.AccessList{Allow: allow, Deny: deny})
 	}
+	for _, suffix := range c.Cache.Never {
+		s.NeverKept = append(s.NeverKept, wireName(suffix))
+	}
 	if c.Cache.Enabled {
 		s.CacheBytes = c.Cache.Bytes
 	}
@@ -87,7 +90,7 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 		}
 	}
 	for i := range c.Pools {
-		s.Pools = append(s.Pools, poolOf(&c.Pools[i], members[c.Pools[i].Name]))
+		s.Pools = append(s.Pools, poolOf(&c.Pools[i], c.Cache, members[c.Pools[i].Name]))
 	}
 	for scheme, limits := range map[transport.Scheme]config.Cap{
 		transport.UDP: c.Caps.UDP, transport.TCP: c.Caps.TCP, transport.TLS: c.Caps.TLS,
@@ -111,10 +114,16 @@ func localSpec(c *config.Local) local.Spec {
 }
 
 // poolOf is one pool as workers want it.
-func poolOf(p *config.Pool, members []int) worker.Pool {
+func poolOf(p *config.Pool, all config.Cache, members []int) worker.Pool {
 	out := worker.Pool{
 		Name: p.Name, Members: members, Policy: p.Policy, Fanout: p.Fanout, HedgePercent: p.HedgeBudget, RetryPercent: p.RetryBudget,
 		LoadPercent: p.HashLoad, NoCache: !p.Cache, WhenDown: p.WhenDown, MaxOutstanding: p.MaxOutstanding, Adaptive: p.Adaptive,
+	}
+	if own := p.CacheOf(all); p.TTLs != (config.PoolTTLs{}) {
+		out.TTLs = &worker.TTLBounds{
+			Min: uint32(own.MinTTL / time.Second), Max: uint32(own.MaxTTL / time.Second),
+			NegativeMin: uint32(own.MinNegativeTTL / time.Second), NegativeMax: uint32(own.MaxNegativeTTL / time.Second),
+		}
 	}
 	out.StaleAfter = p.StaleAfter
 	for _, suffix := range p.NeverStale {

@@ -228,8 +228,8 @@ func (w *worker) answered(slot uint32, u *upstream) {
 // conclude ends a slot with w.answer, which is kept and given to its clients.
 func (w *worker) conclude(slot uint32, s *inflight.Slot, p *pool) {
 	w.countOutcome(s, w.answer.RCode)
-	w.clampTTLs(&w.answer)
-	if w.cache != nil && !p.spec.NoCache && w.answer.TTL != 0 {
+	w.clampTTLs(&w.answer, p)
+	if w.answer.TTL != 0 && w.keeps(p, s.KeyBytes()) {
 		w.cache.Put(s.Hash, s.KeyBytes(), &w.answer, w.answer.TTL, w.seconds())
 		w.share(s.Hash, s.KeyBytes())
 	}
@@ -241,7 +241,7 @@ func (w *worker) conclude(slot uint32, s *inflight.Slot, p *pool) {
 // be asked at all, for want of room or because nobody is reachable, is not remembered: trying again costs no upstream anything, and works
 // as soon as one is back.
 func (w *worker) remember(s *inflight.Slot, p *pool, rcode uint16) {
-	if w.cache == nil || p.spec.NoCache {
+	if !w.keeps(p, s.KeyBytes()) {
 		return
 	}
 	if rcode > wire.RCodeMask {
@@ -299,12 +299,12 @@ func unhelpful(rcode uint16) bool {
 	return rcode == wire.RCodeServFail || rcode == wire.RCodeNotImp || rcode == wire.RCodeRefused || rcode > 15
 }
 
-// clampTTLs brings the TTLs of a, and the time that it may be kept, within the configured bounds. A TTL of 0 stays 0: its owner wants
+// clampTTLs brings the TTLs of a, and the time that it may be kept, within the bounds of its pool. A TTL of 0 stays 0: its owner wants
 // it asked for each time. No record of a negative answer is told for longer than the answer is kept: RFC 2308 §5.
-func (w *worker) clampTTLs(a *wire.Answer) {
-	low, high := w.active.ttlMin, w.active.ttlMax
+func (w *worker) clampTTLs(a *wire.Answer, p *pool) {
+	low, high := p.ttls.Min, p.ttls.Max
 	if a.Negative {
-		low, high = w.active.negativeTTLMin, min(high, w.active.negativeTTLMax)
+		low, high = p.ttls.NegativeMin, min(high, p.ttls.NegativeMax)
 	}
 	if a.TTL != 0 {
 		a.TTL = min(max(a.TTL, low), high)

@@ -172,6 +172,9 @@ func newBench(t testing.TB, upstreams int, edit func(*Config, *Snapshot)) *bench
 		t.Fatal(err)
 	}
 	c.router = router
+	if c.neverKept, err = suffixTable(snap.NeverKept); err != nil {
+		t.Fatal(err)
+	}
 	if c.local, err = local.New(&snap.Local); err != nil {
 		t.Fatal(err)
 	}

@@ -50,6 +50,7 @@ type Group struct {
 	leaving  []*member         // retired, not yet closed
 	commands []*command        // per worker, the last one given
 	census   []*census.Counter // per worker; nil: nothing is counted
+	never    never
 	closed   bool
 	past     map[string]*UpstreamReport // figures of closed members by endpoint name, so that counters never fall
 	pools    map[string][]*poolState    // of every pool there ever was, per worker
@@ -265,11 +266,12 @@ func (g *Group) compose(snap *Snapshot) []*command {
 	router, _ := snap.router() // validated, as all of snap
 	answers, _ := local.New(&snap.Local)
 	access, _ := snap.Access.compile()
+	g.never.set(snap.NeverKept)
 	jar, _ := snap.jar(g.secret)
 	_, own, _ := g.split(snap)
 	for i := range commands {
 		c := &command{
-			snapshot: snap, router: router, local: answers, access: access, jar: jar, cacheBytes: own,
+			snapshot: snap, router: router, local: answers, access: access, jar: jar, neverKept: g.never.table, cacheBytes: own,
 		}
 		if c.node = g.nodeOf[i]; c.node != nil {
 			c.table = c.node.table

@@ -16,6 +16,7 @@ type pool struct {
 	members     []*upstream  // in the order of spec.Members
 	outstanding int          // cap on poolState.under, this worker's share
 	neverStale  *route.Table // nil: none
+	ttls        TTLBounds
 	chooser     balance.Chooser
 	_           [128]byte
 }

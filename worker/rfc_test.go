@@ -173,6 +173,8 @@ func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string
 		if value == "off" {
 			s.CacheBytes = 0
 		}
+	case "never":
+		s.NeverKept = [][]byte{wireName(value)}
 	case "min_ttl":
 		s.TTLMin = seconds
 	case "max_ttl":

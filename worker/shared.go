@@ -48,6 +48,9 @@ func (w *worker) fromShared(l *lookup, from *origin) bool {
 // fetchShared takes a fresh answer to key over into this worker's shard, with its age, if another worker has stored one. It is then w.common.copy's.
 func (w *worker) fetchShared(hash uint64, key []byte) (age uint32, ok bool) {
 	c := &w.common
+	if w.neverKept(key) {
+		return 0, false
+	}
 	now := w.seconds()
 	age, state := c.table.Get(hash, key, now, c.copy)
 	switch state {

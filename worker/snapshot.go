@@ -32,6 +32,7 @@ type Snapshot struct {
 	TTLMin, TTLMax  uint32 // seconds; positive answers are kept and shown within these
 	NegativeTTLMin  uint32 // seconds; NXDOMAIN and NODATA
 	NegativeTTLMax  uint32
+	NeverKept       [][]byte      // suffixes of names that are not cached; wire form, lower case
 	PrefetchPercent int           // of the TTL at its end, 0 to PrefetchPercentMax: popular answers that are asked for then are refreshed; 0: none is
 	PrefetchRate    int           // such refreshes a second, of all workers, 1 and more
 	FailureTTL      time.Duration // how long a failure is remembered, up to FailureTTLMax; 0: not at all
@@ -77,12 +78,13 @@ type Pool struct {
 	Name         string
 	Members      []int // indices into Snapshot.Upstreams, 1 to balance.UpstreamsMax, each once
 	Policy       balance.Policy
-	Fanout       int      // Race: how many are asked at once; 0: all, up to inflight.ExchangesMax
-	HedgePercent int      // Hedged: second exchanges, in percent of the queries of the last seconds
-	RetryPercent int      // retries and hedges together, in percent, beside a floor for quiet times
-	LoadPercent  int      // Hash: how much of the mean load one upstream may carry, above 100
-	Suffixes     [][]byte // names that end in one of these belong to this pool; wire form, lower case. None for the first pool
-	NoCache      bool     // answers are neither kept nor taken from the cache
+	Fanout       int        // Race: how many are asked at once; 0: all, up to inflight.ExchangesMax
+	HedgePercent int        // Hedged: second exchanges, in percent of the queries of the last seconds
+	RetryPercent int        // retries and hedges together, in percent, beside a floor for quiet times
+	LoadPercent  int        // Hash: how much of the mean load one upstream may carry, above 100
+	TTLs         *TTLBounds // of its answers; nil: those of the snapshot
+	Suffixes     [][]byte   // names that end in one of these belong to this pool; wire form, lower case. None for the first pool
+	NoCache      bool       // answers are neither kept nor taken from the cache
 	WhenDown     WhenDown
 
 	StaleAfter time.Duration // WhenDown Stale: an older answer is given to a client that has waited so long; 0: only when the query has failed
@@ -136,11 +138,10 @@ func (s *Snapshot) validate(workers int) error {
 	if s.SharedPercent < 0 || s.SharedPercent > SharedPercentMax {
 		complain("%d percent of the cache shared: want 0 to %d", s.SharedPercent, SharedPercentMax)
 	}
-	if s.TTLMin > s.TTLMax {
-		complain("minimum TTL %d is above the maximum %d", s.TTLMin, s.TTLMax)
-	}
-	if s.NegativeTTLMin > s.NegativeTTLMax {
-		complain("minimum negative TTL %d is above the maximum %d", s.NegativeTTLMin, s.NegativeTTLMax)
+	all := s.ttls(&Pool{})
+	errs = append(errs, all.validate())
+	if _, err := suffixTable(s.NeverKept); err != nil {
+		complain("never cached: %w", err)
 	}
 	if s.PrefetchPercent < 0 || s.PrefetchPercent > PrefetchPercentMax || s.PrefetchPercent != 0 && s.PrefetchRate < 1 {
 		complain("prefetch in the last %d percent of a TTL, %d a second: want 0 to %d percent, and at least 1 a second", s.PrefetchPercent, s.PrefetchRate, PrefetchPercentMax)
@@ -188,6 +189,9 @@ func (p *Pool) validate(upstreams int) error {
 	}
 	if p.Policy == balance.Hash && p.LoadPercent <= 100 {
 		errs = append(errs, fmt.Errorf("load of %d percent of the mean: want more than 100", p.LoadPercent))
+	}
+	if p.TTLs != nil {
+		errs = append(errs, p.TTLs.validate())
 	}
 	if p.StaleAfter < 0 {
 		errs = append(errs, fmt.Errorf("stale answers after %v", p.StaleAfter))

@@ -9,7 +9,7 @@ import (
 // stale puts the cached answer to key into w.answer though its TTL has passed, if the pool allows that and it is not too old, and reports
 // whether it did (RFC 8767); otherwise w.answer stays what it was.
 func (w *worker) stale(hash uint64, key []byte, p *pool) bool {
-	if w.cache == nil || p.spec.NoCache || p.spec.WhenDown != Stale {
+	if p.spec.WhenDown != Stale || !w.keeps(p, key) {
 		return false
 	}
 	var old wire.Answer

@@ -63,12 +63,11 @@ type selection struct {
 	requests   Requests
 	transports [transport.Schemes]int // caps on worker.under
 
-	queryTimeout, attemptTimeout   int64 // ns
-	ttlMin, ttlMax                 uint32
-	negativeTTLMin, negativeTTLMax uint32
-	failureTTL, failureTTLMax      int64 // ns
-	prefetchPercent, prefetchRate  int   // the rate is this worker's share
-	staleMax                       uint32
+	queryTimeout, attemptTimeout  int64        // ns
+	neverKept                     *route.Table // nil: none
+	failureTTL, failureTTLMax     int64        // ns
+	prefetchPercent, prefetchRate int          // the rate is this worker's share
+	staleMax                      uint32
 
 	jar  *cookie.Jar // nil: no cookies
 	nsid string      // "": not told
@@ -84,8 +83,9 @@ type command struct {
 	census     *census.Counter // this worker's; nil: nothing is counted
 	access     []*acl.List
 	jar        *cookie.Jar
-	cacheBytes int64 // this worker's share
-	node       *node // that it shares with other workers; nil: none, table neither
+	neverKept  *route.Table // nil: none
+	cacheBytes int64        // this worker's share
+	node       *node        // that it shares with other workers; nil: none, table neither
 	table      *shared.Table
 	drain      bool // stop accepting, end when nothing is under way
 	stop       bool // end now
@@ -102,6 +102,7 @@ func (w *worker) obey() {
 func (w *worker) adopt(c *command) {
 	w.setCache(c.cacheBytes)
 	w.setCommon(c)
+	w.forgetNever(c.neverKept)
 	w.setUpstreams(c)
 	w.setAdmission(c.snapshot.Admission)
 	w.blocks.census = c.census
@@ -147,7 +148,7 @@ func (w *worker) setUpstreams(c *command) {
 		jar:          c.jar,
 		nsid:         s.NSID,
 		queryTimeout: int64(s.QueryTimeout), attemptTimeout: int64(s.AttemptTimeout),
-		ttlMin: s.TTLMin, ttlMax: s.TTLMax, negativeTTLMin: s.NegativeTTLMin, negativeTTLMax: s.NegativeTTLMax, staleMax: s.StaleMax,
+		staleMax: s.StaleMax, neverKept: c.neverKept,
 		prefetchPercent: s.PrefetchPercent, prefetchRate: share(s.PrefetchRate, w.cfg.Workers),
 		failureTTL: int64(s.FailureTTL), failureTTLMax: int64(s.FailureTTLMax),
 	}
@@ -170,6 +171,7 @@ func (w *worker) setUpstreams(c *command) {
 			members = append(members, c.upstreams[m])
 		}
 		p := newPool(spec, state, members, w.cfg.Workers, w.random)
+		p.ttls = s.ttls(spec)
 		next.pools = append(next.pools, p)
 		next.byTag[state.tag], w.poolStates[state.tag] = p, state
 	}

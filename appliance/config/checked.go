@@ -174,6 +174,7 @@ type Cache struct {
 	MaxTTL         time.Duration
 	MinNegativeTTL time.Duration
 	MaxNegativeTTL time.Duration
+	Never          []string      // not kept, nor the names below; fully qualified, lower case
 	Prefetch       int           // percent of a TTL; 0 = off
 	PrefetchRate   int           // a second, all workers
 	SharedPercent  int           // of Bytes, shared by the workers

@@ -109,6 +109,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 	for i := range asUpstreams.Upstreams {
 		asUpstreams.Upstreams[i].Health = Health{} // nobody judges a bootstrap server
 	}
+	five := 5 * time.Second
 	ms, second, minute, hour := time.Millisecond, time.Second, time.Minute, time.Hour
 	tests := []struct {
 		key, text string // text has a complete file when it sets upstream, else good is put before it
@@ -140,6 +141,11 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"pool.NAME.stale_after", "[pool.default]\nwhen_down = \"stale\"\nstale_after = \"500ms\"", 500 * ms},
 		{"pool.NAME.never_stale", "[pool.default]\nwhen_down = \"stale\"\nnever_stale = \"Bank.example\"", []string{"bank.example."}},
 		{"pool.NAME.cache", `pool.default.cache = false`, false},
+		{"pool.NAME.cache_min_ttl", `pool.default.cache_min_ttl = "5s"`, &five},
+		{"pool.NAME.cache_max_ttl", `pool.default.cache_max_ttl = "5s"`, &five},
+		{"pool.NAME.cache_min_negative_ttl", `pool.default.cache_min_negative_ttl = "5s"`, &five},
+		{"pool.NAME.cache_max_negative_ttl", `pool.default.cache_max_negative_ttl = "5s"`, &five},
+		{"cache.never", `cache.never = ["Dyn.example", "."]`, []string{"dyn.example.", "."}},
 		{"pool.NAME.when_down", `pool.default.when_down = "stale"`, worker.Stale},
 		{"pool.NAME.max_outstanding", `pool.default.max_outstanding = 9`, 9},
 		{"pool.NAME.max_connections", `pool.default.max_connections = 9`, 9},

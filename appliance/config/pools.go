@@ -23,6 +23,7 @@ type Pool struct {
 	HashLoad    int // hash: percent of the mean load
 	Suffixes    []string
 	Cache       bool
+	TTLs        PoolTTLs
 	WhenDown    worker.WhenDown
 	StaleAfter  time.Duration // stale: 0 = only when a query has failed
 	NeverStale  []string      // stale: fully qualified, lower case
@@ -43,7 +44,7 @@ type Cap struct {
 }
 
 // poolKeys is every key of one [pool.NAME].
-var poolKeys = []key[Pool]{
+var poolKeys = slices.Concat([]key[Pool]{
 	policyKey("policy", func(p *Pool) *balance.Policy { return &p.Policy }).reload(),
 	fanoutKey("race_fanout", func(p *Pool) *int { return &p.Fanout }).reload(),
 	integerKey("hedge_budget", 0, 100, 5, func(p *Pool) *int { return &p.HedgeBudget }).reload(),
@@ -59,7 +60,7 @@ var poolKeys = []key[Pool]{
 	integerKey("max_outstanding", 0, outstandingMax, 0, func(p *Pool) *int { return &p.MaxOutstanding }).reload(),
 	integerKey("max_connections", 0, connectionsAllMax, 0, func(p *Pool) *int { return &p.MaxConnections }).reload(),
 	booleanKey("adaptive_limit", true, func(p *Pool) *bool { return &p.Adaptive }).reload(),
-}
+}, poolTTLKeys)
 
 func capKey(scheme string, at func(*Caps) *Cap) key[Checked] {
 	return integerKey("caps."+scheme+".max_outstanding", 0, outstandingMax, 0,
@@ -138,11 +139,11 @@ func poolName(name string) bool {
 }
 
 // suffixesKey is a list of names that stand for all below them too.
-func suffixesKey(name string, at func(*Pool) *[]string) key[Pool] {
-	return key[Pool]{
+func suffixesKey[T any](name string, at func(*T) *[]string) key[T] {
+	return key[T]{
 		name: name, standard: "[]", bounds: "0 to 4096 names",
-		get: func(p *Pool) any { return at(p) },
-		read: func(c *checker, p *Pool, v value) {
+		get: func(t *T) any { return at(t) },
+		read: func(c *checker, t *T, v value) {
 			items, ok := c.oneOrMany(v, suffixesMax)
 			if !ok {
 				return
@@ -151,10 +152,10 @@ func suffixesKey(name string, at func(*Pool) *[]string) key[Pool] {
 				name, ok := c.name(item)
 				switch {
 				case !ok:
-				case slices.Contains(*at(p), name):
+				case slices.Contains(*at(t), name):
 					c.fault(item, "%q stands twice", name)
 				default:
-					*at(p) = append(*at(p), name)
+					*at(t) = append(*at(t), name)
 				}
 			}
 		},
@@ -197,6 +198,7 @@ func (c *checker) pools(out *Checked) {
 		c.fault(c.written("pool"), "%d pools, at most %d are allowed", len(out.Pools), worker.PoolsMax)
 	}
 	c.idlePoolKeys(out)
+	c.poolTTLs(out)
 	c.suffixes(out)
 	c.membership(out)
 }
