@@ -72,6 +72,9 @@ const lattice = `
 	worker/rpz: transport/wire
 	# What is answered without asking.
 	worker/local: worker/route, transport/wire
+	# DNS64, rebinding: answers that are changed.
+	worker/synth: worker/route, transport/wire
+	worker: worker/synth
 	worker: ring, ring/sys, ring/mmsg, ring/probe
 	worker: transport, transport/wire, transport/do53, transport/health, transport/balance, transport/drive
 	worker: transport/concurrency, worker/route, worker/local, worker/policy/acl

@@ -195,7 +195,7 @@ func (w *worker) sendAgain(slot uint32, s *inflight.Slot, p *pool) {
 
 // repeat transmits the query of an exchange once more.
 func (w *worker) repeat(s *inflight.Slot, p *pool, e *inflight.Exchange) {
-	n := wire.BuildQuery(w.request[:], 0, s.KeyBytes(), upstreamUDPSize)
+	n := wire.BuildQuery(w.request[:], 0, w.questionOf(s), upstreamUDPSize)
 	w.transmit(e, w.request[:n])
 	w.stats.Retries++
 	p.stats.Retries++
@@ -225,7 +225,7 @@ func (w *worker) upstreamDatagram(ev *ring.Event) {
 	if s == nil {
 		panic("worker: exchange of a slot that is gone")
 	}
-	fault := wire.ParseResponse(ev.Data, s.KeyBytes(), &w.answer, &w.scratch)
+	fault := wire.ParseResponse(ev.Data, w.questionOf(s), &w.answer, &w.scratch)
 	if p := w.sockets[sock].path; fault == wire.FaultNone && (p.silent > 0 || !p.answered) {
 		p.heard(u)
 	}
@@ -245,7 +245,7 @@ func (w *worker) upstreamDatagram(ev *ring.Event) {
 // overTCP asks the same upstream again over TCP because its answer did not fit a datagram (RFC 7766 §5).
 func (w *worker) overTCP(slot uint32, s *inflight.Slot, u *upstream) {
 	e := attemptOf(s, u)
-	n := wire.BuildQuery(w.request[:], 0, s.KeyBytes(), streamUDPSize)
+	n := wire.BuildQuery(w.request[:], 0, w.questionOf(s), streamUDPSize)
 	if !u.lane.Submit(slot, s.Gen, time.Duration(s.Deadline), w.request[:n]) {
 		w.failed(slot, u, transport.FaultFull)
 		return

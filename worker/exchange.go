@@ -207,6 +207,9 @@ func (w *worker) answered(slot uint32, u *upstream) {
 		} // what is late has had its time
 	}
 	w.blame(s, !useless)
+	if w.scrub(slot, s, p, useless) {
+		return
+	}
 	switch {
 	case useless || w.answer.RCode == wire.RCodeFormErr:
 		w.remember(s, p, w.answer.RCode)

@@ -56,7 +56,7 @@ func (w *worker) laneReply(u *upstream, r *transport.Reply) {
 		w.failed(r.Slot, u, r.Fault)
 		return
 	}
-	if fault := wire.ParseResponse(r.Msg, s.KeyBytes(), &w.answer, &w.scratch); fault != wire.FaultNone {
+	if fault := wire.ParseResponse(r.Msg, w.questionOf(s), &w.answer, &w.scratch); fault != wire.FaultNone {
 		u.stats.Rejected++
 		w.failed(r.Slot, u, transport.FaultProtocol)
 		return

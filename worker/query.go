@@ -201,6 +201,9 @@ func (w *worker) start(slot uint32, l *lookup) {
 	if l.pool.spec.Policy == balance.Hash {
 		s.Name = balance.NameHash(l.name())
 	}
+	if w.active.dns64 != nil && w.reverse(slot, s) {
+		return
+	}
 	w.exchange(slot)
 }
 

@@ -199,7 +199,9 @@ func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string
 	case "when_down":
 		s.Pools[0].WhenDown = WhenDown(slices.Index(WhenDownNames[:], value))
 	default:
-		t.Fatalf("no setting %q", key)
+		if !configureScrubs(t, s, key, value) {
+			t.Fatalf("no setting %q", key)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/local"
 	"secure-dns-proxy/worker/route"
+	"secure-dns-proxy/worker/synth"
 )
 
 // Snapshot is what a reload replaces as a whole. It is immutable once handed over.
@@ -26,6 +27,9 @@ type Snapshot struct {
 	Access   Access     // who may ask
 	Local    local.Spec // what is answered here
 	Requests Requests   // what becomes of requests that are no queries of class IN
+
+	DNS64     *synth.DNS64     // nil: off
+	Rebinding *synth.Rebinding // nil: off
 
 	CacheBytes      int64  // of all workers together; 0: no cache
 	SharedPercent   int    // of CacheBytes that the workers of a NUMA node share, 0 to SharedPercentMax; 0: none

@@ -152,6 +152,8 @@ type Stats struct {
 	Streams                [StreamKinds]uint64
 	Latency                Histogram // from the turn that saw the query to the one that queued the reply
 
+	Scrubs Scrubs // answers of upstreams that were changed
+
 	Turns, Enters              uint64 // laps of the loop; system calls that submitted or waited
 	DatagramsIn, DatagramsSent uint64
 	Rearms, BuffersExhausted   uint64 // receives started anew; receives that found no buffer

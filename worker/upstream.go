@@ -16,6 +16,7 @@ import (
 	"secure-dns-proxy/worker/local"
 	"secure-dns-proxy/worker/policy/acl"
 	"secure-dns-proxy/worker/route"
+	"secure-dns-proxy/worker/synth"
 )
 
 // upstream is one endpoint as one worker sees it. The Group makes it, the worker alone uses it, and the Group takes it back when gone is
@@ -61,6 +62,8 @@ type selection struct {
 	access     []*acl.List // by listener; nil: everybody may ask
 	silent     bool        // those who may not get no answer
 	requests   Requests
+	dns64      *synth.DNS64           // nil: off
+	rebinding  *synth.Rebinding       // nil: off
 	transports [transport.Schemes]int // caps on worker.under
 
 	queryTimeout, attemptTimeout  int64        // ns
@@ -155,7 +158,7 @@ func (w *worker) setUpstreams(c *command) {
 	for scheme, limits := range s.Transports {
 		next.transports[scheme] = share(limits.MaxOutstanding, w.cfg.Workers)
 	}
-	next.requests = s.Requests
+	next.requests, next.dns64, next.rebinding = s.Requests, s.DNS64, s.Rebinding
 	for i, u := range c.upstreams {
 		u.weight, u.most = uint32(s.Upstreams[i].Weight), share(s.Upstreams[i].MaxOutstanding, w.cfg.Workers)
 		if !u.held {

@@ -73,6 +73,9 @@ type worker struct {
 	client     wire.Client
 	answer     wire.Answer
 	scratch    wire.ResponseScratch
+	trimmed    *wire.Assembly // of answers with strangers
+	made       *wire.Assembly // of answers of our own making
+	derived    [wire.KeyBytesMax]byte
 	question   [wire.QuestionBytesMax]byte
 	request    [wire.PaddedQueryBytesMax]byte
 	asked      asked // by the client of the query in hand
@@ -148,6 +151,7 @@ func (w *worker) furnish() (err error) {
 	if w.failures, err = cache.NewFailures(); err != nil {
 		return err
 	}
+	w.trimmed, w.made = new(wire.Assembly), new(wire.Assembly)
 	w.sockets = make([]upstreamSocket, do53.SocketsMax)
 	w.dirty = make([]stream.ConnID, 0, w.cfg.TCP.Conns)
 	return nil

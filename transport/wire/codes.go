@@ -51,11 +51,16 @@ const (
 	TypeA     = 1
 	TypeCNAME = 5
 	TypeSOA   = 6
+	TypePTR   = 12
 	TypeHINFO = 13
 	TypeTXT   = 16
 	TypeAAAA  = 28
+	TypeDNAME = 39
 	TypeOPT   = 41
 	TypeDS    = 43
+	TypeRRSIG = 46
+	TypeSVCB  = 64
+	TypeHTTPS = 65
 	TypeTKEY  = 249
 	TypeTSIG  = 250
 	TypeIXFR  = 251

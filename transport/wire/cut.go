@@ -43,10 +43,8 @@ func (a *Answer) endOf(n int) int {
 // signature that belongs to it. Owners are not compared, as compression may write them in several ways.
 func (a *Answer) borders(n int) bool {
 	rrtype := a.typeOf(n)
-	return rrtype != a.typeOf(n-1) && rrtype != typeRRSIG
+	return rrtype != a.typeOf(n-1) && rrtype != TypeRRSIG
 }
 
 // typeOf is the type of record n, counting from 0: it stands before class and TTL.
 func (a *Answer) typeOf(n int) uint16 { return binary.BigEndian.Uint16(a.Records[a.TTLs[n]-4:]) }
-
-const typeRRSIG = 46

@@ -65,6 +65,16 @@ func KeyName(key []byte) []byte {
 	return plain[:len(plain)-5]
 }
 
+// DeriveKey writes to dst the key of another question like that of key, of the same class, with the same flags, pool and variant: for name, whole and
+// folded, and qtype. It returns the part written. dst must not hold key.
+func DeriveKey(dst *[KeyBytesMax]byte, key, name []byte, qtype uint16) []byte {
+	question := KeyQuestion(key)
+	n := copy(dst[:], name)
+	dst[n], dst[n+1] = byte(qtype>>8), byte(qtype)
+	n += 2 + copy(dst[n+2:], key[len(question)-2:])
+	return dst[:n]
+}
+
 // RestoreQuestion writes the question of key to dst in the case that CaseBits took from the client, and returns the part written.
 func RestoreQuestion(dst *[QuestionBytesMax]byte, key []byte, set *[32]byte) []byte {
 	n := copy(dst[:], KeyQuestion(key))

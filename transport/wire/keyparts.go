@@ -5,6 +5,9 @@ import "encoding/binary"
 // KeyType is the type of the question of a key.
 func KeyType(key []byte) uint16 { return binary.BigEndian.Uint16(key[len(KeyName(key)):]) }
 
+// KeyClass is the class of the question of a key.
+func KeyClass(key []byte) uint16 { return binary.BigEndian.Uint16(key[len(KeyName(key))+2:]) }
+
 // KeyFlags is the flags byte of a key without the pool's tag: KeyDO, KeyCD and KeyRD.
 func KeyFlags(key []byte) byte { return key[len(KeyName(key))+4] & (1<<keyPoolShift - 1) }
 

@@ -49,6 +49,10 @@ const (
 	// header that promise more run out of message first (FaultRecord).
 	recordsMax = (MessageBytesMax - HeaderBytes - 5) / recordBytesMin
 
+	// chainNamesMax is how many names a chain of CNAMEs can have, the first one included; resolvers follow 8 to 16. Records of names further on
+	// count as strangers.
+	chainNamesMax = 17
+
 	// responseOptionsMax bounds what is kept of the options of an OPT that is not the last record of a response: more than servers send but for
 	// padding. The rest, from the option on that does not fit, is lost.
 	responseOptionsMax = 1024

@@ -20,9 +20,21 @@ func (a *Answer) Record(n int) Record {
 // AppendName appends the name at offset off of Records to dst, in lower case and without compression. question is the one that the answer
 // belongs to, folded (KeyQuestion). It returns nil for what ParseResponse would have refused.
 func (a *Answer) AppendName(dst, question []byte, off int) []byte {
+	start := len(dst)
+	name, end := a.appendName(dst, question, off)
+	if end < 0 {
+		return nil
+	}
+	lowerName(name[start:], name[start:], len(name)-start)
+	return name
+}
+
+// appendName is AppendName in the case that the name has there. It also returns the offset after it; -1 if there is no name.
+func (a *Answer) appendName(dst, question []byte, off int) (name []byte, end int) {
 	base := HeaderBytes + len(question)
 	start := len(dst)
 	at := base + off
+	end = -1
 	for range pointerHopsMax + 1 {
 		var part []byte
 		switch {
@@ -31,35 +43,28 @@ func (a *Answer) AppendName(dst, question []byte, off int) []byte {
 		case at >= HeaderBytes && at < base:
 			part = question[at-HeaderBytes:]
 		default:
-			return nil
+			return nil, -1
 		}
 		n := 0
 		for n < len(part) && part[n] != 0 && part[n] <= labelBytesMax {
 			n += 1 + int(part[n])
 		}
 		if n >= len(part) || len(dst)-start+n >= NameBytesMax {
-			return nil
+			return nil, -1
 		}
-		dst = appendLower(dst, part[:n])
+		dst = append(dst, part[:n]...)
 		if part[n] == 0 {
-			return append(dst, 0)
+			return append(dst, 0), max(end, at+n+1-base)
 		}
 		if n+1 >= len(part) {
-			return nil
+			return nil, -1
 		}
 		target := int(part[n]&0x3F)<<8 | int(part[n+1])
 		if part[n] < 0xC0 || target >= at+n {
-			return nil
+			return nil, -1
 		}
+		end = max(end, at+n+2-base)
 		at = target
 	}
-	return nil
-}
-
-// appendLower appends name with A-Z folded.
-func appendLower(dst, name []byte) []byte {
-	at := len(dst)
-	dst = append(dst, name...)
-	lowerName(dst[at:], name, len(name))
-	return dst
+	return nil, -1
 }

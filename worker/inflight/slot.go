@@ -20,8 +20,8 @@ type Exchange struct {
 // Slot is one question under way, with or without clients. The table writes Hash, Gen, Key, KeyLen and WaiterCount and makes the Exchanges unused; everything else
 // exported belongs to the worker and is zero when the slot is opened.
 //
-//	bytes     0..88      88..216     216..560  560..572
-//	          all state  exchanges   key       waiter list
+//	bytes     0..88      88..216     216..560  560..576
+//	          all state  exchanges   key       waiter list, Detail
 type Slot struct {
 	Hash        uint64    // of the key
 	Started     int64     // ns: when the first client asked
@@ -37,12 +37,14 @@ type Slot struct {
 	Pool        uint8     // the worker's number for the pool
 	Hedge       int8      // index + 1 in Exchanges of the hedge; 0: none was sent
 	Again       bool      // all upstreams have been tried and may be tried once more
+	Step        uint8     // of a question that takes more than one: what is asked now
 	StaleDone   bool      // its clients have had what there is of an older answer: who comes later gets that at once
 	Exchanges   [ExchangesMax]Exchange
 	Key         [wire.KeyBytesMax]byte
 	first       uint32 // number + 1 of the first waiter, 0: none
 	last        uint32
 	nextFree    uint32 // number + 1 of the next free slot, while free
+	Detail      uint32 // what the worker has to remember from one step to the next
 }
 
 // KeyBytes returns the key: a view of the slot.

@@ -137,6 +137,15 @@ func (t *Table) Live(slot, gen uint32) *Slot {
 	return nil
 }
 
+// Renew gives an open slot another generation: who was told of the old one does not know it any more.
+func (t *Table) Renew(slot uint32) {
+	s := &t.slots[slot]
+	if !s.open() {
+		panic("inflight: renewal of a free slot")
+	}
+	s.Gen += 2
+}
+
 // Release frees the slot and its waiters and cancels its timer. Its generation changes, so Live no longer knows it.
 func (t *Table) Release(slot uint32) {
 	s := &t.slots[slot]
