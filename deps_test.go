@@ -74,7 +74,7 @@ const lattice = `
 	worker/local: worker/route, transport/wire
 	# DNS64, rebinding: answers that are changed.
 	worker/synth: worker/route, transport/wire
-	worker: worker/synth
+	worker, appliance, appliance/config: worker/synth
 	worker: ring, ring/sys, ring/mmsg, ring/probe
 	worker: transport, transport/wire, transport/do53, transport/health, transport/balance, transport/drive
 	worker: transport/concurrency, worker/route, worker/local, worker/policy/acl

@@ -64,8 +64,8 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 		},
 	}
 	s.Local, s.Requests = localSpec(&c.Local), c.Requests
+	s.DNS64, s.Rebinding = translation(&c.DNS64), rebinding(&c.Rebinding)
 	s.Census = c.Blocks.Census()
-	s.Local = localSpec(&c.Local)
 	s.Cookies, s.NSID = worker.Cookies{Enabled: c.Cookies.Enabled, Secrets: c.Cookies.All()}, c.Cookies.NSID
 	s.Access.Silent = c.ACL.Silent
 	for _, listener := range c.Listen {

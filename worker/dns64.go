@@ -61,7 +61,7 @@ func (w *worker) askA(slot uint32, s *inflight.Slot, p *pool) (goesOn bool) {
 	d := w.active.dns64
 	most := d.NegativeTTL(&w.answer)
 	key := wire.DeriveKey(&w.derived, s.KeyBytes(), wire.KeyName(s.KeyBytes()), wire.TypeA)
-	if w.keeps(p, key) {
+	if w.keepsA(p, key) {
 		var known wire.Answer
 		if age, state := w.cache.Get(wire.Hash(w.seed, key), key, w.seconds(), &known); state == cache.Fresh {
 			if a, ok := d.Synthesise(w.made, &known, wire.KeyQuestion(key), age, most); ok {
@@ -83,16 +83,15 @@ func (w *worker) askA(slot uint32, s *inflight.Slot, p *pool) (goesOn bool) {
 	return true
 }
 
-// keeps reports whether answers to the question of key, in pool p, are in the cache under that key.
-func (w *worker) keeps(p *pool, key []byte) bool {
-	return w.cache != nil && !p.spec.NoCache && len(wire.KeyVariant(key)) == 0
-}
+// keepsA reports whether answers to the question of key, which is derived from a slot's, are in the cache of pool p under that key: not with a variant,
+// for which the answer's scope would decide.
+func (w *worker) keepsA(p *pool, key []byte) bool { return w.keeps(p, key) && len(wire.KeyVariant(key)) == 0 }
 
 // synthesise makes w.answer, to the question for A records, the one to the slot's own question. Without A records it says as much of AAAA records.
 func (w *worker) synthesise(s *inflight.Slot, p *pool, useless bool) {
 	key := w.questionOf(s)
-	if !useless && w.answer.TTL != 0 && w.keeps(p, key) {
-		w.clampTTLs(&w.answer)
+	if !useless && w.answer.TTL != 0 && w.keepsA(p, key) {
+		w.clampTTLs(&w.answer, p)
 		w.cache.Put(wire.Hash(w.seed, key), key, &w.answer, w.answer.TTL, w.seconds())
 	}
 	if w.active.dns64 == nil { // a reload has switched it off meanwhile

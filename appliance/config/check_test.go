@@ -132,6 +132,21 @@ func TestProblems(t *testing.T) {
 			`f.toml:9: acl.listener[3].listen: [::1]:53 has an [[acl.listener]] already`,
 			`f.toml:10: acl.listener[3].alow: unknown key; the nearest known key is "allow"`,
 		}},
+		{"dns64", good + "[dns64]\nprefix = \"64:ff9b::/95\"\nexclude = [\"10.0.0.0/8\", \"fd00::1/8\", 1]\n", []string{
+			`f.toml:3: dns64.prefix: 64:ff9b::/95: the length must be 32, 40, 48, 56, 64 or 96 (RFC 6052 §2.2)`,
+			`f.toml:4: dns64.exclude[0]: "10.0.0.0/8" is not IPv6/length such as "64:ff9b::/96"`,
+			`f.toml:4: dns64.exclude[1]: "fd00::1/8" has bits beyond its length: write "fd00::/8"`,
+			`f.toml:4: dns64.exclude[2]: must be a string, not an integer`,
+		}},
+		{"rebinding", good + "[rebinding]\naction = \"on\"\naddresses = \"lan\"\nallowed = [\"a\", \"A.\"]\n", []string{
+			`f.toml:3: rebinding.action: "on" is not one of "off", "refused" or "nodata"`,
+			`f.toml:4: rebinding.addresses: "lan" is not an IP address, nor IP/length such as "192.0.2.0/24" or "2001:db8::/32"`,
+			`f.toml:5: rebinding.allowed[1]: "a." stands twice`,
+		}},
+		{"requests", good + "requests.notify = \"forward\"\nrequests.classes = \"drop\"\n", []string{
+			`f.toml:2: requests.notify: "forward" is not one of "notimp" or "refused"`,
+			`f.toml:3: requests.classes: "drop" is not one of "notimp", "refused" or "forward"`,
+		}},
 		{"local: own key", good + "[local]\nnonexistent = [\"LOCALHOST\", \"a\", \"A.\", \".\", \"1.10.in-addr.arpa\", \"a..b\"]\n", []string{
 			`f.toml:3: local.nonexistent[0]: "localhost." is what local.localhost is about`,
 			`f.toml:3: local.nonexistent[2]: "a." stands twice`,

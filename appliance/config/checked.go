@@ -47,6 +47,8 @@ type Checked struct {
 	Bootstrap  Bootstrap
 	Local      Local
 	Requests   worker.Requests
+	DNS64      DNS64
+	Rebinding  Rebinding
 	Hosts      map[string][]netip.Addr // by lower-case name without a final dot
 	Logging    Logging
 	Metrics    Metrics

@@ -163,6 +163,8 @@ var keys = slices.Concat([]key[Checked]{
 	inTable("edns", cookieKeys, func(c *Checked) *Cookies { return &c.Cookies }),
 	inTable("control", controlKeys, func(c *Checked) *Control { return &c.Control }),
 	inTable("local", localKeys, func(c *Checked) *Local { return &c.Local }),
+	inTable("dns64", dns64Keys, func(c *Checked) *DNS64 { return &c.DNS64 }),
+	inTable("rebinding", rebindingKeys, func(c *Checked) *Rebinding { return &c.Rebinding }),
 	inTable("requests", requestsKeys, func(c *Checked) *worker.Requests { return &c.Requests }),
 	inTable("health", healthKeys, func(c *Checked) *Health { return &c.Health }))
 

@@ -50,6 +50,7 @@ func NewMetrics(source Source, build Build, reloads *Reloads, trend *Trend) *met
 		p.admission(&stats)
 		p.tcp(&stats)
 		p.cache(&stats)
+		p.scrubs(&stats.Scrubs)
 		p.engine(&stats)
 		p.workers(source.Workers(), trend.Last())
 		p.upstreams(source.Upstreams())
