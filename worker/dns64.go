@@ -85,7 +85,9 @@ func (w *worker) askA(slot uint32, s *inflight.Slot, p *pool) (goesOn bool) {
 
 // keepsA reports whether answers to the question of key, which is derived from a slot's, are in the cache of pool p under that key: not with a variant,
 // for which the answer's scope would decide.
-func (w *worker) keepsA(p *pool, key []byte) bool { return w.keeps(p, key) && len(wire.KeyVariant(key)) == 0 }
+func (w *worker) keepsA(p *pool, key []byte) bool {
+	return w.keeps(p, key) && len(wire.KeyVariant(key)) == 0
+}
 
 // synthesise makes w.answer, to the question for A records, the one to the slot's own question. Without A records it says as much of AAAA records.
 func (w *worker) synthesise(s *inflight.Slot, p *pool, useless bool) {
