@@ -77,7 +77,7 @@ const lattice = `
 	worker, appliance, appliance/config: worker/synth
 	worker: ring, ring/sys, ring/mmsg, ring/probe
 	worker: transport, transport/wire, transport/do53, transport/health, transport/balance, transport/drive
-	worker: transport/concurrency, worker/route, worker/local, worker/policy/acl
+	worker: transport/concurrency, worker/route, worker/local, worker/rpz, worker/policy/acl
 	worker: worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission, worker/census, worker/block
 	worker: worker/cookie
 	worker: worker/cache/shared

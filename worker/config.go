@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"secure-dns-proxy/worker/inflight"
+	"secure-dns-proxy/worker/rpz"
 	"secure-dns-proxy/worker/stream"
 )
 
@@ -24,6 +25,7 @@ type Config struct {
 	TCP             stream.Config
 	RecvBufferBytes int // asked for upstream sockets; 0 leaves the kernel's default
 	Log             *slog.Logger
+	Policies        *rpz.Set // response policy zones at the start, nil: none; see Group.ResponsePolicies
 }
 
 // validate returns everything that is wrong, joined.

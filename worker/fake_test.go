@@ -189,6 +189,7 @@ func newBench(t testing.TB, upstreams int, edit func(*Config, *Snapshot)) *bench
 	}
 	random := rand.New(rand.NewChaCha8([32]byte{1})) // choices are the same in each run
 	b.w = &worker{cfg: &cfg, seed: maphash.MakeSeed(), eng: b.eng, clock: func() time.Duration { return b.now }, wall: b.unix, random: random}
+	b.w.zones.next.Store(cfg.Policies)
 	if err := b.w.begin(c, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -24,8 +24,9 @@ type origin struct {
 type lookup struct {
 	query wire.Query
 	fault wire.Fault
-	key   []byte // view of space; nil: nothing to look up
-	pool  *pool  // that the name belongs to, if there is a key
+	key   []byte   // view of space; nil: nothing to look up
+	pool  *pool    // that the name belongs to, if there is a key
+	later scrutiny // by the response policy zones
 	hash  uint64
 	space [wire.KeyBytesMax]byte
 }
@@ -35,7 +36,7 @@ func (l *lookup) name() []byte { return l.key[:l.query.NameLen] }
 
 // parse reads a message and makes the key of its question.
 func (w *worker) parse(msg []byte, l *lookup) {
-	l.key = nil
+	l.key, l.later = nil, scrutinyNone
 	if l.fault = wire.ParseQuery(msg, &l.query); l.fault == wire.FaultNone && (l.query.Class == wire.ClassINET || w.active.requests.Classes == Forwarded) {
 		l.key = l.query.Key(&l.space)
 		l.pool = w.poolFor(l.name())
@@ -86,11 +87,14 @@ func (w *worker) resolve(l *lookup, from *origin) {
 		w.otherClass(l, from)
 		return
 	}
+	if w.zones.set != nil && w.governed(l, from) {
+		return
+	}
 	if w.cache != nil && !l.pool.spec.NoCache {
 		age, state := w.cache.Get(l.hash, l.key, w.seconds(), &w.answer)
 		if state == cache.Fresh {
 			w.hits++
-			w.reply(from, &w.answer, age)
+			w.give(l, age, from)
 			if w.active.prefetchPercent != 0 && w.nearEnd(&w.answer, age) {
 				w.prefetch(l, age)
 			}
@@ -136,7 +140,7 @@ func (w *worker) withoutAsking(l *lookup, from *origin, age uint32, expired bool
 	rcode, held := w.failures.Held(l.hash, w.now)
 	if expired && l.pool.spec.WhenDown == Stale && (held || !w.healthy(l.pool) || w.relieved(l)) &&
 		w.allowStale(&w.answer, age, l.pool, l.name()) {
-		w.reply(from, &w.answer, 0)
+		w.give(l, 0, from)
 		return true
 	}
 	if held {
@@ -144,6 +148,13 @@ func (w *worker) withoutAsking(l *lookup, from *origin, age uint32, expired bool
 		w.replyError(from, rcode, wire.EDECachedError)
 	}
 	return held
+}
+
+// give replies with w.answer, which the cache has held for age seconds, or with what response policies make of it.
+func (w *worker) give(l *lookup, age uint32, from *origin) {
+	if l.later == scrutinyNone || !w.judged(&w.answer, age, l.later, l.key, l.hash, from) {
+		w.reply(from, &w.answer, age)
+	}
 }
 
 // dropMessage counts a message that must not be answered. Over TCP it ends the connection: its sender is no DNS client.
@@ -168,7 +179,7 @@ func (w *worker) miss(l *lookup, from *origin) {
 		return
 	}
 	if slot, ok := w.table.Find(l.hash, l.key); ok {
-		if !w.wait(slot, l, from) {
+		if !w.wait(slot, l.later, from) {
 			w.shed(from)
 			return
 		}
@@ -184,7 +195,7 @@ func (w *worker) miss(l *lookup, from *origin) {
 		w.shed(from)
 		return
 	}
-	if !w.wait(slot, l, from) {
+	if !w.wait(slot, l.later, from) {
 		w.table.Release(slot)
 		w.shed(from)
 		return
@@ -214,10 +225,10 @@ func (w *worker) shed(from *origin) {
 }
 
 // wait adds the query in hand to the waiters of a slot.
-func (w *worker) wait(slot uint32, l *lookup, from *origin) bool {
+func (w *worker) wait(slot uint32, later scrutiny, from *origin) bool {
 	c := &w.client
 	waiter := inflight.Waiter{
-		ID: c.ID, Flags: c.Flags, HasOPT: c.HasOPT, DO: c.DO, Limit: uint16(c.Limit), At: w.now,
+		ID: c.ID, Flags: c.Flags, HasOPT: c.HasOPT, DO: c.DO, Limit: uint16(c.Limit), At: w.now, Later: later,
 		Cookie: w.asked.cookie, NSID: w.asked.nsid,
 	}
 	if from.tcp {
@@ -225,7 +236,7 @@ func (w *worker) wait(slot uint32, l *lookup, from *origin) bool {
 	} else {
 		waiter.Socket, waiter.Path = from.socket, *from.path
 	}
-	wire.CaseBits(c.Question[:l.query.NameLen], &waiter.Case)
+	wire.CaseBits(c.Question[:len(c.Question)-4], &waiter.Case)
 	if !w.table.AddWaiter(slot, &waiter) {
 		return false
 	}

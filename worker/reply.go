@@ -102,13 +102,19 @@ func (w *worker) restoreClient(s *inflight.Slot, waiter *inflight.Waiter, to *or
 func (w *worker) deliver(s *inflight.Slot, slot uint32, a *wire.Answer, rcode, ede uint16) {
 	var to origin
 	for waiter := w.table.FirstWaiter(slot); waiter != nil; waiter = w.table.NextWaiter(waiter) {
+		if waiter.Alias {
+			w.deliverAlias(s, waiter, a, rcode, ede)
+			continue
+		}
 		if !w.restoreClient(s, waiter, &to) {
 			continue
 		}
 		w.stats.Latency.add(w.now-waiter.At, 1)
-		if a != nil {
+		switch {
+		case a != nil && waiter.Later != scrutinyNone && w.judged(a, 0, waiter.Later, s.KeyBytes(), s.Hash, &to):
+		case a != nil:
 			w.reply(&to, a, 0)
-		} else {
+		default:
 			w.stats.Failed++
 			w.replyError(&to, rcode, ede)
 		}

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -19,6 +20,7 @@ import (
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/cookie"
 	"secure-dns-proxy/worker/local"
+	"secure-dns-proxy/worker/rpz"
 )
 
 var update = flag.Bool("update", false, "write what conversations really say into their files")
@@ -108,7 +110,8 @@ func (c *rfcConversation) begin(t *testing.T, settings []string) {
 			upstreams, _ = strconv.Atoi(n)
 		}
 	}
-	c.bench = newBench(t, upstreams, func(_ *Config, s *Snapshot) {
+	c.bench = newBench(t, upstreams, func(cfg *Config, s *Snapshot) {
+		cfg.Policies = policiesOf(t, settings)
 		s.Pools[0].Policy = balance.Sequential
 		for _, setting := range settings {
 			key, value, _ := strings.Cut(setting, "=")
@@ -127,7 +130,7 @@ func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string
 	d, _ := time.ParseDuration(value)
 	seconds := uint32(d / time.Second)
 	switch key {
-	case "upstreams":
+	case "upstreams", "rpz", "break_dnssec":
 	case "local":
 		s.Local = local.Spec{Localhost: true, PrivateReverse: true, ResolverARPA: true, ApplicationDNS: true}
 		for _, name := range strings.Split(value, ",") {
@@ -203,6 +206,59 @@ func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string
 			t.Fatalf("no setting %q", key)
 		}
 	}
+}
+
+// policiesOf reads rpz=ZONE[:OVERRIDE],... (testdata/rpz/ZONE.zone) and break_dnssec=off.
+func policiesOf(t *testing.T, settings []string) *rpz.Set {
+	var policies []rpz.Policy
+	for _, setting := range settings {
+		names, ok := strings.CutPrefix(setting, "rpz=")
+		if !ok {
+			continue
+		}
+		for i, part := range strings.Split(names, ",") {
+			name, override, _ := strings.Cut(part, ":")
+			text, err := os.ReadFile("testdata/rpz/" + name + ".zone")
+			if err != nil {
+				t.Fatal(err)
+			}
+			policies = append(policies, rpz.Policy{
+				Name: name, Tag: i, Zone: compiled(t, name+".test.", string(text)), Log: true, BreakDNSSEC: !slices.Contains(settings, "break_dnssec=off"),
+				Override: rpz.Override(max(0, slices.Index(rpz.OverrideNames[:], override))),
+			})
+		}
+	}
+	if policies == nil {
+		return nil
+	}
+	set, err := rpz.NewSet(policies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// compiled makes a zone of its text.
+func compiled(t testing.TB, origin, text string) *rpz.Zone {
+	t.Helper()
+	b := rpz.NewBuilder(wireName(origin))
+	p := dns.NewZoneParser(strings.NewReader(text), origin, "")
+	for rr, ok := p.Next(); ok; rr, ok = p.Next() {
+		buf := make([]byte, 4096)
+		end, err := dns.PackRR(rr, buf, 0, nil, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		owner, h := wireName(rr.Header().Name), rr.Header()
+		if err := b.Add(owner, h.Rrtype, h.Ttl, buf[len(owner)+10:end]); err != nil {
+			t.Fatalf("%s: %v", rr, err)
+		}
+	}
+	z, err := b.Zone()
+	if err := errors.Join(p.Err(), err); err != nil {
+		t.Fatal(err)
+	}
+	return z
 }
 
 // wireName packs a name.

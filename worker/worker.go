@@ -46,6 +46,7 @@ type worker struct {
 	acceptors []ring.Handle
 	gate      gate
 	blocks    blocks
+	zones     zones
 
 	upstreams  [upstreamsKept]*upstream     // by upstream.index; nil: free
 	poolStates [wire.KeyPoolsMax]*poolState // by tag
@@ -101,6 +102,7 @@ type worker struct {
 // belongs to its thread, and memory is first touched there. On an error nothing of the worker is left.
 func newWorker(cfg *Config, index int, engine string, seed maphash.Seed, first *command, row []listener) (*worker, error) {
 	w := &worker{cfg: cfg, index: index, seed: seed, clock: transport.Now, wall: transport.Unix, memory: new(cache.Ahead), random: newRandom()}
+	w.zones.next.Store(cfg.Policies)
 	cpu := -1
 	if len(cfg.CPUs) != 0 {
 		cpu = cfg.CPUs[index]
@@ -194,6 +196,7 @@ func (w *worker) turn() {
 	w.waker.Disarm()
 	w.tick()
 	w.blocks.follow(w.now)
+	w.zones.follow()
 	w.stats.Turns++
 	w.busy = len(events) > 0
 	w.gate.crowd = len(events) >= crowdMin
@@ -382,6 +385,9 @@ func (w *worker) publish() {
 		w.stats.CacheExpired, w.stats.CacheRefused = s.Expired, s.Refused
 	}
 	publish(&w.public, &w.stats, statsWords)
+	if w.zones.room != nil {
+		publish(&w.zones.public, &w.zones.room.stats, zoneStatsWords)
+	}
 	for _, u := range w.upstreams {
 		if u != nil {
 			u.stats.InFlight, u.stats.Limit = uint64(u.outstanding), uint64(min(u.limit.Value(), u.most, w.cfg.Slots))

@@ -45,6 +45,9 @@ const (
 
 	// recordBytesMin: root owner, type, class, TTL, RDLENGTH, no RDATA.
 	recordBytesMin = 1 + 2 + 2 + 4 + 2
+	// RecordsMax is how many records an Answer may have in the section counts of its sum: what fits into a message.
+	RecordsMax = recordsMax
+
 	// recordsMax is how many records can fit in a message with the shortest question, so the TTL list can never overflow: counts in the
 	// header that promise more run out of message first (FaultRecord).
 	recordsMax = (MessageBytesMax - HeaderBytes - 5) / recordBytesMin

@@ -29,7 +29,7 @@ type Slot struct {
 	HedgeAt     int64     // ns: when a second upstream is asked if none has answered; 0: never
 	Tried       [2]uint64 // bit i: the upstream that the worker numbers i was asked
 	Useless     [2]uint64 // and answered SERVFAIL, NOTIMP or REFUSED
-	Name        uint64    // hash of the name that upstreams are chosen by
+	Name        uint64    // hash of the name that upstreams are chosen by; of a slot that waits in another one: seconds, the TTL of the CNAME between the two
 	Gen         uint32    // odd while the slot is open, even while it is free; 0 before its first use
 	KeyLen      uint16    // 1..wire.KeyBytesMax
 	WaiterCount uint16    // 0..WaitersPerSlotMax

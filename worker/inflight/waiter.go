@@ -9,8 +9,8 @@ import (
 type Waiter struct {
 	At     int64       // ns: when it asked
 	Path   ring.Path   // UDP: where the reply goes
-	Conn   uint32      // TCP: the stream.ConnID
-	Socket ring.Handle // UDP: the socket it asked on
+	Conn   uint32      // TCP: the stream.ConnID; of an alias: the number of the slot whose clients wait
+	Socket ring.Handle // UDP: the socket it asked on; of an alias: that slot's generation
 	next   uint32      // number + 1 of the next in the same slot, or in the free list
 	ID     uint16      // DNS id
 	Flags  uint16      // header flags as sent
@@ -18,7 +18,9 @@ type Waiter struct {
 	HasOPT bool
 	DO     bool
 	TCP    bool
-	NSID   bool // it asks who answers
+	Alias  bool  // no client, but a slot whose clients wait for this answer
+	NSID   bool  // it asks who answers
+	Later  uint8 // what the caller has yet to do with the answer before this client gets it
 	Cookie Cookie
 	Case   [32]byte // wire.CaseBits of the name as it was spelled
 }

@@ -9,15 +9,17 @@ import (
 // Reply makes the answer that a match of NXDomain, NoData, TCPOnly or Local means for a question of type qtype; sc must be as Query or Judge
 // has left it, or with its Name Set where neither was asked about this query. It is valid until sc is used again.
 //
-// The CNAMEs of the answer that come before the trigger stay, age seconds older. Negative answers have the SOA of the zone. target is the name,
-// in wire form, that the last CNAME of local data leads to and whose records belong behind it; nil: there is none.
-func (s *Set) Reply(sc *Scratch, m Match, qtype uint16, age uint32, out *wire.Answer) (target []byte) {
+// The CNAMEs of the answer that come before the trigger stay, age seconds older. Negative answers have the SOA of the zone.
+//
+// Where local data is a CNAME and another type was asked for, out is of no use: the answer is a CNAME from the question's name to target, with
+// this TTL, and what there is at target. Any CNAMEs before the trigger are left out then.
+func (s *Set) Reply(sc *Scratch, m Match, qtype uint16, age uint32, out *wire.Answer) (target []byte, ttl uint32) {
 	p := &s.policies[m.Zone]
 	*out = wire.Answer{Records: sc.records[:0], TTLs: sc.ttls[:0], Extended: wire.EDEBlocked}
 	w := writer{out: out}
 	if m.Action == TCPOnly {
 		out.Flags |= wire.FlagTC
-		return nil
+		return nil, 0
 	}
 	owner := w.chain(sc, m.step, age)
 	switch m.Action {
@@ -29,7 +31,7 @@ func (s *Set) Reply(sc *Scratch, m Match, qtype uint16, age uint32, out *wire.An
 		out.Extended = wire.EDEForged
 		return w.local(sc, p, m, owner, qtype)
 	}
-	return nil
+	return nil, 0
 }
 
 // writer appends records to an answer.
@@ -75,7 +77,7 @@ func (w *writer) negative(z *Zone, rcode uint16) {
 }
 
 // local appends a trigger's records of type qtype.
-func (w *writer) local(sc *Scratch, p *Policy, m Match, owner []byte, qtype uint16) (target []byte) {
+func (w *writer) local(sc *Scratch, p *Policy, m Match, owner []byte, qtype uint16) (target []byte, ttl uint32) {
 	name := sc.Name.wire
 	if m.step > 0 {
 		name = owner
@@ -89,32 +91,32 @@ func (w *writer) local(sc *Scratch, p *Policy, m Match, owner []byte, qtype uint
 			return w.alias(sc, name, owner, r.ttl, r.data, qtype)
 		}
 		if (r.rrtype == qtype || qtype == wire.TypeANY) && !w.add(&w.out.AN, owner, r.rrtype, r.ttl, r.data) {
-			return nil
+			return nil, 0
 		}
 		at = r.next
 	}
 	if w.out.AN == uint16(m.step) && w.out.Flags&wire.FlagTC == 0 {
 		w.negative(p.Zone, wire.RCodeNoError)
 	}
-	return nil
+	return nil, 0
 }
 
-// alias appends a CNAME, and puts the name before it where it begins with an asterisk. A name that gets too long for that does not exist any
+// alias appends a CNAME if that was asked for, else says where it leads to, and puts the name before it where it begins with an asterisk. A name that gets too long for that does not exist any
 // more: YXDOMAIN, as with DNAME (RFC 6672 §2.2).
-func (w *writer) alias(sc *Scratch, name, owner []byte, ttl uint32, to []byte, qtype uint16) (target []byte) {
-	target = sc.target[:0]
+func (w *writer) alias(sc *Scratch, name, owner []byte, ttl uint32, to []byte, qtype uint16) ([]byte, uint32) {
+	target := sc.target[:0]
 	if len(to) > 2 && to[0] == 1 && to[1] == '*' {
 		to = to[2:]
 		if len(name)-1+len(to) > nameBytesMax {
 			w.out.RCode = wire.RCodeYXDomain
-			return nil
+			return nil, 0
 		}
 		target = append(target, name[:len(name)-1]...)
 	}
 	target = append(target, to...)
-	w.add(&w.out.AN, owner, typeCNAME, ttl, target)
 	if qtype == typeCNAME || qtype == wire.TypeANY {
-		return nil
+		w.add(&w.out.AN, owner, typeCNAME, ttl, target)
+		return nil, 0
 	}
-	return target
+	return target, ttl
 }

@@ -33,13 +33,12 @@ type link struct {
 // passesMax is how often the answer section is gone over for a CNAME chain: once if it is in order.
 const passesMax = 4
 
-// Judge looks for the trigger that counts for a query whose answer is known: all kinds. sc.Name must be Set to the question's name; question is
+// Judge looks for the trigger that counts for a query whose answer is known, and which Query has found nothing for or put off (asker.Later). sc.Name must be Set to the question's name; question is
 // the question part of a key. a must have been made by ParseResponse for that question, or come from the cache.
 func (s *Set) Judge(sc *Scratch, question []byte, asker *Asker, a *wire.Answer) (v Verdict) {
 	sc.question = question
 	sc.follow(a)
 	signed := s.exacting && asker.DO && signed(a)
-	v.Clean = true
 	for step := 0; step <= sc.links; step++ {
 		name := &sc.Name
 		if step > 0 {
@@ -52,12 +51,9 @@ func (s *Set) Judge(sc *Scratch, question []byte, asker *Asker, a *wire.Answer) 
 			if !ok {
 				continue
 			}
-			v.Clean = false
 			switch {
 			case p.Override == Disabled:
-				if asker.Later || step > 0 || t > QName {
-					v.Disabled |= 1 << i
-				}
+				v.Disabled |= 1 << i
 			case signed && !p.BreakDNSSEC:
 			default:
 				v.Match = p.match(i, t, r)
@@ -75,8 +71,10 @@ func (p *Policy) at(sc *Scratch, name *Name, step int, asker *Asker, a *wire.Ans
 		return rule{}, 0, false
 	}
 	if step == 0 {
-		if r, t, ok = p.first(name, asker); ok {
-			return r, t, true
+		if asker.Later { // else Query has found nothing
+			if r, t, ok = p.first(name, asker); ok {
+				return r, t, true
+			}
 		}
 	} else if r, _, ok = p.Zone.names[QName].lookup(name); ok {
 		return r, QName, true

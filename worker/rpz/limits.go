@@ -4,6 +4,9 @@ const (
 	// ZonesMax is how many zones a Set may hold: one bit each in masks. BIND has the same limit. More: NewSet refuses.
 	ZonesMax = 32
 
+	// TagsMax is how many names zones may have had in the life of a process: twice ZonesMax, so that a reload can rename all of them.
+	TagsMax = 2 * ZonesMax
+
 	// RecordsMax is how many records of local data one trigger may have: a reply of 64 KiB holds few more. More: Add refuses the record.
 	RecordsMax = 256
 

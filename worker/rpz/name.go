@@ -50,6 +50,9 @@ func (n *Name) Set(wire []byte) bool {
 	return true
 }
 
+// Wire is the name as it was Set.
+func (n *Name) Wire() []byte { return n.wire }
+
 // suffix is the name without its first labels.
 func (n *Name) suffix(first int) []byte { return n.wire[n.start[first]:] }
 

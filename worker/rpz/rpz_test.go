@@ -67,7 +67,7 @@ func setOf(t testing.TB, zones ...*Zone) *Set {
 	t.Helper()
 	var policies []Policy
 	for i, z := range zones {
-		policies = append(policies, Policy{Name: fmt.Sprint(i), Zone: z, BreakDNSSEC: true})
+		policies = append(policies, Policy{Name: fmt.Sprint(i), Tag: i, Zone: z, BreakDNSSEC: true})
 	}
 	s, err := NewSet(policies)
 	if err != nil {
@@ -117,13 +117,12 @@ func told(t testing.TB, s *Set, q asked) string {
 		return text
 	}
 	var out wire.Answer
-	target := s.Reply(sc, v.Match, q.qtype, 0, &out)
-	text += shown(t, q, &out)
-	if target != nil {
-		to, _, _ := dns.UnpackDomainName(target, 0)
-		text += " -> " + to
+	target, ttl := s.Reply(sc, v.Match, q.qtype, 0, &out)
+	if target == nil {
+		return text + shown(t, q, &out)
 	}
-	return text
+	to, _, _ := dns.UnpackDomainName(target, 0)
+	return fmt.Sprintf("%s: %d CNAME %s", text, ttl, to)
 }
 
 // questionOf makes what an upstream would have sent, and returns the question's key.

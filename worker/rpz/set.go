@@ -9,6 +9,7 @@ import (
 // Policy is a zone with what the operator says of it.
 type Policy struct {
 	Name        string // in metrics and log lines
+	Tag         int    // in figures, below TagsMax: the same for a name as long as the process lives, and of no other
 	Zone        *Zone  // nil: nothing is known of it yet, or not any more: it has no triggers
 	Override    Override
 	CNAME       []byte // OverrideCNAME: where to, wire form; it may begin with an asterisk
@@ -78,8 +79,7 @@ type Match struct {
 type Verdict struct {
 	Match    Match
 	Later    bool   // of Query: the answer has to be seen first: a zone before the one that fits is about answers, or it may be signed
-	Clean    bool   // of Judge: no trigger fits the answer
-	Disabled uint32 // mask of the zones that fit and are disabled, as far as Query has not told already
+	Disabled uint32 // mask of the zones that fit and are disabled; of Judge those that Query has not told already
 }
 
 // Query looks for the trigger that counts for a query that nobody has been asked about yet: client-IP and QNAME. name must be Set.
