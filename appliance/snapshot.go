@@ -65,6 +65,7 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 	}
 	s.Local, s.Requests = localSpec(&c.Local), c.Requests
 	s.DNS64, s.Rebinding = translation(&c.DNS64), rebinding(&c.Rebinding)
+	s.NXDomainCut = c.Cache.NXDomainCut
 	s.Census = c.Blocks.Census()
 	s.Cookies, s.NSID = worker.Cookies{Enabled: c.Cookies.Enabled, Secrets: c.Cookies.All()}, c.Cookies.NSID
 	s.Access.Silent = c.ACL.Silent

@@ -129,4 +129,8 @@ const (
 
 	// laneCloseTimeout is how long closing the lanes of an upstream may take: connections are shut, not drained, by then.
 	laneCloseTimeout = 5 * time.Second
+
+	// cutProbesMax is how many names, from the one that was asked for upwards, are looked for among those that do not exist: all that the reverse name of
+	// an IPv6 address has. Longer names: those further up are not looked for.
+	cutProbesMax = 34
 )

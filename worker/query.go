@@ -103,6 +103,9 @@ func (w *worker) resolve(l *lookup, from *origin) {
 		if w.locally(l, from) || w.fromShared(l, from) || w.withoutAsking(l, from, age, state == cache.Expired) {
 			return
 		}
+		if w.active.nxdomainCut && w.below(l, from) {
+			return
+		}
 	} else if w.locally(l, from) {
 		return
 	}

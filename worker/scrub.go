@@ -13,6 +13,9 @@ func (w *worker) scrub(slot uint32, s *inflight.Slot, p *pool, useless bool) (go
 		if w.active.rebinding != nil && wire.KeyClass(s.KeyBytes()) == wire.ClassINET && w.active.rebinding.Guard(&w.answer, wire.KeyName(s.KeyBytes())) {
 			w.stats.Scrubs.Rebinding++
 		}
+		if w.active.nxdomainCut {
+			w.deny(s)
+		}
 	}
 	return (w.active.dns64 != nil || s.Step != stepOwn) && w.translate(slot, s, p, useless)
 }
@@ -36,10 +39,11 @@ func (w *worker) spoil(rcode uint16) {
 	w.answer = wire.Answer{Flags: w.answer.Flags&^wire.RCodeMask | rcode&wire.RCodeMask, RCode: rcode}
 }
 
-// Scrubs counts what was changed in answers of upstreams. 64-bit words only, as in Stats.
+// Scrubs counts what was changed in answers of upstreams, or made of them. 64-bit words only, as in Stats.
 type Scrubs struct {
 	Trimmed    uint64 // records that did not answer the question were left out
 	Rebinding  uint64 // an address from inside for a name that may not have it: refused or emptied
 	Translated uint64 // AAAA records were made from A records
+	Cut        uint64 // queries answered by the NXDOMAIN of a name above
 	Reversed   uint64 // reverse names of such addresses were looked up as those of the IPv4 address
 }

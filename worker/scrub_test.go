@@ -12,6 +12,7 @@ import (
 //
 //	dns64=PREFIX[,PREFIX ...]         the prefix for translation, those of AAAA records that do not count
 //	rebinding=refused|nodata[,NAME ...]   what becomes of addresses in 10/8, 127/8 and fd00::/8; names that may have them
+//	nxdomain_cut=on                       names below one that does not exist are not asked for
 func configureScrubs(t *testing.T, s *Snapshot, key, value string) bool {
 	first, rest, _ := strings.Cut(value, ",")
 	var err error
@@ -24,6 +25,8 @@ func configureScrubs(t *testing.T, s *Snapshot, key, value string) bool {
 			names = append(names, wireName(name))
 		}
 		s.Rebinding, err = synth.NewRebinding(first == "refused", prefixList("10.0.0.0/8,127.0.0.0/8,fd00::/8"), names)
+	case "nxdomain_cut":
+		s.NXDomainCut = value == "on"
 	default:
 		return false
 	}

@@ -31,6 +31,8 @@ type Snapshot struct {
 	DNS64     *synth.DNS64     // nil: off
 	Rebinding *synth.Rebinding // nil: off
 
+	NXDomainCut bool // names below one that does not exist are not asked for (RFC 8020)
+
 	CacheBytes      int64  // of all workers together; 0: no cache
 	SharedPercent   int    // of CacheBytes that the workers of a NUMA node share, 0 to SharedPercentMax; 0: none
 	TTLMin, TTLMax  uint32 // seconds; positive answers are kept and shown within these

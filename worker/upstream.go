@@ -72,8 +72,9 @@ type selection struct {
 	prefetchPercent, prefetchRate int          // the rate is this worker's share
 	staleMax                      uint32
 
-	jar  *cookie.Jar // nil: no cookies
-	nsid string      // "": not told
+	jar         *cookie.Jar // nil: no cookies
+	nxdomainCut bool
+	nsid        string // "": not told
 }
 
 // command is the state that a worker is to be in; it is complete, so a worker that misses one loses nothing.
@@ -159,6 +160,7 @@ func (w *worker) setUpstreams(c *command) {
 		next.transports[scheme] = share(limits.MaxOutstanding, w.cfg.Workers)
 	}
 	next.requests, next.dns64, next.rebinding = s.Requests, s.DNS64, s.Rebinding
+	next.nxdomainCut = s.NXDomainCut
 	for i, u := range c.upstreams {
 		u.weight, u.most = uint32(s.Upstreams[i].Weight), share(s.Upstreams[i].MaxOutstanding, w.cfg.Workers)
 		if !u.held {

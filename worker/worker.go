@@ -37,6 +37,7 @@ type worker struct {
 	common     common       // of the workers of its NUMA node
 	memory     *cache.Ahead // provides the cache's memory before it is touched; nil in tests of turns
 	failures   *cache.Failures
+	denials    *cache.Denials
 	prefetches balance.Budget
 	table      *inflight.Table
 	conns      *stream.Table
@@ -151,6 +152,9 @@ func (w *worker) furnish() (err error) {
 		return fmt.Errorf("table of Do53 exchanges: %w", err)
 	}
 	if w.failures, err = cache.NewFailures(); err != nil {
+		return err
+	}
+	if w.denials, err = cache.NewDenials(); err != nil {
 		return err
 	}
 	w.trimmed, w.made = new(wire.Assembly), new(wire.Assembly)
@@ -416,6 +420,9 @@ func (w *worker) release() error {
 	}
 	if w.failures != nil {
 		errs = append(errs, w.failures.Close())
+	}
+	if w.denials != nil {
+		errs = append(errs, w.denials.Close())
 	}
 	return errors.Join(errs...)
 }

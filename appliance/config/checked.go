@@ -183,6 +183,7 @@ type Cache struct {
 	FailureTTL     time.Duration // the first time; 0 = failures are not remembered
 	MaxFailureTTL  time.Duration
 	MaxStale       time.Duration // past the TTL
+	NXDomainCut    bool          // RFC 8020
 }
 
 // Timeouts are explained in proxy.toml.example.

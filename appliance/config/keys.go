@@ -74,6 +74,8 @@ var keys = slices.Concat([]key[Checked]{
 	durationKey("cache.max_stale", 0, secondsMax, time.Second, "24h",
 		func(c *Checked) *time.Duration { return &c.Cache.MaxStale }).reload(),
 
+	booleanKey("cache.nxdomain_cut", false, func(c *Checked) *bool { return &c.Cache.NXDomainCut }).reload(),
+
 	durationKey("timeouts.query", waitMin, waitMax, 1, "3s",
 		func(c *Checked) *time.Duration { return &c.Timeouts.Query }).reload(),
 	durationKey("timeouts.upstream", waitMin, waitMax, 1, durationText(attemptStandard),

@@ -171,6 +171,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"cache.max_failure_ttl", `cache.max_failure_ttl = "1m"`, minute},
 		{"cache.max_negative_ttl", `cache.max_negative_ttl = "1m"`, minute},
 		{"cache.max_stale", `cache.max_stale = "1h"`, hour},
+		{"cache.nxdomain_cut", `cache.nxdomain_cut = true`, true},
 		{"local.localhost", `local.localhost = "forward"`, false},
 		{"local.nonexistent", `local.nonexistent = ["Local", "corp.example."]`, []string{"local.", "corp.example."}},
 		{"local.private_reverse", `local.private_reverse = "forward"`, false},

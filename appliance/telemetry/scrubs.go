@@ -10,4 +10,5 @@ func (p *page) scrubs(s *worker.Scrubs) {
 	p.counter(s.Rebinding, "reason", "rebinding")
 	p.counter(s.Translated, "reason", "dns64")
 	p.counter(s.Reversed, "reason", "dns64_reverse")
+	p.count("sdp_nxdomain_cuts_total", "Queries for names below one that does not exist, answered so without asking (RFC 8020).", s.Cut)
 }

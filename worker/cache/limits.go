@@ -72,6 +72,10 @@ const (
 	failureSets = 2048
 	failureWays = 4
 
+	// denialSets and denialWays size the memory of names that do not exist: 512 KiB, touched only where nxdomain_cut is on. Full: see Denials.
+	denialSets = 8192
+	denialWays = 4
+
 	visitsMax     = 3 // two bits
 	visitsToStay  = 1 // visits that move an entry from probation to main
 	visitsPopular = 2 // visits that make an entry worth being refreshed before its end
