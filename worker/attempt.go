@@ -5,6 +5,7 @@ import (
 
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/cache/shared"
 	"secure-dns-proxy/worker/inflight"
 )
 
@@ -115,6 +116,7 @@ func (w *worker) free(slot uint32) {
 			w.giveUp(slot, s, e)
 		}
 	}
+	w.tell(s, shared.Word{Outcome: shared.Ask}, false) // if nobody has yet
 	w.table.Release(slot)
 }
 
@@ -152,4 +154,5 @@ func (w *worker) schedule(slot uint32, s *inflight.Slot) {
 		}
 	}
 	w.table.Schedule(slot, next)
+	w.expect(s, next)
 }

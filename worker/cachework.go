@@ -156,6 +156,7 @@ func (w *worker) refresh(e *cache.Seen) bool {
 	}
 	w.failures.Forget(l.hash)
 	w.stats.CacheRefreshes++
+	w.table.At(slot).NotBefore = w.seconds()
 	w.start(slot, l)
 	return true
 }

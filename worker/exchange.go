@@ -7,6 +7,7 @@ import (
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/cache/shared"
 	"secure-dns-proxy/worker/inflight"
 )
 
@@ -19,7 +20,7 @@ func (w *worker) exchange(slot uint32) {
 	p.hedge.Count(w.now)
 	u, v := w.next(slot, s, p)
 	if v != chosen {
-		w.giveIn(slot, p, v)
+		w.giveIn(slot, s, p, v)
 		return
 	}
 	switch p.spec.Policy {
@@ -110,6 +111,10 @@ func (w *worker) retry(slot uint32, s *inflight.Slot, p *pool) bool {
 func (w *worker) deadline(slot uint32) {
 	s := w.table.At(slot)
 	p := w.poolOf(s)
+	if s.Following {
+		w.followDue(slot, s, p)
+		return
+	}
 	w.overdue(s)
 	if w.now >= s.Deadline {
 		w.remember(s, p, wire.RCodeServFail)
@@ -166,10 +171,11 @@ func (w *worker) goOn(slot uint32, s *inflight.Slot, again bool) {
 }
 
 // giveIn answers a slot for which no upstream could be asked at all.
-func (w *worker) giveIn(slot uint32, p *pool, v verdict) {
+func (w *worker) giveIn(slot uint32, s *inflight.Slot, p *pool, v verdict) {
 	if v == limited {
 		w.stats.Shed++
 		p.stats.Limited++
+		w.tell(s, shared.Word{Outcome: shared.Ask}, false) // others may have room
 		w.fail(slot, p, wire.ReasonLimited)
 		return
 	}
@@ -180,6 +186,7 @@ func (w *worker) giveIn(slot uint32, p *pool, v verdict) {
 func (w *worker) fail(slot uint32, p *pool, ede uint16) {
 	s := w.table.At(slot)
 	w.blame(s, false)
+	w.tellFailure(s, wire.RCodeServFail, ede)
 	if s.WaiterCount != 0 && w.stale(s.Hash, s.KeyBytes(), p) {
 		w.deliver(s, slot, &w.answer, 0, 0)
 	} else {
@@ -213,6 +220,9 @@ func (w *worker) answered(slot uint32, u *upstream) {
 	switch {
 	case useless || w.answer.RCode == wire.RCodeFormErr:
 		w.remember(s, p, w.answer.RCode)
+		if w.answer.RCode <= wire.RCodeMask {
+			w.tellFailure(s, w.answer.RCode, w.answer.Reason())
+		}
 		if s.WaiterCount != 0 && w.stale(s.Hash, s.KeyBytes(), p) {
 			w.deliver(s, slot, &w.answer, 0, 0)
 			w.free(slot)
@@ -232,10 +242,12 @@ func (w *worker) answered(slot uint32, u *upstream) {
 func (w *worker) conclude(slot uint32, s *inflight.Slot, p *pool) {
 	w.countOutcome(s, w.answer.RCode)
 	w.clampTTLs(&w.answer, p)
+	result := shared.TooLarge
 	if w.answer.TTL != 0 && w.keeps(p, s.KeyBytes()) {
 		w.cache.Put(s.Hash, s.KeyBytes(), &w.answer, w.answer.TTL, w.seconds())
-		w.share(s.Hash, s.KeyBytes())
+		result = w.share(s.Hash, s.KeyBytes())
 	}
+	w.tellResult(s, result)
 	w.deliver(s, slot, &w.answer, 0, 0)
 	w.free(slot)
 }
@@ -250,6 +262,7 @@ func (w *worker) remember(s *inflight.Slot, p *pool, rcode uint16) {
 	if rcode > wire.RCodeMask {
 		rcode = wire.RCodeServFail
 	}
+	s.Remembered = true
 	w.failures.Add(s.Hash, rcode, w.now, w.active.failureTTL, w.active.failureTTLMax)
 }
 

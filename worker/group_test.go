@@ -31,11 +31,12 @@ func engines(t *testing.T, test func(t *testing.T, backend string)) {
 	}
 }
 
-// zone is an upstream on loopback, UDP and TCP on one port. Names: slow*. answers after 100 ms, never*. not at all, big*. with 3000 bytes,
-// any other with one address.
+// zone is an upstream on loopback, UDP and TCP on one port. Names: slow*. answers after 100 ms, never*. not at all, brief*. with a TTL of 1 s, gated*. with
+// that and not before gate is closed, if there is one, big*. with 3000 bytes, any other with one text.
 type zone struct {
 	addr    netip.AddrPort
 	queries atomic.Int64
+	gate    atomic.Pointer[chan struct{}]
 	servers []*dns.Server
 }
 
@@ -82,15 +83,21 @@ func (z *zone) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	case strings.HasPrefix(name, "slow"):
 		time.Sleep(100 * time.Millisecond)
 	}
+	if gate := z.gate.Load(); gate != nil && strings.HasPrefix(name, "gated") {
+		<-*gate
+	}
 	m := new(dns.Msg)
 	m.SetReply(q)
-	n := 1
+	n, ttl := 1, uint32(300)
+	if strings.HasPrefix(name, "brief") || strings.HasPrefix(name, "gated") {
+		ttl = 1
+	}
 	if strings.HasPrefix(name, "big") {
 		n = 15
 	}
 	for i := range n {
 		m.Answer = append(m.Answer, &dns.TXT{
-			Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: 300},
+			Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: ttl},
 			Txt: []string{fmt.Sprintf("%s %d %s", name, i, strings.Repeat("x", 180))},
 		})
 	}

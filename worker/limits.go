@@ -72,6 +72,13 @@ const (
 	// upstreamsKept bounds upstreams of one worker: those in use and those that drain after reloads. Full: the reload waits.
 	upstreamsKept = 128
 
+	// followGrace is how late the owner of a question may be with what it was to do, before a worker that follows it asks itself: longer than a
+	// thread waits for its CPU, short beside a client's patience.
+	followGrace = int64(250 * time.Millisecond)
+
+	// aloneTime is how long nobody waits for another worker's answer to a question whose last answer could not be shared.
+	aloneTime = int64(10 * time.Second)
+
 	// laneBatch bounds the answers taken from one lane in one turn; the rest is taken in the next one, after the clients had theirs.
 	laneBatch = 256
 

@@ -34,6 +34,11 @@ func (w *worker) prefetch(l *lookup, age uint32) {
 		w.prefetches.Return()
 		return
 	}
-	w.stats.Prefetches++
+	w.table.At(slot).NotBefore = w.seconds() - age + 1
 	w.start(slot, l)
+	if w.table.At(slot).Following {
+		w.prefetches.Return() // another worker does it for this one
+		return
+	}
+	w.stats.Prefetches++
 }

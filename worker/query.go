@@ -203,11 +203,10 @@ func (w *worker) miss(l *lookup, from *origin) {
 		w.shed(from)
 		return
 	}
-	w.stats.Misses++
 	w.start(slot, l)
 }
 
-// start begins the exchange of a slot that was opened for l.
+// start begins the exchange of a slot that was opened for l, unless another worker's is under way.
 func (w *worker) start(slot uint32, l *lookup) {
 	s := w.table.At(slot)
 	s.Started, s.Deadline = w.now, w.now+w.active.queryTimeout
@@ -217,6 +216,12 @@ func (w *worker) start(slot uint32, l *lookup) {
 	}
 	if w.active.dns64 != nil && w.reverse(slot, s) {
 		return
+	}
+	if w.join(slot, s, l.pool) {
+		return
+	}
+	if s.WaiterCount != 0 {
+		w.stats.Misses++
 	}
 	w.exchange(slot)
 }

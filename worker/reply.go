@@ -100,10 +100,16 @@ func (w *worker) restoreClient(s *inflight.Slot, waiter *inflight.Waiter, to *or
 // deliver replies to every waiter of a slot, with the answer (rcode and ede ignored) or, where a is nil, with an error. The slot stays
 // to be released by the caller.
 func (w *worker) deliver(s *inflight.Slot, slot uint32, a *wire.Answer, rcode, ede uint16) {
+	w.deliverAged(s, slot, a, 0, rcode, ede)
+}
+
+// deliverAged is deliver of an answer that was learned age seconds ago.
+func (w *worker) deliverAged(s *inflight.Slot, slot uint32, a *wire.Answer, age uint32, rcode, ede uint16) {
 	var to origin
+	w.common.lent++
 	for waiter := w.table.FirstWaiter(slot); waiter != nil; waiter = w.table.NextWaiter(waiter) {
 		if waiter.Alias {
-			w.deliverAlias(s, waiter, a, rcode, ede)
+			w.deliverAlias(s, waiter, a, age, rcode, ede)
 			continue
 		}
 		if !w.restoreClient(s, waiter, &to) {
@@ -111,9 +117,9 @@ func (w *worker) deliver(s *inflight.Slot, slot uint32, a *wire.Answer, rcode, e
 		}
 		w.stats.Latency.add(w.now-waiter.At, 1)
 		switch {
-		case a != nil && waiter.Later != scrutinyNone && w.judged(a, 0, waiter.Later, s.KeyBytes(), s.Hash, &to):
+		case a != nil && waiter.Later != scrutinyNone && w.judged(a, age, waiter.Later, s.KeyBytes(), s.Hash, &to):
 		case a != nil:
-			w.reply(&to, a, 0)
+			w.reply(&to, a, age)
 		default:
 			w.stats.Failed++
 			w.replyError(&to, rcode, ede)
@@ -122,4 +128,5 @@ func (w *worker) deliver(s *inflight.Slot, slot uint32, a *wire.Answer, rcode, e
 			w.conns.Done(to.conn, w.now)
 		}
 	}
+	w.common.lent--
 }

@@ -12,6 +12,7 @@ type common struct {
 	place int // of this worker in node
 	table *shared.Table
 	copy  *shared.Copy // where answers are copied to and from; its Answer lasts until the table is used again
+	lent  int          // deliveries under way, whose answer may be in copy or in the shard: neither may change
 }
 
 // setCommon applies the command's part of it.
@@ -34,27 +35,32 @@ func (w *worker) fromShared(l *lookup, from *origin) bool {
 	if w.common.table == nil {
 		return false
 	}
-	age, ok := w.fetchShared(l.hash, l.key)
+	age, ok := w.fetchShared(l.hash, l.key, 0)
 	if !ok {
 		w.stats.SharedMisses++
 		return false
 	}
 	w.hits++
 	w.stats.SharedHits++
-	w.reply(from, &w.common.copy.Answer, age)
+	w.answer = w.common.copy.Answer
+	w.give(l, age, from)
 	return true
 }
 
-// fetchShared takes a fresh answer to key over into this worker's shard, with its age, if another worker has stored one. It is then w.common.copy's.
-func (w *worker) fetchShared(hash uint64, key []byte) (age uint32, ok bool) {
+// fetchShared takes a fresh answer to key over into this worker's shard, with its age, if another worker has stored one, not before the second
+// notBefore. It is then w.common.copy's.
+func (w *worker) fetchShared(hash uint64, key []byte, notBefore uint32) (age uint32, ok bool) {
 	c := &w.common
-	if w.neverKept(key) {
+	if c.table == nil || c.lent != 0 || w.neverKept(key) {
 		return 0, false
 	}
 	now := w.seconds()
 	age, state := c.table.Get(hash, key, now, c.copy)
 	switch state {
 	case shared.Fresh:
+		if now-age < notBefore {
+			return 0, false
+		}
 		w.cache.PutAged(hash, key, &c.copy.Answer, c.copy.Answer.TTL, age, now)
 		return age, true
 	case shared.Busy:
@@ -66,22 +72,14 @@ func (w *worker) fetchShared(hash uint64, key []byte) (age uint32, ok bool) {
 
 // renewed takes over an answer that another worker has learned since this one's, which is age seconds old, was, and reports whether there is one.
 func (w *worker) renewed(l *lookup, age uint32) bool {
-	c := &w.common
-	if c.table == nil {
-		return false
-	}
-	now := w.seconds()
-	younger, state := c.table.Get(l.hash, l.key, now, c.copy)
-	if state != shared.Fresh || younger >= age || w.nearEnd(&c.copy.Answer, younger) {
-		return false
-	}
-	return w.cache.PutAged(l.hash, l.key, &c.copy.Answer, c.copy.Answer.TTL, younger, now)
+	_, ok := w.fetchShared(l.hash, l.key, w.seconds()-age+1)
+	return ok
 }
 
 // staleShared puts an answer that has been kept for too long into old, if another worker had one.
 func (w *worker) staleShared(hash uint64, key []byte, old *wire.Answer) (age uint32, state cache.State) {
 	c := &w.common
-	if c.table == nil {
+	if c.table == nil || c.lent != 0 {
 		return 0, cache.Miss
 	}
 	age, found := c.table.Get(hash, key, w.seconds(), c.copy)
@@ -95,8 +93,11 @@ func (w *worker) staleShared(hash uint64, key []byte, old *wire.Answer) (age uin
 // share stores w.answer, which this worker has just learned, for the others, and reports whether they can find it.
 func (w *worker) share(hash uint64, key []byte) shared.Result {
 	c := &w.common
-	if c.table == nil {
+	switch {
+	case c.table == nil:
 		return shared.TooLarge
+	case c.lent != 0:
+		return shared.Crowded
 	}
 	result := c.table.Put(hash, key, &w.answer, w.answer.TTL, w.seconds(), c.copy)
 	switch result {

@@ -133,7 +133,7 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 type Stats struct {
 	QueriesUDP, QueriesTCP uint64                 // queries with a usable header, answered or not
 	Hits                   uint64                 // answered from the cache
-	Misses                 uint64                 // opened an exchange
+	Misses                 uint64                 // opened an exchange; those that followed another worker's are in Followed
 	Coalesced              uint64                 // joined an exchange that was under way
 	Local                  uint64                 // answered without cache and upstream: see worker/local
 	HeldFailures           uint64                 // answered with a failure that was remembered
@@ -171,6 +171,8 @@ type Stats struct {
 	SharedBusy                     uint64 // of all look-ups there: missed because another worker was writing
 	SharedInserts, SharedEvictions uint64
 	SharedRefused                  uint64 // not stored: too large, or other workers were writing
+	Followed                       uint64 // questions that another worker was asking already
+	FollowsFailed                  uint64 // of these, asked after all: that worker had no answer to share, or was late
 
 	// gauges
 	CacheEntries, CacheBytes uint64

@@ -210,6 +210,9 @@ func (w *worker) turn() {
 		events = events[n:]
 	}
 	w.receiveLanes()
+	if w.common.node != nil {
+		w.receiveWords()
+	}
 	w.expire() // after the answers: an answer beats its own deadline
 	w.flushDirty()
 	w.flushLanes()
@@ -232,7 +235,7 @@ func (w *worker) armedWait() time.Duration {
 		wait = w.untilTimer()
 	}
 	w.waker.Arm()
-	if w.tending || w.lanesPending() || w.errands.Load() != nil || w.command.Load() != w.adopted.Load() {
+	if w.tending || w.lanesPending() || w.wordsPending() || w.errands.Load() != nil || w.command.Load() != w.adopted.Load() {
 		w.waker.Disarm()
 		return 0
 	}

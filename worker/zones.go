@@ -200,7 +200,6 @@ func (w *worker) leadMiss(key []byte, hash uint64, l *lookup, ttl uint32, to *or
 	case under:
 		return
 	default:
-		w.stats.Misses++
 		w.start(second, l)
 		return
 	}
@@ -243,16 +242,16 @@ func (w *worker) makeAlias(a *wire.Answer, key []byte, own int, ttl, age uint32)
 }
 
 // deliverAlias hands what a slot has come to on to the clients of the slot that waits in it.
-func (w *worker) deliverAlias(s *inflight.Slot, waiter *inflight.Waiter, a *wire.Answer, rcode, ede uint16) {
+func (w *worker) deliverAlias(s *inflight.Slot, waiter *inflight.Waiter, a *wire.Answer, age uint32, rcode, ede uint16) {
 	slot := waiter.Conn
 	first := w.table.Live(slot, uint32(waiter.Socket))
 	if first == nil {
 		return
 	}
 	if a != nil {
-		a = w.makeAlias(a, s.KeyBytes(), len(wire.KeyName(first.KeyBytes())), uint32(first.Name), 0)
+		a = w.makeAlias(a, s.KeyBytes(), len(wire.KeyName(first.KeyBytes())), uint32(first.Name), age)
 	}
-	w.deliver(first, slot, a, rcode, ede)
+	w.deliverAged(first, slot, a, age, rcode, ede)
 	w.table.Release(slot)
 }
 

@@ -4,6 +4,7 @@
 // Counters end in _total. The families, with their labels:
 //
 //	sdp_queries_total{transport}               sdp_cache_hits_total, sdp_cache_misses_total, sdp_coalesced_total
+//	                                           sdp_followed_total, sdp_follows_failed_total
 //	sdp_answers_total{rcode}                   sdp_drops_total{reason}, sdp_shed_total, sdp_refused_total, sdp_prohibited_total, sdp_held_failures_total,
 //	                                           sdp_local_answers_total
 //	sdp_malformed_total{fault}                 sdp_truncated_total, sdp_failed_total

@@ -94,6 +94,8 @@ func (p *page) queries(s *worker.Stats) {
 	p.counter(s.QueriesTCP, "transport", "tcp")
 	p.count("sdp_cache_hits_total", "Queries answered from the cache.", s.Hits)
 	p.count("sdp_cache_misses_total", "Queries that opened an exchange with an upstream.", s.Misses)
+	p.count("sdp_followed_total", "Questions that waited for another worker's exchange.", s.Followed)
+	p.count("sdp_follows_failed_total", "Of these, asked after all: there was no answer to share, or it was late.", s.FollowsFailed)
 	p.count("sdp_coalesced_total", "Queries that joined an exchange for the same question.", s.Coalesced)
 	p.count("sdp_local_answers_total", "Queries answered without cache and upstream, as [local] says.", s.Local)
 	p.count("sdp_held_failures_total", "Queries answered at once with a failure that was remembered (RFC 9520).", s.HeldFailures)

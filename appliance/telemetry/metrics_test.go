@@ -83,6 +83,7 @@ func sample() *figures {
 	s.HeldFailures, s.Local, s.Prohibited = 14, 15, 18
 	s.Prefetches, s.PrefetchesDenied = 16, 17
 	s.SharedHits, s.SharedMisses, s.SharedBusy, s.SharedInserts, s.SharedEvictions, s.SharedRefused, s.SharedBytes = 18, 19, 20, 21, 22, 23, 24
+	s.Followed, s.FollowsFailed = 25, 26
 	s.Answers[0], s.Answers[3], s.Answers[worker.RCodeOther] = 95, 4, 1
 	s.Drops[worker.DropShort] = 7
 	s.Cookies[worker.CookieValid] = 18
@@ -160,6 +161,8 @@ func TestPage(t *testing.T) {
 		`sdp_prohibited_total`:                                                          "18",
 		`sdp_cache_prefetches_total`:                                                    "16",
 		`sdp_cache_prefetches_denied_total`:                                             "17",
+		`sdp_followed_total`:                                                            "25",
+		`sdp_follows_failed_total`:                                                      "26",
 		`sdp_cache_shared_hits_total`:                                                   "18",
 		`sdp_cache_shared_misses_total`:                                                 "19",
 		`sdp_cache_shared_busy_total`:                                                   "20",

@@ -15,3 +15,11 @@ type Answer struct {
 	Scope      uint8    // SCOPE PREFIX-LENGTH (RFC 7871 §6) of an answer to a query with a client subnet; 0: good for everybody. Only of ParseResponse
 	Extended   uint16   // extended error that clients with EDNS are told (RFC 8914); 0: none, for "Other" is never told with an answer
 }
+
+// Reason is Extended as WriteError takes it.
+func (a *Answer) Reason() uint16 {
+	if a.Extended == 0 {
+		return EDENone
+	}
+	return a.Extended
+}

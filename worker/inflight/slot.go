@@ -20,7 +20,7 @@ type Exchange struct {
 // Slot is one question under way, with or without clients. The table writes Hash, Gen, Key, KeyLen and WaiterCount and makes the Exchanges unused; everything else
 // exported belongs to the worker and is zero when the slot is opened.
 //
-//	bytes     0..88      88..216     216..560  560..576
+//	bytes     0..96      96..224     224..568  568..584
 //	          all state  exchanges   key       waiter list, Detail
 type Slot struct {
 	Hash        uint64    // of the key
@@ -38,6 +38,10 @@ type Slot struct {
 	Hedge       int8      // index + 1 in Exchanges of the hedge; 0: none was sent
 	Again       bool      // all upstreams have been tried and may be tried once more
 	Step        uint8     // of a question that takes more than one: what is asked now
+	Following   bool      // another worker asks, and will tell
+	Owned       bool      // this worker asks for others, too, and owes them a word
+	Remembered  bool      // its failure is
+	NotBefore   uint32    // seconds: an answer that another worker learned earlier will not do; 0: any that is fresh
 	StaleDone   bool      // its clients have had what there is of an older answer: who comes later gets that at once
 	Exchanges   [ExchangesMax]Exchange
 	Key         [wire.KeyBytesMax]byte

@@ -90,6 +90,19 @@ func (t *Table) Find(hash uint64, key []byte) (slot uint32, ok bool) {
 	return 0, false
 }
 
+// FollowerOf returns an open slot of this hash that is Following. No allocation.
+func (t *Table) FollowerOf(hash uint64) (slot uint32, ok bool) {
+	tag := tagOf(hash)
+	for at := tag & t.index.mask; t.index.entries[at].link != 0; at = (at + 1) & t.index.mask {
+		if e := t.index.entries[at]; e.tag == tag {
+			if s := &t.slots[e.link-1]; s.Hash == hash && s.Following {
+				return e.link - 1, true
+			}
+		}
+	}
+	return 0, false
+}
+
 // Open takes a free slot for a key that has none (Find first: a second slot for one key would never be found and panics).
 // key is 1 to wire.KeyBytesMax bytes and is copied. The slot has no waiter, no timer, and zero in all that the worker owns.
 // False: all slots are open.

@@ -40,7 +40,7 @@ func TestSizes(t *testing.T) {
 		got  uintptr
 		max  uintptr
 	}{
-		{"Slot", unsafe.Sizeof(Slot{}), 576},
+		{"Slot", unsafe.Sizeof(Slot{}), 584},
 		{"Waiter", unsafe.Sizeof(Waiter{}), 128},
 		{"indexEntry", unsafe.Sizeof(indexEntry{}), 8},
 		{"wheelNode", unsafe.Sizeof(wheelNode{}), 16},

@@ -5,7 +5,7 @@
 //
 // Answers in wire form under full keys, in sets of 8 slots of one size. A key has one set in each class of sizes.
 //
-//	set     8 state words | 8 info words | 8 slots of 256, 1024 or 4096 bytes
+//	set     8 state words | 8 info words | 8 slots of 192, 384, 1024 or 4096 bytes
 //	state   version (32 bits, odd: being written) | tag of the hash (32 bits; 0: free)
 //	info    end of the TTL (32 bits) | time it was stored (31 bits) | visited (1 bit)
 //	slot    40-byte header | TTL offsets (2 bytes each) | key | records

@@ -62,15 +62,15 @@ const (
 )
 
 // slotBytes are the classes of slots, and classShare how many sixteenths of the memory each has. Most answers without signatures need 100 to 200
-// bytes, with signatures 500 to 1500.
+// bytes, with signatures 300 to 1500. Where a class is full, its answers go to what is free of the next ones.
 var (
-	slotBytes  = [...]int{256, 1024, slotBytesMax}
-	classShare = [...]int{10, 4, 2}
+	slotBytes  = [...]int{192, 384, 1024, slotBytesMax}
+	classShare = [...]int{4, 6, 4, 2}
 )
 
-const classes = 3
+const classes = 4
 
 const (
-	_ = uint(256 - headerWords*wordBytes - keyBytesMin) // the smallest slot holds something
+	_ = uint(192 - headerWords*wordBytes - keyBytesMin) // the smallest slot holds something
 	_ = uint16(wire.KeyBytesMax)
 )

@@ -75,27 +75,22 @@ func (s *set) find(hash uint64) (way int, state uint64, busy bool) {
 	return -1, 0, busy
 }
 
-// victim returns the slot that is worth least, or -1 if all are being written or in without. live: it holds an answer within its TTL.
-func (s *set) victim(now uint32, without uint32) (way int, state uint64, live bool) {
+// victim returns the slot that is worth least, and how much that is; -1 if all are being written or in without.
+func (s *set) victim(now uint32, without uint32) (way int, state, least uint64) {
 	way = -1
-	var worst uint64
 	for i := range ways {
 		seen := atomic.LoadUint64(s.state(i))
 		if written(seen) || without>>i&1 != 0 {
 			continue
 		}
 		if seen&tagMask == 0 {
-			return i, seen, false
+			return i, seen, 0
 		}
-		info := atomic.LoadUint64(s.info(i))
-		if rank := worth(info, now); way < 0 || rank < worst {
-			way, state, worst = i, seen, rank
+		if rank := worth(atomic.LoadUint64(s.info(i)), now); way < 0 || rank < least {
+			way, state, least = i, seen, rank
 		}
 	}
-	if way >= 0 && worst >= worthVisited {
-		s.forgetVisits()
-	}
-	return way, state, way >= 0 && worst >= worthUnvisited
+	return way, state, least
 }
 
 const (
@@ -123,4 +118,44 @@ func (s *set) forgetVisits() {
 		seen := atomic.LoadUint64(info)
 		atomic.CompareAndSwapUint64(info, seen, seen&^infoVisited)
 	}
+}
+
+// write stores the entry of n words that c holds in the slot at way, whose state was seen. keep: it is as popular as what it replaces. false: another
+// writer was quicker.
+func (s *set) write(way int, state uint64, n int, keep bool, c *Copy) bool {
+	tag := tagOf(c.words[wordHash])
+	if !s.take(way, state, tag) {
+		return false
+	}
+	info := infoOf(c.expire(), c.stored())
+	if keep {
+		info |= atomic.LoadUint64(s.info(way)) & infoVisited
+	}
+	c.save(s.slot(way), n)
+	atomic.StoreUint64(s.info(way), info)
+	s.give(way, state, tag)
+	return true
+}
+
+// insert stores the entry of n words that c holds where it costs least; with evict false only where that is nothing that is within its TTL.
+func (s *set) insert(n int, now uint32, evict bool, c *Copy) Result {
+	var without uint32
+	for range putTries {
+		way, state, least := s.victim(now, without)
+		if way < 0 || least >= worthUnvisited && !evict {
+			break
+		}
+		if !s.write(way, state, n, false, c) {
+			without |= 1 << way
+			continue
+		}
+		if least >= worthVisited {
+			s.forgetVisits()
+		}
+		if least >= worthUnvisited {
+			return Evicted
+		}
+		return Stored
+	}
+	return Crowded
 }

@@ -198,42 +198,33 @@ func (t *Table) Put(hash uint64, key []byte, a *wire.Answer, ttl, now uint32, c 
 	return t.put(size, n, now, c)
 }
 
-// put stores the entry of n words that c holds.
+// put stores the entry of n words that c holds, which is of a class: where its question has a slot that is large enough, else where something is free
+// or has expired, else in place of another answer of its class.
 func (t *Table) put(size, n int, now uint32, c *Copy) Result {
 	hash := c.words[wordHash]
-	tag := tagOf(hash)
-	s := t.classes[size].set(hash)
-	info := infoOf(c.expire(), c.stored())
-	if way, state, busy := s.find(hash); way >= 0 || busy {
-		if way < 0 || !s.take(way, state, tag) {
-			return Crowded // by another answer to this question
+	for k := size; k < classes; k++ {
+		s := t.classes[k].set(hash)
+		if way, state, busy := s.find(hash); way >= 0 || busy {
+			if way < 0 || !s.write(way, state, n, true, c) {
+				return Crowded // by another answer to this question
+			}
+			t.dropElsewhere(k, hash)
+			return Replaced
 		}
-		c.save(s.slot(way), n)
-		atomic.StoreUint64(s.info(way), info|atomic.LoadUint64(s.info(way))&infoVisited)
-		s.give(way, state, tag)
-		t.dropElsewhere(size, hash)
-		return Replaced
 	}
-	var without uint32
-	for range putTries {
-		way, state, live := s.victim(now, without)
-		if way < 0 {
-			break
-		}
-		if !s.take(way, state, tag) {
-			without |= 1 << way
-			continue
-		}
-		c.save(s.slot(way), n)
-		atomic.StoreUint64(s.info(way), info)
-		s.give(way, state, tag)
-		t.dropElsewhere(size, hash)
-		if live {
-			return Evicted
-		}
-		return Stored
+	result, place := Crowded, size
+	for k := size; k < classes && !result.Kept(); k++ {
+		s := t.classes[k].set(hash)
+		result, place = s.insert(n, now, false, c), k
 	}
-	return Crowded
+	if !result.Kept() {
+		s := t.classes[size].set(hash)
+		result, place = s.insert(n, now, true, c), size
+	}
+	if result.Kept() {
+		t.dropElsewhere(place, hash)
+	}
+	return result
 }
 
 // dropElsewhere removes what other classes hold of a hash: an answer of another size.

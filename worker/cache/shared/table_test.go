@@ -120,13 +120,16 @@ func entries(table *Table) (n int) {
 }
 
 // TestReaderNeverWaitsForAWriter: one that stops in the middle of its work costs a reader nothing but that one answer.
+// large answers have only the last class to go to.
+const large = 3000
+
 func TestReaderNeverWaitsForAWriter(t *testing.T) {
 	table := onHeap(BytesMin)
 	var c Copy
 	for i := 0; i < 3*ways; i += 3 { // one set, full
-		table.Put(testHash(i), testKey(i), testAnswer(i, 0, 8), 300, 1, &c)
+		table.Put(testHash(i), testKey(i), testAnswer(i, 0, large), 300, 1, &c)
 	}
-	s := table.classes[0].set(testHash(3))
+	s := table.classes[classes-1].set(testHash(3))
 	way, state, _ := s.find(testHash(3))
 	if !s.take(way, state, tagOf(testHash(3))) {
 		t.Fatal("not taken")
@@ -145,11 +148,11 @@ func TestReaderNeverWaitsForAWriter(t *testing.T) {
 				t.Errorf("key %d: %v, want %v", i, state, want)
 			}
 		}
-		if r := table.Put(testHash(3), testKey(3), testAnswer(3, 1, 8), 300, 2, &c); r != Crowded {
+		if r := table.Put(testHash(3), testKey(3), testAnswer(3, 1, large), 300, 2, &c); r != Crowded {
 			t.Errorf("Put of the answer that is being written: %v", r)
 		}
 		for i := 300; i < 330; i += 3 { // others go on, in what is left of the set
-			if r := table.Put(testHash(i), testKey(i), testAnswer(i, 0, 8), 300, 2, &c); r != Evicted {
+			if r := table.Put(testHash(i), testKey(i), testAnswer(i, 0, large), 300, 2, &c); r != Evicted {
 				t.Errorf("Put beside the writer: %v", r)
 			}
 		}
@@ -164,7 +167,7 @@ func TestReaderNeverWaitsForAWriter(t *testing.T) {
 	}
 	// It goes on: what it held is void, for the flush came between.
 	table.Flush()
-	c.save(s.slot(way), c.fill(testHash(3), testKey(3), testAnswer(3, 2, 8), 300, 1, 0))
+	c.save(s.slot(way), c.fill(testHash(3), testKey(3), testAnswer(3, 2, large), 300, 1, 0))
 	s.give(way, state, tagOf(testHash(3)))
 	if _, state := table.Get(testHash(3), testKey(3), 2, &c); state != Miss {
 		t.Errorf("an entry from before the flush: %v", state)
@@ -175,9 +178,11 @@ func TestReaderNeverWaitsForAWriter(t *testing.T) {
 func TestAllWritersStopped(t *testing.T) {
 	table := onHeap(BytesMin)
 	var c Copy
-	s := table.classes[0].set(testHash(0))
-	for way := range ways {
-		s.take(way, 0, 5)
+	for i := range table.classes {
+		s := table.classes[i].set(testHash(0))
+		for way := range ways {
+			s.take(way, 0, 5)
+		}
 	}
 	if r := table.Put(testHash(0), testKey(0), testAnswer(0, 0, 8), 300, 1, &c); r != Crowded {
 		t.Errorf("got %v", r)
@@ -188,7 +193,7 @@ func TestExpiredThenUnvisitedGoFirst(t *testing.T) {
 	table := onHeap(BytesMin)
 	var c Copy
 	put := func(i int, ttl, now uint32) Result {
-		return table.Put(testHash(i), testKey(i), testAnswer(i, 0, 8), ttl, now, &c)
+		return table.Put(testHash(i), testKey(i), testAnswer(i, 0, large), ttl, now, &c)
 	}
 	there := func(i int, now uint32) bool {
 		_, state := table.Get(testHash(i), testKey(i), now, &c)
@@ -215,6 +220,40 @@ func TestExpiredThenUnvisitedGoFirst(t *testing.T) {
 		if !there(3*i, 40) {
 			t.Errorf("key %d was washed out", 3*i)
 		}
+	}
+}
+
+// TestFullClassUsesLargerSlots: what has no room among its own goes where nothing is lost by it.
+func TestFullClassUsesLargerSlots(t *testing.T) {
+	table := onHeap(BytesMin)
+	var c Copy
+	there := func(n int) (found int) {
+		for i := range n {
+			if _, state := table.Get(testHash(3*i), testKey(3*i), 2, &c); state == Fresh {
+				found++
+			}
+		}
+		return found
+	}
+	for i := range classes * ways {
+		if r := table.Put(testHash(3*i), testKey(3*i), testAnswer(3*i, 0, 8), 300, 1, &c); r != Stored {
+			t.Fatalf("answer %d: %v", i, r)
+		}
+	}
+	if n := there(classes * ways); n != classes*ways {
+		t.Errorf("%d of %d found", n, classes*ways)
+	}
+	if r := table.Put(testHash(300), testKey(300), testAnswer(300, 0, 8), 300, 1, &c); r != Evicted {
+		t.Errorf("when all are full: %v", r)
+	}
+	if n := there(classes * ways); n != classes*ways-1 {
+		t.Errorf("%d of %d left", n, classes*ways)
+	}
+	for i := range classes * ways { // the same questions again take no second place
+		table.Put(testHash(3*i), testKey(3*i), testAnswer(3*i, 1, 8), 300, 2, &c)
+	}
+	if n := entries(table); n != classes*ways {
+		t.Errorf("%d entries, want %d", n, classes*ways)
 	}
 }
 
