@@ -85,7 +85,10 @@ const lattice = `
 	# The product. worker/stream only for the limits in worker.Config.
 	appliance/config: worker, worker/stream, transport, transport/balance
 	# Secrets of cookies; the bound of the NSID.
-	appliance/config: worker/cookie, transport/wire
+	appliance/config: worker/cookie, worker/limit, transport/wire
+	# Who may ask how much; exempt prefixes are a list like those of who may ask.
+	worker/limit: ring, ring/sys, worker/policy/acl
+	worker: worker/limit
 	# What is answered here, as the configuration says it.
 	appliance, appliance/config: worker/local
 	# Telemetry names wire's faults in a label, and shows how names are looked up.

@@ -36,6 +36,13 @@ const (
 	// overloadPoll is how often overloads are looked for, for the log.
 	overloadPoll = 200 * time.Millisecond
 
+	// limitPoll is how often it is looked who is held back by a limit, for the log.
+	limitPoll = time.Second
+
+	// limitLines and limitLinesTime bound the lines about it; beyond them sources are only counted.
+	limitLines     = 10
+	limitLinesTime = time.Minute
+
 	// overloadPause is the least time between two lines about overloads of one worker; what happened in between is in the metrics.
 	overloadPause = 10 * time.Second
 

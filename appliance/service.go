@@ -64,6 +64,7 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 	s.background.Go(func() { s.watch.run(ctx) })
 	s.background.Go(func() { s.observe(ctx, c.Workers.Count) })
 	s.background.Go(func() { newOverloadLog(s.log).run(ctx, s.group) })
+	s.background.Go(func() { newLimitLog(s.log).run(ctx, s.group) })
 	s.background.Go(func() { s.papers.run(ctx) })
 	s.background.Go(func() { s.blocks.Run(ctx, s.group) })
 	if s.metrics != nil {

@@ -67,6 +67,7 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 	s.DNS64, s.Rebinding = translation(&c.DNS64), rebinding(&c.Rebinding)
 	s.NXDomainCut = c.Cache.NXDomainCut
 	s.Census = c.Blocks.Census()
+	s.Limits = c.Limits
 	s.Cookies, s.NSID = worker.Cookies{Enabled: c.Cookies.Enabled, Secrets: c.Cookies.All()}, c.Cookies.NSID
 	s.Access.Silent = c.ACL.Silent
 	for _, listener := range c.Listen {

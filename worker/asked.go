@@ -28,8 +28,11 @@ func (s *Snapshot) jar(instead cookie.Secret) (*cookie.Jar, error) {
 // asked is what the options of a client's query ask of the reply.
 type asked struct {
 	cookie inflight.Cookie
-	nsid   bool
+	marks  inflight.Marks
 }
+
+// proven reports whether its sender receives what is sent to the address that it comes from.
+func (a *asked) proven() bool { return a.marks&inflight.Proven != 0 }
 
 // CookieVerdict says what a client's cookie is worth.
 type CookieVerdict uint8
@@ -57,7 +60,9 @@ func (w *worker) heed(l *lookup, from *origin) {
 		return // what the options mean is that version's business
 	}
 	asked, fault := l.query.Asked()
-	w.asked.nsid = asked.NSID && w.active.nsid != ""
+	if asked.NSID && w.active.nsid != "" {
+		w.asked.marks = inflight.AsksWho
+	}
 	if w.active.jar != nil {
 		if fault != wire.FaultNone && (l.fault == wire.FaultNone || l.query.NoQuestion) {
 			l.fault = fault
@@ -82,6 +87,7 @@ func (w *worker) meet(asked *wire.Asked, from *origin) {
 		w.stats.Cookies[CookieInvalid]++
 		return
 	}
+	w.asked.marks |= inflight.Proven
 	w.stats.Cookies[CookieValid]++
 	if fresh {
 		a.Stamp = cookie.Stamp(asked.Server)
@@ -96,7 +102,7 @@ func (w *worker) replyOptions(to *origin) []byte {
 		w.active.jar.Make(&server, &c.Client, to.path, c.Stamp)
 		options = wire.AppendCookie(options, &c.Client, &server)
 	}
-	if w.asked.nsid {
+	if w.asked.marks&inflight.AsksWho != 0 {
 		options = wire.AppendNSID(options, w.active.nsid)
 	}
 	return options

@@ -57,6 +57,7 @@ func (w *worker) resolve(l *lookup, from *origin) {
 		w.dropMessage(l.fault, from)
 		return
 	}
+	w.asked = asked{}
 	if w.active.access != nil && !w.mayAsk(from) {
 		w.prohibit(l, from)
 		return
@@ -69,7 +70,6 @@ func (w *worker) resolve(l *lookup, from *origin) {
 		limit = l.query.ReplyLimit(w.cfg.UDPSizeMax)
 	}
 	w.client = l.query.Client(limit)
-	w.asked = asked{}
 	if len(l.query.Options) != 0 {
 		w.heed(l, from)
 	}
@@ -81,6 +81,9 @@ func (w *worker) resolve(l *lookup, from *origin) {
 		w.countQuery(l, from)
 	}
 	if w.blocks.table.HasSources() && w.turnAway(from) {
+		return
+	}
+	if w.limiter != nil && w.overLimit(from) {
 		return
 	}
 	if l.key == nil {
@@ -114,6 +117,9 @@ func (w *worker) resolve(l *lookup, from *origin) {
 
 // faulty answers a query that cannot be looked up.
 func (w *worker) faulty(l *lookup, from *origin) {
+	if w.limiter != nil && w.overLimit(from) {
+		return
+	}
 	if l.query.NoQuestion && w.asked.cookie.Stamp != 0 { // RFC 7873 §5.4: it asks for a cookie
 		w.replyError(from, wire.RCodeNoError, wire.EDENone)
 		return
@@ -237,7 +243,7 @@ func (w *worker) wait(slot uint32, later scrutiny, from *origin) bool {
 	c := &w.client
 	waiter := inflight.Waiter{
 		ID: c.ID, Flags: c.Flags, HasOPT: c.HasOPT, DO: c.DO, Limit: uint16(c.Limit), At: w.now, Later: later,
-		Cookie: w.asked.cookie, NSID: w.asked.nsid,
+		Cookie: w.asked.cookie, Marks: w.asked.marks,
 	}
 	if from.tcp {
 		waiter.TCP, waiter.Conn = true, uint32(from.conn)

@@ -7,51 +7,69 @@ import (
 	"secure-dns-proxy/worker/stream"
 )
 
-// reply sends an answer to the client described by w.client.
+// reply sends an answer to the client described by w.client, unless a limit holds it back.
 func (w *worker) reply(to *origin, a *wire.Answer, age uint32) {
+	if w.limiter != nil && !to.tcp && w.withhold(to, a, a.RCode) {
+		return
+	}
+	w.send(to, a, age)
+}
+
+// replyError sends an answer without records to the client described by w.client, unless a limit holds it back.
+func (w *worker) replyError(to *origin, rcode, ede uint16) {
+	if w.limiter != nil && !to.tcp && w.withhold(to, nil, rcode) {
+		return
+	}
+	w.sendError(to, rcode, ede)
+}
+
+// send does the rest of reply.
+func (w *worker) send(to *origin, a *wire.Answer, age uint32) {
 	if to.tcp {
 		need := replyOverhead + len(w.client.Question) + len(a.Records)
 		if buf := w.reserve(to.conn, need); buf != nil {
 			n := wire.WriteReply(buf, &w.client, a, age, w.cfg.UDPSizeMax)
-			w.countReply(to, buf[:n])
+			w.countReply(to, buf[:n], a.RCode)
 			w.commit(to.conn, n)
 		}
 		return
 	}
 	buf := w.eng.Reserve()
 	n := wire.WriteReply(buf, &w.client, a, age, w.cfg.UDPSizeMax)
-	w.countReply(to, buf[:n])
+	w.countReply(to, buf[:n], a.RCode)
 	w.eng.Commit(to.socket, n, to.path)
 }
 
-// replyError sends an answer without records to the client described by w.client.
-func (w *worker) replyError(to *origin, rcode, ede uint16) {
+// sendError does the rest of replyError.
+func (w *worker) sendError(to *origin, rcode, ede uint16) {
 	if to.tcp {
 		if buf := w.reserve(to.conn, wire.ErrorBytesMax); buf != nil {
 			n := wire.WriteError(buf, &w.client, rcode, ede, w.cfg.UDPSizeMax)
-			w.countReply(to, buf[:n])
+			w.countReply(to, buf[:n], rcode)
 			w.commit(to.conn, n)
 		}
 		return
 	}
 	buf := w.eng.Reserve()
 	n := wire.WriteError(buf, &w.client, rcode, ede, w.cfg.UDPSizeMax)
-	w.countReply(to, buf[:n])
+	w.countReply(to, buf[:n], rcode)
 	w.eng.Commit(to.socket, n, to.path)
 }
 
 // replyOverhead is what a reply holds at most besides question and records: as much as an error.
 const replyOverhead = wire.ErrorBytesMax - wire.QuestionBytesMax
 
-// countReply counts a finished reply.
-func (w *worker) countReply(to *origin, msg []byte) {
-	rcode := msg[3] & 0x0F
-	w.stats.Answers[rcode]++
+// countReply counts a finished reply. rcode is the extended one; a client without EDNS was told another (RFC 6891 §6.1.3).
+func (w *worker) countReply(to *origin, msg []byte, rcode uint16) {
+	if rcode > wire.RCodeMask && !w.client.HasOPT {
+		rcode = uint16(msg[3] & wire.RCodeMask)
+	}
+	w.stats.Answers[min(rcode, RCodeOther)]++
 	if msg[2]&0x02 != 0 {
 		w.stats.Truncated++
 	}
 	if w.blocks.census != nil {
-		w.blocks.census.Answer(admission.SourceOf(to.path), uint16(rcode), len(msg))
+		w.blocks.census.Answer(admission.SourceOf(to.path), rcode, len(msg))
 	}
 }
 
@@ -91,7 +109,7 @@ func (w *worker) restoreClient(s *inflight.Slot, waiter *inflight.Waiter, to *or
 	} else {
 		*to = origin{socket: waiter.Socket, path: &waiter.Path}
 	}
-	if w.asked = (asked{waiter.Cookie, waiter.NSID}); w.asked.nsid || w.asked.cookie.Stamp != 0 {
+	if w.asked = (asked{cookie: waiter.Cookie, marks: waiter.Marks}); w.asked != (asked{}) {
 		c.Options = w.replyOptions(to)
 	}
 	return true

@@ -19,6 +19,7 @@ import (
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/cookie"
+	"secure-dns-proxy/worker/limit"
 	"secure-dns-proxy/worker/local"
 	"secure-dns-proxy/worker/rpz"
 )
@@ -127,6 +128,12 @@ func (c *rfcConversation) begin(t *testing.T, settings []string) {
 
 // configure applies one setting; they are named as in proxy.toml.
 func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string) {
+	if name, ok := strings.CutPrefix(key, "limit."); ok { // limit.ipv4_32=RATE
+		kind := slices.IndexFunc(limitKinds(), func(k string) bool { return k == name })
+		s.Limits.Rates[kind].PerSecond, _ = strconv.Atoi(value)
+		s.Limits.Window, s.Limits.IPv4Bits, s.Limits.IPv6Bits = 15*time.Second, 24, 56
+		return
+	}
 	d, _ := time.ParseDuration(value)
 	seconds := uint32(d / time.Second)
 	switch key {
@@ -161,6 +168,13 @@ func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string
 		treatment := map[string]Treatment{"notimp": NotImplemented, "refused": Refused, "forward": Forwarded}[value]
 		r := &s.Requests
 		*map[string]*Treatment{"notify": &r.Notify, "update": &r.Update, "opcodes": &r.Opcodes, "transfers": &r.Transfers, "classes": &r.Classes}[key] = treatment
+	case "limit_action":
+		s.Limits.Action = limit.Action(slices.Index(limit.ActionNames[:], value))
+	case "limit_slip":
+		s.Limits.Slip, _ = strconv.Atoi(value)
+		s.Limits.ReplySlip = s.Limits.Slip
+	case "cookie_required_over":
+		s.Limits.CookieOver = value == "true"
 	case "nsid":
 		s.NSID = value
 	case "cookie_secrets":
@@ -259,6 +273,14 @@ func compiled(t testing.TB, origin, text string) *rpz.Zone {
 		t.Fatal(err)
 	}
 	return z
+}
+
+// limitKinds names every limit.
+func limitKinds() (names []string) {
+	for i := range LimitKinds {
+		names = append(names, LimitKind(i))
+	}
+	return names
 }
 
 // wireName packs a name.

@@ -48,6 +48,7 @@ type Snapshot struct {
 	Admission Admission
 	Census    *census.Config // what is counted for dynamic blocks; nil: nothing
 	Cookies   Cookies
+	Limits    Limits
 	NSID      string // what clients that ask for it are told that this server is (RFC 5001), at most wire.NSIDBytesMax bytes; "": nothing
 
 	QueryTimeout   time.Duration // from the query to SERVFAIL
@@ -163,6 +164,9 @@ func (s *Snapshot) validate(workers int) error {
 	}
 	if len(s.NSID) > wire.NSIDBytesMax {
 		complain("NSID of %d bytes: want at most %d", len(s.NSID), wire.NSIDBytesMax)
+	}
+	if err := s.Limits.Validate(); err != nil {
+		errs = append(errs, err)
 	}
 	if err := s.Admission.Validate(); err != nil {
 		errs = append(errs, err)

@@ -148,6 +148,7 @@ type Stats struct {
 	Retries                uint64                 // exchanges repeated, on the same or another upstream
 	Answers                [RCodeOther + 1]uint64
 	Cookies                [CookieVerdicts]uint64 // queries with a cookie
+	Limited                [LimitKinds][HeldBacks]uint64
 	Drops                  [DropKinds]uint64
 	Streams                [StreamKinds]uint64
 	Latency                Histogram // from the turn that saw the query to the one that queued the reply
@@ -180,6 +181,7 @@ type Stats struct {
 	InFlight, Waiters        uint64
 	Connections              uint64 // TCP clients
 	Overloaded               uint64 // workers to which more arrives than they can answer, or has in the last two seconds
+	LimitedSources           uint64 // sources that limits hold back, limit.Offenders at most for each worker
 	RefusedSources           uint64 // sources that workers refuse something
 }
 

@@ -75,6 +75,7 @@ type selection struct {
 	jar         *cookie.Jar // nil: no cookies
 	nxdomainCut bool
 	nsid        string // "": not told
+	limits      *Limits
 }
 
 // command is the state that a worker is to be in; it is complete, so a worker that misses one loses nothing.
@@ -109,6 +110,7 @@ func (w *worker) adopt(c *command) {
 	w.forgetNever(c.neverKept)
 	w.setUpstreams(c)
 	w.setAdmission(c.snapshot.Admission)
+	w.setLimits(&c.snapshot.Limits)
 	w.blocks.census = c.census
 	w.closeProhibited()
 	if c.drain && !w.draining {
@@ -151,6 +153,7 @@ func (w *worker) setUpstreams(c *command) {
 		access: c.access, silent: s.Access.Silent,
 		jar:          c.jar,
 		nsid:         s.NSID,
+		limits:       &s.Limits,
 		queryTimeout: int64(s.QueryTimeout), attemptTimeout: int64(s.AttemptTimeout),
 		staleMax: s.StaleMax, neverKept: c.neverKept,
 		prefetchPercent: s.PrefetchPercent, prefetchRate: share(s.PrefetchRate, w.cfg.Workers),

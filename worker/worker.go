@@ -17,6 +17,7 @@ import (
 	"secure-dns-proxy/worker/admission"
 	"secure-dns-proxy/worker/cache"
 	"secure-dns-proxy/worker/inflight"
+	"secure-dns-proxy/worker/limit"
 	"secure-dns-proxy/worker/stream"
 )
 
@@ -83,6 +84,9 @@ type worker struct {
 	asked      asked // by the client of the query in hand
 	options    [wire.ReplyOptionsMax]byte
 
+	limiter                 *limit.Limiter // nil: nobody is limited
+	slipped, repliesSlipped int            // since the last one that got TC
+
 	wallSeconds uint32 // the wall clock as it was less than a second ago
 	wallAgain   int64  // ns: when it is looked at again
 
@@ -90,6 +94,7 @@ type worker struct {
 	hits        uint64 // since the turn began
 	publishedAt int64
 	public      published[Stats]
+	limited     atomic.Pointer[[]LimitedSource]
 	overload    atomic.Pointer[Overload] // the last one that began or ended
 
 	errands atomic.Pointer[errand] // that were handed over, the last one first
@@ -221,6 +226,9 @@ func (w *worker) turn() {
 		w.tending = w.runErrands() || w.tending
 	}
 	w.admit()
+	if w.limiter != nil {
+		w.lookAtLimited()
+	}
 	if w.command.Load() != w.adopted.Load() {
 		w.obey()
 	}
@@ -420,6 +428,9 @@ func (w *worker) release() error {
 	}
 	if w.cache != nil {
 		errs = append(errs, w.cache.Close())
+	}
+	if w.limiter != nil {
+		errs = append(errs, w.limiter.Close())
 	}
 	if w.failures != nil {
 		errs = append(errs, w.failures.Close())

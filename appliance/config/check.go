@@ -178,6 +178,7 @@ func (c *checker) relations(out *Checked) {
 	c.healths(out)
 	c.pools(out)
 	c.cookies(out)
+	c.limits(out)
 }
 
 // ttls checks that the bounds of TTLs leave something between them.

@@ -39,6 +39,7 @@ type Checked struct {
 	UDP        UDP
 	Admission  Admission
 	Cookies    Cookies
+	Limits     worker.Limits
 	ACL        ACL
 	Blocks     blocks.Config
 	TLS        TLS

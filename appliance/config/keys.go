@@ -162,6 +162,8 @@ var keys = slices.Concat([]key[Checked]{
 }, inTable("acl", aclKeys, func(c *Checked) *ACL { return &c.ACL }),
 	inTable("blocks", blocksKeys, func(c *Checked) *blocks.Config { return &c.Blocks }),
 	inTable("admission", admissionKeys, func(c *Checked) *Admission { return &c.Admission }),
+	inTable("limits", limitsKeys, func(c *Checked) *worker.Limits { return &c.Limits }),
+	inTable("limits.rrl", rrlKeys, func(c *Checked) *worker.Limits { return &c.Limits }),
 	inTable("edns", cookieKeys, func(c *Checked) *Cookies { return &c.Cookies }),
 	inTable("control", controlKeys, func(c *Checked) *Control { return &c.Control }),
 	inTable("local", localKeys, func(c *Checked) *Local { return &c.Local }),

@@ -29,6 +29,7 @@ import (
 	"secure-dns-proxy/worker"
 	"secure-dns-proxy/worker/block"
 	"secure-dns-proxy/worker/census"
+	"secure-dns-proxy/worker/limit"
 	"secure-dns-proxy/worker/local"
 )
 
@@ -251,6 +252,31 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"edns.cookie_secrets", `edns.cookie_secrets = ["000102030405060708090A0B0C0D0E0F", "ffffffffffffffffffffffffffffffff"]`, testSecrets()},
 		{"edns.cookie_secret_file", `edns.cookie_secret_file = "` + secretFile(t) + `"`, testSecrets()},
 		{"edns.nsid", `edns.nsid = "proxy-1"`, "proxy-1"},
+		{"limits.ipv4_32_rate", `limits.ipv4_32_rate = 1000`, 1000},
+		{"limits.ipv4_32_burst", "limits.ipv4_32_rate = 10\nlimits.ipv4_32_burst = 99", 99},
+		{"limits.ipv4_24_rate", `limits.ipv4_24_rate = 1000`, 1000},
+		{"limits.ipv4_24_burst", "limits.ipv4_24_rate = 10\nlimits.ipv4_24_burst = 99", 99},
+		{"limits.ipv6_128_rate", `limits.ipv6_128_rate = 1000`, 1000},
+		{"limits.ipv6_128_burst", "limits.ipv6_128_rate = 10\nlimits.ipv6_128_burst = 99", 99},
+		{"limits.ipv6_64_rate", `limits.ipv6_64_rate = 1000`, 1000},
+		{"limits.ipv6_64_burst", "limits.ipv6_64_rate = 10\nlimits.ipv6_64_burst = 99", 99},
+		{"limits.ipv6_56_rate", `limits.ipv6_56_rate = 1000`, 1000},
+		{"limits.ipv6_56_burst", "limits.ipv6_56_rate = 10\nlimits.ipv6_56_burst = 99", 99},
+		{"limits.cookie_rate", `limits.cookie_rate = 1000`, 1000},
+		{"limits.cookie_burst", "limits.cookie_rate = 10\nlimits.cookie_burst = 99", 99},
+		{"limits.tcp_rate", `limits.tcp_rate = 1000`, 1000},
+		{"limits.tcp_burst", "limits.tcp_rate = 10\nlimits.tcp_burst = 99", 99},
+		{"limits.action", `limits.action = "refuse"`, limit.Refuse},
+		{"limits.slip", `limits.slip = 5`, 5},
+		{"limits.cookie_required_over", `limits.cookie_required_over = true`, true},
+		{"limits.exempt", `limits.exempt = "10.1.0.0/16"`, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}},
+		{"limits.rrl.answers", `limits.rrl.answers = 10`, 10},
+		{"limits.rrl.nxdomains", `limits.rrl.nxdomains = 10`, 10},
+		{"limits.rrl.errors", `limits.rrl.errors = 10`, 10},
+		{"limits.rrl.window", `limits.rrl.window = "5s"`, 5 * second},
+		{"limits.rrl.slip", `limits.rrl.slip = 0`, 0},
+		{"limits.rrl.ipv4_prefix", `limits.rrl.ipv4_prefix = 28`, 28},
+		{"limits.rrl.ipv6_prefix", `limits.rrl.ipv6_prefix = 48`, 48},
 		{"tls.ca_file", `tls.ca_file = "` + caFile + `"`, pool},
 		{"tls.min_version", `tls.min_version = "1.3"`, uint16(tls.VersionTLS13)},
 		{"tls.max_version", `tls.max_version = "1.2"`, uint16(tls.VersionTLS12)},

@@ -123,6 +123,13 @@ func (p *page) queries(s *worker.Stats) {
 	for i, n := range s.Cookies {
 		p.counter(n, "cookie", worker.CookieVerdict(i).String())
 	}
+	p.begin("sdp_limited_total", "counter", "Queries and replies that a limit of [limits] held back, by limit and by what was sent in their place.")
+	for kind := range s.Limited {
+		for i, n := range s.Limited[kind] {
+			p.counter(n, "limit", worker.LimitKind(kind), "outcome", worker.HeldBack(i).String())
+		}
+	}
+	p.level("sdp_limited_sources", "Sources and networks that were held back in the last 10 s, 16 at most for each worker.", s.LimitedSources)
 	p.count("sdp_truncated_total", "Answers sent with TC because they did not fit the client's size.", s.Truncated)
 	p.count("sdp_failed_total", "Queries answered SERVFAIL because no upstream answered in time.", s.Failed)
 	p.count("sdp_retries_total", "Exchanges repeated with the same or another upstream.", s.Retries)

@@ -87,6 +87,7 @@ func sample() *figures {
 	s.Answers[0], s.Answers[3], s.Answers[worker.RCodeOther] = 95, 4, 1
 	s.Drops[worker.DropShort] = 7
 	s.Cookies[worker.CookieValid] = 18
+	s.Limited[1][worker.HeldTruncated], s.LimitedSources = 19, 20
 	s.Streams[worker.StreamIdle] = 3
 	s.Latency.Count[0], s.Latency.Count[worker.LatencyBuckets-1] = 5, 2
 	s.Latency.SumNS = 1_500_000_000
@@ -179,6 +180,9 @@ func TestPage(t *testing.T) {
 		`sdp_drops_total{reason="short"}`:                                               "7",
 		`sdp_drops_total{reason="response"}`:                                            "0",
 		`sdp_cookies_total{cookie="valid"}`:                                             "18",
+		`sdp_limited_total{limit="ipv4_24",outcome="truncated"}`:                        "19",
+		`sdp_limited_total{limit="errors",outcome="dropped"}`:                           "0",
+		`sdp_limited_sources`:                                                           "20",
 		`sdp_cookies_total{cookie="invalid"}`:                                           "0",
 		`sdp_tcp_connection_events_total{event="idle"}`:                                 "3",
 		`sdp_changed_answers_total{reason="strange_records"}`:                           "51",

@@ -17,6 +17,7 @@ const (
 	ReasonSubnet                       // an ECS option that cannot be read
 	ReasonClass                        // of the question
 	ReasonFull                         // no room for one more query
+	ReasonRate                         // a source asks for more than it may
 	ReasonLimited                      // upstreams have as much to do as they may
 	reasonEnd
 
@@ -40,6 +41,7 @@ var reasons = [reasonEnd - reasonFirst]struct {
 	ReasonSubnet - reasonFirst:  {EDEOther, "malformed client subnet"},
 	ReasonClass - reasonFirst:   {EDENotSupported, "query class"},
 	ReasonFull - reasonFirst:    {EDEOther, "too many queries under way"},
+	ReasonRate - reasonFirst:    {EDEOther, "rate limit"},
 	ReasonLimited - reasonFirst: {EDEOther, "upstreams at their limit"},
 }
 

@@ -19,11 +19,19 @@ type Waiter struct {
 	DO     bool
 	TCP    bool
 	Alias  bool  // no client, but a slot whose clients wait for this answer
-	NSID   bool  // it asks who answers
+	Marks  Marks // what its options say
 	Later  uint8 // what the caller has yet to do with the answer before this client gets it
 	Cookie Cookie
 	Case   [32]byte // wire.CaseBits of the name as it was spelled
 }
+
+// Marks is what the options of a client's query say beside its cookie.
+type Marks uint8
+
+const (
+	AsksWho Marks = 1 << iota // NSID
+	Proven                    // its cookie is valid: it is where it asks from
+)
 
 // Cookie is what the COOKIE option of a reply is made from.
 type Cookie struct {
