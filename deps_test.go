@@ -78,6 +78,8 @@ const lattice = `
 	worker: ring, ring/sys, ring/mmsg, ring/probe
 	worker: transport, transport/wire, transport/do53, transport/health, transport/balance, transport/drive
 	worker: transport/concurrency, worker/route, worker/local, worker/rpz, worker/policy/acl
+	# The cache that instances share.
+	worker: transport/tier
 	worker: worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission, worker/census, worker/block
 	worker: worker/cookie
 	worker: worker/cache/shared
@@ -125,6 +127,7 @@ const testLattice = `
 	transport/...: transport, transport/wire, transport/health, transport/trust, transport/lanetest
 	transport/tier: transport/tier/tiertest
 	worker/...: ring, ring/mmsg, ring/enginetest, transport, transport/health, transport/balance
+	worker: transport/tier/tiertest
 	# Its relay: a path between the product and a server that a test can cut and move.
 	appliance/e2e: transport/lanetest
 	appliance/...: appliance, appliance/config, appliance/embedded, transport, transport/wire, transport/lanetest

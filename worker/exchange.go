@@ -124,6 +124,10 @@ func (w *worker) deadline(slot uint32) {
 	if at := p.staleAt(s); at != 0 && w.now >= at {
 		w.relieve(slot, s, p)
 	}
+	if s.AskingTier {
+		w.tierDue(slot, s)
+		return
+	}
 	if s.HedgeAt != 0 && w.now >= s.HedgeAt {
 		w.hedge(slot, s, p)
 	}
@@ -214,6 +218,9 @@ func (w *worker) answered(slot uint32, u *upstream) {
 		} // what is late has had its time
 	}
 	w.blame(s, !useless)
+	if w.active.tier != nil {
+		w.fillTier(s, p)
+	}
 	if w.scrub(slot, s, p, useless) {
 		return
 	}

@@ -49,6 +49,8 @@ type Group struct {
 	members  []*member         // in the order of the current snapshot
 	leaving  []*member         // retired, not yet closed
 	commands []*command        // per worker, the last one given
+	tier     []*tierLink       // per worker; nil: none
+	lostTier []*tierLink       // of earlier snapshots, which a worker may still use
 	census   []*census.Counter // per worker; nil: nothing is counted
 	never    never
 	closed   bool
@@ -103,9 +105,12 @@ func Start(cfg Config, ls *Listeners, snap *Snapshot) (*Group, error) {
 		return nil, errors.Join(err, g.closeNodes())
 	}
 	g.census = g.counters(snap)
+	if g.tier, err = g.linkTier(snap.Tier.Store); err != nil {
+		return nil, errors.Join(err, closeMembers(g.members), g.closeNodes())
+	}
 	g.commands = g.compose(snap)
 	if err := g.launch(ls); err != nil {
-		return nil, errors.Join(err, closeMembers(g.members), g.closeNodes())
+		return nil, errors.Join(err, closeLinks(g.tier), closeMembers(g.members), g.closeNodes())
 	}
 	g.stopProvider = make(chan struct{})
 	g.provider.Go(func() { g.provide(g.stopProvider) })
@@ -276,6 +281,9 @@ func (g *Group) compose(snap *Snapshot) []*command {
 		if c.node = g.nodeOf[i]; c.node != nil {
 			c.table = c.node.table
 		}
+		if len(g.tier) != 0 {
+			c.tier = g.tier[i]
+		}
 		if len(g.census) != 0 {
 			c.census = g.census[i]
 		}
@@ -333,10 +341,19 @@ func (g *Group) Reload(snap *Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
-	members, err := g.enlist(snap)
+	before := g.tier
+	links, err := g.linkTier(snap.Tier.Store)
 	if err != nil {
 		return errors.Join(err, g.discard(tables))
 	}
+	members, err := g.enlist(snap)
+	if err != nil {
+		if !slices.Equal(links, before) {
+			err = errors.Join(err, closeLinks(links))
+		}
+		return errors.Join(err, g.discard(tables))
+	}
+	g.tier = links
 	for _, m := range g.members {
 		if !slices.Contains(members, m) {
 			g.leaving = append(g.leaving, m)
@@ -347,7 +364,9 @@ func (g *Group) Reload(snap *Snapshot) error {
 	g.census = g.counters(snap)
 	old := g.useTables(tables)
 	g.post(g.compose(snap))
-	if err := g.adopted(); err != nil {
+	err = g.adopted()
+	g.retireTier(before, err == nil)
+	if err != nil {
 		return err // a worker that is stuck may still use an old table
 	}
 	return g.discard(old)
@@ -441,7 +460,7 @@ func (g *Group) Drain(ctx context.Context) error {
 	close(g.stopProvider)
 	g.provider.Wait()
 	g.farewells.Wait()
-	return errors.Join(given, closeMembers(g.members), g.closeNodes())
+	return errors.Join(given, closeLinks(g.tier), closeLinks(g.lostTier), closeMembers(g.members), g.closeNodes())
 }
 
 // Fault delivers the error of a worker that died. The process must end: its share of the traffic is no longer served.

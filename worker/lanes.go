@@ -18,7 +18,7 @@ func (w *worker) lanesPending() bool {
 			return true
 		}
 	}
-	return false
+	return w.active.tier != nil && w.active.tier.line.Pending()
 }
 
 // receiveLanes takes what the lanes have brought, at most laneBatch answers from each so that no lane holds up the turn.
@@ -34,12 +34,18 @@ func (w *worker) receiveLanes() {
 			w.laneReply(ref.upstream, &r)
 		}
 	}
+	if w.active.tier != nil {
+		w.receiveTier()
+	}
 }
 
 // flushLanes publishes the queries of this turn and wakes the writers that sleep.
 func (w *worker) flushLanes() {
 	for i := range w.lanes {
 		w.lanes[i].lane.Flush()
+	}
+	if w.active.tier != nil {
+		w.active.tier.line.Flush()
 	}
 }
 

@@ -229,6 +229,9 @@ func (w *worker) start(slot uint32, l *lookup) {
 	if s.WaiterCount != 0 {
 		w.stats.Misses++
 	}
+	if w.active.tier != nil && s.WaiterCount != 0 && w.askTier(slot, s) { // a refresh is to be fresher than what others have
+		return
+	}
 	w.exchange(slot)
 }
 

@@ -45,6 +45,7 @@ type Snapshot struct {
 	FailureTTLMax   time.Duration // how long when it repeats itself, up to FailureTTLLimit
 	StaleMax        uint32        // seconds: how long past its TTL an answer may be served by a pool whose WhenDown is Stale
 
+	Tier      Tier // asked between cache and upstreams
 	Admission Admission
 	Census    *census.Config // what is counted for dynamic blocks; nil: nothing
 	Cookies   Cookies
@@ -137,6 +138,9 @@ func (s *Snapshot) validate(workers int) error {
 		errs = append(errs, err)
 	}
 	if _, err := s.Access.compile(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := s.Tier.validate(s.CacheBytes); err != nil {
 		errs = append(errs, err)
 	}
 	if per := s.CacheBytes / int64(max(workers, 1)); s.CacheBytes != 0 && per < cache.BytesMin {

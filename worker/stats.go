@@ -163,6 +163,16 @@ type Stats struct {
 	Blocked    [block.Actions]uint64 // queries of blocked sources and names, by what became of them
 	SocketFull uint64                // datagrams that found no room in a client's socket, or were broken; Refused and these are all that the kernel dropped
 
+	// Of the cache that instances share.
+	TierAsked, TierSkipped, TierRefused uint64    // questions asked; not asked because it is out, or because there was no room
+	TierHits, TierMisses                uint64    // answered in time: with an answer, that it has none
+	TierInvalid                         uint64    // with what is none
+	TierLate, TierLateHits              uint64    // the budget ended first; of them, those answered before an upstream did
+	TierErrors                          uint64    // failed in time
+	TierFills, TierFillsDropped         uint64    // answers given to it; those that had no room, were too long, or came while it was out
+	TierOuts                            uint64    // times that a worker took it out
+	TierLatency                         Histogram // of questions answered or failed in time
+
 	CacheInserts, CacheEvictions, CacheExpired, CacheRefused uint64
 	CacheFlushes, CacheFlushed                               uint64 // flushes by command, each counted once a worker, and answers that they have removed
 	CacheRefreshes                                           uint64 // exchanges for cached answers by command
@@ -180,6 +190,7 @@ type Stats struct {
 	SharedBytes              uint64 // that the workers share, in use or not
 	InFlight, Waiters        uint64
 	Connections              uint64 // TCP clients
+	TierOut                  uint64 // workers that have taken the cache out that instances share
 	Overloaded               uint64 // workers to which more arrives than they can answer, or has in the last two seconds
 	LimitedSources           uint64 // sources that limits hold back, limit.Offenders at most for each worker
 	RefusedSources           uint64 // sources that workers refuse something

@@ -58,6 +58,7 @@ type selection struct {
 	pools      []*pool // the first is the default
 	byTag      [wire.KeyPoolsMax]*pool
 	router     *route.Table // nil: all names are the first pool's
+	tier       *tierLink    // nil: no cache is shared with other instances
 	local      *local.Table
 	access     []*acl.List // by listener; nil: everybody may ask
 	silent     bool        // those who may not get no answer
@@ -89,6 +90,7 @@ type command struct {
 	access     []*acl.List
 	jar        *cookie.Jar
 	neverKept  *route.Table // nil: none
+	tier       *tierLink    // this worker's; nil: none
 	cacheBytes int64        // this worker's share
 	node       *node        // that it shares with other workers; nil: none, table neither
 	table      *shared.Table
@@ -159,6 +161,7 @@ func (w *worker) setUpstreams(c *command) {
 		prefetchPercent: s.PrefetchPercent, prefetchRate: share(s.PrefetchRate, w.cfg.Workers),
 		failureTTL: int64(s.FailureTTL), failureTTLMax: int64(s.FailureTTLMax),
 	}
+	next.tier = c.tier.set(&s.Tier)
 	for scheme, limits := range s.Transports {
 		next.transports[scheme] = share(limits.MaxOutstanding, w.cfg.Workers)
 	}

@@ -13,6 +13,7 @@ import (
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/do53"
+	"secure-dns-proxy/transport/tier"
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/admission"
 	"secure-dns-proxy/worker/cache"
@@ -392,7 +393,10 @@ func (w *worker) publish() {
 	w.stats.Rearms, w.stats.BuffersExhausted = c.Rearms, c.BuffersExhausted
 	w.stats.InFlight, w.stats.Waiters = uint64(w.table.Len()), uint64(w.table.WaiterLen())
 	w.stats.Connections = uint64(w.conns.Len())
-	w.stats.CacheEntries, w.stats.CacheBytes = 0, 0
+	w.stats.CacheEntries, w.stats.CacheBytes, w.stats.TierOut = 0, 0, 0
+	if t := w.active.tier; t != nil && t.breaker.State() != tier.In {
+		w.stats.TierOut = 1
+	}
 	if w.cache != nil {
 		s := w.cache.Stats()
 		w.stats.CacheEntries, w.stats.CacheBytes = uint64(s.Entries), uint64(s.Bytes)

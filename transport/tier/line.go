@@ -12,12 +12,14 @@ import (
 
 // Line joins one worker and a Store. Ask, Fill, Flush, Receive and Pending are the worker's; the driver has the rest, but for Close.
 type Line struct {
+	_     [128]byte // no other worker's line, nor the adjacent one
 	lane  *transport.Lane
 	fills *transport.Queue
 
 	// worker
 	question [transport.QueryBytesMax]byte
 	fill     []byte // one in the making
+	_        [128]byte
 }
 
 // LineLimits bounds the memory of a Line.

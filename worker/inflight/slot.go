@@ -26,7 +26,7 @@ type Slot struct {
 	Hash        uint64    // of the key
 	Started     int64     // ns: when the first client asked
 	Deadline    int64     // ns: when waiting ends
-	HedgeAt     int64     // ns: when a second upstream is asked if none has answered; 0: never
+	HedgeAt     int64     // ns: when a second upstream is asked if none has answered, or the first one with AskingTier; 0: never
 	Tried       [2]uint64 // bit i: the upstream that the worker numbers i was asked
 	Useless     [2]uint64 // and answered SERVFAIL, NOTIMP or REFUSED
 	Name        uint64    // hash of the name that upstreams are chosen by; of a slot that waits in another one: seconds, the TTL of the CNAME between the two
@@ -42,6 +42,7 @@ type Slot struct {
 	Owned       bool      // this worker asks for others, too, and owes them a word
 	Remembered  bool      // its failure is
 	NotBefore   uint32    // seconds: an answer that another worker learned earlier will not do; 0: any that is fresh
+	AskingTier  bool      // no upstream is asked yet, but the cache that instances share is
 	StaleDone   bool      // its clients have had what there is of an older answer: who comes later gets that at once
 	Exchanges   [ExchangesMax]Exchange
 	Key         [wire.KeyBytesMax]byte

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -107,15 +108,22 @@ func (s *Server) Start() {
 	s.command = exec.Command(s.program, s.args...)
 	s.command.Stdout, s.command.Stderr = log, log
 	s.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := s.command.Start(); err != nil {
-		s.tb.Fatal(err)
-	}
-	command, ended := s.command, make(chan struct{})
+	command, started, ended := s.command, make(chan error), make(chan struct{})
 	s.ended = ended
 	go func() {
-		command.Wait()
+		// Pdeathsig is sent when the thread ends that started the process, and workers of other tests end with their threads: this one is kept.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := command.Start()
+		started <- err
+		if err == nil {
+			command.Wait()
+		}
 		close(ended)
 	}()
+	if err := <-started; err != nil {
+		s.tb.Fatal(err)
+	}
 	s.await("it can be connected to", func() bool {
 		c, err := net.DialTimeout("tcp", s.Addr, time.Second)
 		if err == nil {

@@ -1,0 +1,55 @@
+package worker
+
+import (
+	"context"
+	"errors"
+
+	"secure-dns-proxy/transport/tier"
+)
+
+// linkTier returns the links of the workers to the Store of a snapshot: those in use if it is the same, new ones that are served if not; nil for none.
+func (g *Group) linkTier(store *tier.Store) ([]*tierLink, error) {
+	if store == nil {
+		return nil, nil
+	}
+	if len(g.tier) != 0 && g.tier[0].store == store {
+		return g.tier, nil
+	}
+	var links []*tierLink
+	for i := range g.cfg.Workers {
+		line, err := tier.NewLine(g.wake(i), store.Limits())
+		if err != nil {
+			return nil, errors.Join(err, closeLinks(links))
+		}
+		store.Serve(line)
+		links = append(links, &tierLink{store: store, line: line})
+	}
+	return links, nil
+}
+
+// retireTier closes the links that were in use before, if they are others than now. adopted: no worker uses them any more; else that has to wait
+// until the workers have ended.
+func (g *Group) retireTier(before []*tierLink, adopted bool) {
+	switch {
+	case len(before) == 0 || len(g.tier) != 0 && g.tier[0] == before[0]:
+	case adopted:
+		g.farewells.Go(func() {
+			if err := closeLinks(before); err != nil {
+				g.cfg.Log.Error("second-tier cache not closed", "error", err)
+			}
+		})
+	default:
+		g.lostTier = append(g.lostTier, before...)
+	}
+}
+
+// closeLinks ends the drivers of links that no worker uses.
+func closeLinks(links []*tierLink) error {
+	ctx, cancel := context.WithTimeout(context.Background(), laneCloseTimeout)
+	defer cancel()
+	var errs []error
+	for _, t := range links {
+		errs = append(errs, t.line.Close(ctx))
+	}
+	return errors.Join(errs...)
+}
