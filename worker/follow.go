@@ -30,7 +30,9 @@ func (w *worker) join(slot uint32, s *inflight.Slot, p *pool) bool {
 	switch role {
 	case shared.Follower:
 		s.Following = true
-		w.stats.Followed++
+		if s.WaiterCount != 0 {
+			w.stats.Followed++
+		}
 		w.watch(slot, s, expect)
 		return true
 	case shared.Owner:
@@ -117,7 +119,9 @@ func (w *worker) told(slot uint32, word shared.Word) {
 		return
 	}
 	if word.Outcome != shared.Failed {
-		w.stats.FollowsFailed++
+		if s.WaiterCount != 0 {
+			w.stats.FollowsFailed++
+		}
 		w.exchange(slot)
 		return
 	}

@@ -182,7 +182,7 @@ type Stats struct {
 	SharedBusy                     uint64 // of all look-ups there: missed because another worker was writing
 	SharedInserts, SharedEvictions uint64
 	SharedRefused                  uint64 // not stored: too large, or other workers were writing
-	Followed                       uint64 // questions that another worker was asking already
+	Followed                       uint64 // queries whose question another worker was asking already
 	FollowsFailed                  uint64 // of these, asked after all: that worker had no answer to share, or was late
 
 	// gauges

@@ -17,6 +17,7 @@ const (
 	metricHits       = "sdp_cache_hits_total"
 	metricMisses     = "sdp_cache_misses_total"
 	metricCoalesced  = "sdp_coalesced_total"
+	metricFollowed   = "sdp_followed_total"
 	metricAnswers    = "sdp_answers_total"
 	metricDrops      = "sdp_drops_total"
 	metricExchanges  = "sdp_upstream_exchanges_total"
@@ -53,8 +54,8 @@ func engineOf(t *testing.T, proxy *rig.Proxy) string {
 
 // counts are the figures of a proxy between two scrapes.
 type counts struct {
-	queries, hits, misses, coalesced, answers, drops, exchanges int
-	rcodes                                                      map[string]int
+	queries, hits, misses, coalesced, followed, answers, drops, exchanges int
+	rcodes                                                                map[string]int
 }
 
 func countsBetween(t *testing.T, before, after rig.Metrics) counts {
@@ -63,7 +64,7 @@ func countsBetween(t *testing.T, before, after rig.Metrics) counts {
 	sum := func(name string) int { return int(d.Sum(t, name)) }
 	c := counts{
 		queries: sum(metricQueries), hits: sum(metricHits), misses: sum(metricMisses), coalesced: sum(metricCoalesced),
-		answers: sum(metricAnswers), drops: sum(metricDrops), exchanges: sum(metricExchanges), rcodes: map[string]int{},
+		followed: sum(metricFollowed), answers: sum(metricAnswers), drops: sum(metricDrops), exchanges: sum(metricExchanges), rcodes: map[string]int{},
 	}
 	for labels, value := range d.Values(metricAnswers) {
 		if value > 0 {
@@ -84,8 +85,8 @@ func settled(t *testing.T, proxy *rig.Proxy, before rig.Metrics, answered int) c
 	if c.answers != answered || c.queries != answered {
 		t.Errorf("/metrics counts %d queries and %d answers, clients saw %d: %+v", c.queries, c.answers, answered, c)
 	}
-	if c.hits+c.misses+c.coalesced != c.queries {
-		t.Errorf("/metrics: %d hits + %d misses + %d coalesced are not %d queries", c.hits, c.misses, c.coalesced, c.queries)
+	if c.hits+c.misses+c.coalesced+c.followed != c.queries {
+		t.Errorf("/metrics: %d hits + %d misses + %d coalesced + %d followed are not %d queries", c.hits, c.misses, c.coalesced, c.followed, c.queries)
 	}
 	if c.exchanges < c.misses {
 		t.Errorf("/metrics: %d exchanges with upstreams for %d misses", c.exchanges, c.misses)
