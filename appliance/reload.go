@@ -39,6 +39,11 @@ func (s *service) adopt() bool {
 		s.log.Error("reload", "error", err)
 		return false
 	}
+	commitZones, err := s.zones.Plan(&merged.RPZ)
+	if err != nil {
+		s.log.Error("reload", "error", err)
+		return false
+	}
 	s.caps.apply(merged, planned)
 	snap := snapshot(merged, planned)
 	if err = s.group.Reload(snap); err != nil {
@@ -47,6 +52,7 @@ func (s *service) adopt() bool {
 		return false
 	}
 	logProblems(s.log, held)
+	commitZones()
 	s.roster.adopt(planned, merged)
 	s.blocks.Adopt(merged.Blocks)
 	s.watch.follow(planned)

@@ -14,6 +14,7 @@ import (
 	"secure-dns-proxy/appliance/config"
 	"secure-dns-proxy/appliance/control"
 	"secure-dns-proxy/appliance/privilege"
+	"secure-dns-proxy/appliance/rpz"
 	"secure-dns-proxy/appliance/telemetry"
 	"secure-dns-proxy/appliance/xdp"
 	"secure-dns-proxy/worker"
@@ -37,6 +38,7 @@ type service struct {
 	watch     *watch
 	papers    *certificates
 	blocks    *blocks.Keeper
+	zones     *rpz.Keeper // response policy zones
 	kernel    *xdp.Filter // nil: the workers alone drop what blocked sources send
 
 	ending sync.Once
@@ -67,6 +69,7 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 	s.background.Go(func() { newLimitLog(s.log).run(ctx, s.group) })
 	s.background.Go(func() { s.papers.run(ctx) })
 	s.background.Go(func() { s.blocks.Run(ctx, s.group) })
+	s.background.Go(func() { s.zones.Run(ctx, s.group) })
 	if s.metrics != nil {
 		page := telemetry.NewMetrics(s.group, build, &s.reloads, &s.trend)
 		telemetry.AddLookups(page, &s.roster.lookups)
@@ -74,6 +77,7 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 		telemetry.AddPoolUpstreams(page, s.watch.poolsUp)
 		telemetry.AddControl(page, s.control)
 		telemetry.AddBlocks(page, s.blocks, s.kernelInterfaces())
+		telemetry.AddZones(page, s.zones.Reports, s.group.ZoneStats)
 		s.metrics.Serve(page, log)
 	}
 	s.takeCommands(build)
@@ -97,6 +101,9 @@ func (s *service) bind(roam bool) error {
 	}
 	if err := s.bindControl(); err != nil {
 		return err
+	}
+	if s.zones, err = rpz.NewKeeper(&s.checked.RPZ, s.log); err != nil {
+		return bindHelp(err)
 	}
 	s.openKernelFilter()
 	if !s.checked.Metrics.Listen.IsValid() {
@@ -138,10 +145,15 @@ func (s *service) startWorkers() error {
 	case <-time.After(s.checked.Bootstrap.Timeout):
 		s.log.Warn("starting although not all upstream names are resolved yet")
 	}
+	commit, err := s.zones.Plan(&s.checked.RPZ)
+	if err != nil {
+		return err
+	}
+	commit()
 	s.caps.apply(s.checked, planned)
 	snap := snapshot(s.checked, planned)
 	s.watch.follow(planned)
-	if s.group, err = worker.Start(workerConfig(s.checked, s.log), s.listeners, snap); err != nil {
+	if s.group, err = worker.Start(workerConfig(s.checked, s.zones.Set(), s.log), s.listeners, snap); err != nil {
 		return fmt.Errorf("start workers: %w", err)
 	}
 	s.blocks = s.newKeeper()
@@ -219,6 +231,9 @@ func (s *service) release() error {
 	}
 	if s.metrics != nil {
 		errs = append(errs, s.metrics.Close())
+	}
+	if s.zones != nil {
+		errs = append(errs, s.zones.Close())
 	}
 	s.watch.close()
 	errs = append(errs, s.roster.close())

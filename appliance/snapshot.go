@@ -11,11 +11,12 @@ import (
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/worker"
 	"secure-dns-proxy/worker/local"
+	"secure-dns-proxy/worker/rpz"
 	"secure-dns-proxy/worker/stream"
 )
 
 // workerConfig is the part of a configuration that is fixed for the life of the process.
-func workerConfig(c *config.Checked, log *slog.Logger) worker.Config {
+func workerConfig(c *config.Checked, policies *rpz.Set, log *slog.Logger) worker.Config {
 	return worker.Config{
 		Workers:         c.Workers.Count,
 		CPUs:            c.Workers.CPUs,
@@ -29,6 +30,7 @@ func workerConfig(c *config.Checked, log *slog.Logger) worker.Config {
 		TCP:             streamConfig(c),
 		RecvBufferBytes: c.UDP.ReceiveBuffer,
 		Log:             log,
+		Policies:        policies,
 	}
 }
 

@@ -124,6 +124,9 @@ func Names() []string {
 	for _, k := range listenerKeys {
 		names = append(names, "acl.listener[]."+k.name)
 	}
+	for _, k := range policyZoneKeys {
+		names = append(names, "rpz.zone[]."+k.name)
+	}
 	for _, k := range blockRuleKeys {
 		names = append(names, "blocks.rule[]."+k.name)
 	}
@@ -175,6 +178,7 @@ func (c *checker) relations(out *Checked) {
 	c.sockets(out)
 	c.access(out)
 	c.blockRules(out)
+	c.policyZones(out)
 	c.healths(out)
 	c.pools(out)
 	c.cookies(out)

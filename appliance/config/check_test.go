@@ -89,6 +89,24 @@ func TestProblems(t *testing.T) {
 		{"cache: off needs no share", good + "[cache]\nenabled = false\nbytes = \"2MiB\"\n[workers]\ncount = 4\n", nil},
 		{"tcp: share too big", good + "[tcp]\nmax_connections = 200000\n", []string{`f.toml:3: tcp.max_connections: 200000 for 2 workers: each takes at most 60000`}},
 		{"cache: type", good + "[cache]\nbytes = 1.5\n", []string{`f.toml:3: cache.bytes: must be a size such as "64MiB" or a number of bytes, not a float`}},
+		{"rpz: no name, no source", good + "[[rpz.zone]]\n", []string{
+			"f.toml:2: rpz.zone[0]: has no name: below which name are its triggers?", "f.toml:2: rpz.zone[0]: needs file or primaries, one of them: where does it come from?",
+		}},
+		{"rpz: twice, both sources", good + policyZone("") + policyZone("file = \"/x\""), []string{
+			`f.toml:6: rpz.zone[1].name: "rpz.example." stands twice`, "f.toml:8: rpz.zone[1].file: needs file or primaries, one of them: where does it come from?",
+		}},
+		{"rpz: key", good + policyZone("tsig_name = \"key\"\n") + "[[rpz.zone]]\nname = \"b\"\nfile = \"/x\"\ntsig_secret = \"?\"\n", []string{
+			"f.toml:5: rpz.zone[0].tsig_name: a key has a name (tsig_name) and a secret (tsig_secret or tsig_secret_file), or there is none",
+			"f.toml:9: rpz.zone[1].tsig_secret: is not base64", "f.toml:9: rpz.zone[1].tsig_secret: has no effect on a zone that is a file",
+		}},
+		{"rpz: one key, two secrets", good + policyZone("tsig_name = \"k\"\ntsig_secret = \"c2VjcmV0\"\n") + "[[rpz.zone]]\nname = \"b\"\nprimaries = \"192.0.2.1\"\ntsig_name = \"k\"\ntsig_secret = \"c2VjcmV1\"\n", []string{
+			`f.toml:10: rpz.zone[1].tsig_name: "k." has another secret or algorithm in another zone`,
+		}},
+		{"rpz: override", good + policyZone("policy = \"cname\"\nmin_refresh = \"2h\"\nmax_refresh = \"1h\"\n"), []string{
+			"f.toml:2: rpz.zone[0]: policy_cname and policy = \"cname\" belong together", "f.toml:7: rpz.zone[0].max_refresh: min_refresh (2h) is more than max_refresh (1h)",
+		}},
+		{"rpz: unknown", good + policyZone("polcy = \"nodata\"\n"), []string{`f.toml:5: rpz.zone[0].polcy: unknown key; the nearest known key is "policy"`}},
+		{"rpz: directory", good + "rpz.directory = \"/nowhere/at/all\"\n", []string{`f.toml:2: rpz.directory: "/nowhere/at/all": cannot read: no such file or directory`}},
 		{"blocks: no name, no threshold", good + "[[blocks.rule]]\nwarn = 1\n", []string{
 			"f.toml:2: blocks.rule[0]: has no name: logs and metrics need one", "f.toml:2: blocks.rule[0]: has no threshold",
 		}},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"secure-dns-proxy/appliance/blocks"
+	"secure-dns-proxy/appliance/rpz"
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/health"
@@ -42,6 +43,7 @@ type Checked struct {
 	Limits     worker.Limits
 	ACL        ACL
 	Blocks     blocks.Config
+	RPZ        rpz.Config
 	TLS        TLS
 	Addresses  Addresses
 	Health     Health // of upstreams that say nothing else

@@ -73,6 +73,9 @@ func TestExampleIsComplete(t *testing.T) {
 	for _, k := range listenerKeys {
 		check("acl.listener[]."+k.name, k.bounds, k.standard, k.live)
 	}
+	for _, k := range policyZoneKeys {
+		check("rpz.zone[]."+k.name, k.bounds, k.standard, k.live)
+	}
 	for _, k := range blockRuleKeys {
 		check("blocks.rule[]."+k.name, k.bounds, k.standard, k.live)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"secure-dns-proxy/appliance/blocks"
+	"secure-dns-proxy/appliance/rpz"
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/worker"
 )
@@ -160,6 +161,7 @@ var keys = slices.Concat([]key[Checked]{
 	},
 	booleanKey("metrics.allow_remote", false, func(c *Checked) *bool { return &c.Metrics.AllowRemote }),
 }, inTable("acl", aclKeys, func(c *Checked) *ACL { return &c.ACL }),
+	inTable("rpz", rpzKeys, func(c *Checked) *rpz.Config { return &c.RPZ }),
 	inTable("blocks", blocksKeys, func(c *Checked) *blocks.Config { return &c.Blocks }),
 	inTable("admission", admissionKeys, func(c *Checked) *Admission { return &c.Admission }),
 	inTable("limits", limitsKeys, func(c *Checked) *worker.Limits { return &c.Limits }),

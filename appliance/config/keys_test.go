@@ -21,6 +21,7 @@ import (
 	"github.com/miekg/dns"
 
 	"secure-dns-proxy/appliance/blocks"
+	"secure-dns-proxy/appliance/rpz"
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/health"
@@ -31,6 +32,7 @@ import (
 	"secure-dns-proxy/worker/census"
 	"secure-dns-proxy/worker/limit"
 	"secure-dns-proxy/worker/local"
+	policy "secure-dns-proxy/worker/rpz"
 )
 
 // testCA writes a self-signed certificate and returns its file and the pool that reading it must give.
@@ -219,6 +221,26 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"admission.target_delay", `admission.target_delay = "10ms"`, 10 * ms},
 		{"admission.exempt", `admission.exempt = ["192.0.2.1", "2001:db8::/32"]`, []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")}},
 		{"admission.kernel_filter", `admission.kernel_filter = false`, false},
+		{"rpz.notify_listen", `rpz.notify_listen = "127.0.0.1:5300"`, netip.MustParseAddrPort("127.0.0.1:5300")},
+		{"rpz.directory", `rpz.directory = "/tmp"`, "/tmp"},
+		{"rpz.log_rate", `rpz.log_rate = 3`, 3},
+		{"rpz.zone", policyZone(""), []rpz.Zone{{
+			Name: "rpz.example.", Primaries: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")}, Key: rpz.Key{Algorithm: dns.HmacSHA256},
+			MinRefresh: 10 * time.Second, MaxRefresh: 24 * time.Hour,
+		}}},
+		{"rpz.zone[].name", policyZone(""), "rpz.example."},
+		{"rpz.zone[].file", "[[rpz.zone]]\nname = \"a\"\nfile = \"/x\"", "/x"},
+		{"rpz.zone[].primaries", policyZone(""), []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")}},
+		{"rpz.zone[].tsig_name", policyZone("tsig_name = \"Key.\"\ntsig_secret = \"c2VjcmV0\""), "key."},
+		{"rpz.zone[].tsig_algorithm", policyZone(`tsig_algorithm = "hmac-sha512"`), dns.HmacSHA512},
+		{"rpz.zone[].tsig_secret", policyZone("tsig_name = \"key\"\ntsig_secret = \"c2VjcmV0\""), "c2VjcmV0"},
+		{"rpz.zone[].tsig_secret_file", policyZone("tsig_name = \"key\"\ntsig_secret_file = \"testdata/tsig.secret\""), "c2VjcmV0"},
+		{"rpz.zone[].policy", policyZone(`policy = "nodata"`), policy.OverrideNoData},
+		{"rpz.zone[].policy_cname", policyZone("policy = \"cname\"\npolicy_cname = \"*.Garden.example\""), "*.garden.example."},
+		{"rpz.zone[].break_dnssec", policyZone(`break_dnssec = false`), true},
+		{"rpz.zone[].log", policyZone(`log = true`), true},
+		{"rpz.zone[].min_refresh", policyZone(`min_refresh = "1m"`), time.Minute},
+		{"rpz.zone[].max_refresh", policyZone(`max_refresh = "1h"`), time.Hour},
 		{"blocks.ipv4_prefix", `blocks.ipv4_prefix = 24`, 24},
 		{"blocks.ipv6_prefix", `blocks.ipv6_prefix = 56`, 56},
 		{"blocks.exempt", `blocks.exempt = "192.0.2.1"`, []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}},
@@ -393,6 +415,11 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 	}
 }
 
+// policyZone is a zone with primaries and some more keys.
+func policyZone(more string) string {
+	return "[[rpz.zone]]\nname = \"RPZ.example\"\nprimaries = \"192.0.2.53\"\n" + more
+}
+
 // blockRule is a rule with some more keys.
 func blockRule(more string) string {
 	return "[[blocks.rule]]\nname = \"a\"\nthreshold = 5\n" + more
@@ -422,6 +449,11 @@ func fieldOf(t *testing.T, checked *Checked, name string) any {
 	for _, k := range poolKeys {
 		if "pool.NAME."+k.name == name {
 			return reflect.ValueOf(k.get(&checked.Pools[len(checked.Pools)-1])).Elem().Interface()
+		}
+	}
+	for _, k := range policyZoneKeys {
+		if "rpz.zone[]."+k.name == name {
+			return reflect.ValueOf(k.get(lastOf(checked.RPZ.Zones))).Elem().Interface()
 		}
 	}
 	for _, k := range blockRuleKeys {

@@ -22,6 +22,15 @@
 //	sdp_blocks{of}, sdp_blocks_{added,queries}_total{by}, sdp_blocks_list_full_total,
 //	                                           sdp_blocks_kernel_interfaces, sdp_blocks_kernel_drops_total
 //	sdp_steering{by}
+//
+// with response policy zones:
+//
+//	sdp_rpz_in_force{zone}, sdp_rpz_serial{zone}, sdp_rpz_age_seconds{zone}, sdp_rpz_bytes{zone}, sdp_rpz_triggers{zone,kind}
+//	sdp_rpz_hits_total{zone,action}            sdp_rpz_loads_total{zone,result}, sdp_rpz_records_left_out{zone,reason}
+//	sdp_rpz_{notifies,notifies_refused,expired,copies_failed}_total
+//
+// of the process:
+//
 //	sdp_reloads_total{result}                  sdp_build_info{version,revision,go}
 //	sdp_name_lookups_total{result}             sdp_control_requests_total{result} (with a control socket)
 //

@@ -21,11 +21,13 @@ import (
 	"secure-dns-proxy/appliance/blocks"
 	"secure-dns-proxy/appliance/bootstrap"
 	"secure-dns-proxy/appliance/control"
+	"secure-dns-proxy/appliance/rpz"
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/trust"
 	"secure-dns-proxy/worker"
 	"secure-dns-proxy/worker/block"
+	policy "secure-dns-proxy/worker/rpz"
 )
 
 // figures is a Source that says what it was told.
@@ -57,6 +59,10 @@ func scrape(t *testing.T, f *figures) map[string]string {
 	commands.Counters.Refused.Store(2)
 	AddControl(set, commands)
 	AddBlocks(set, someBlocks(t), 2)
+	AddZones(set, someZones, func() (s worker.ZoneStats) {
+		s.Hits[1][policy.NXDomain], s.Disabled[1] = 61, 62
+		return s
+	})
 	AddPoolUpstreams(set, func() []PoolUpstreams { return []PoolUpstreams{{Pool: "default", All: 3, Up: 2}} })
 	set.WritePrometheus(&out)
 	all := map[string]string{}
@@ -123,6 +129,14 @@ func sample() *figures {
 	return f
 }
 
+// someZones is one zone.
+func someZones() ([]rpz.Report, uint64) {
+	return []rpz.Report{{
+		Name: "rpz.example.", Tag: 1, InForce: true, Serial: 63, Triggers: [policy.Triggers]int{policy.QName: 64}, Bytes: 65, Age: 66 * time.Second, Ignored: 67,
+		Loaded: 68, Rejected: 69, Full: 70, Incremental: 71, UpToDate: 72, Failed: 73, Notified: 74, Expired: 75, CopyLost: 76, Skipped: 77,
+	}}, 78
+}
+
 // someBlocks is a list with one source on it.
 func someBlocks(t *testing.T) *blocks.Keeper {
 	keeper := blocks.NewKeeper(slog.New(slog.DiscardHandler), 1, func(*block.Table) {}, nil)
@@ -135,14 +149,33 @@ func someBlocks(t *testing.T) *blocks.Keeper {
 func TestPage(t *testing.T) {
 	got := scrape(t, sample())
 	for series, want := range map[string]string{
-		`sdp_build_info{version="v1",revision="abc",go="go1"}`:                          "1",
-		`sdp_engine{engine="mmsg"}`:                                                     "1",
-		`sdp_engine{engine="uring"}`:                                                    "0",
-		`sdp_engine_fallback{reason="sysctl says \"no\""}`:                              "1",
-		`sdp_steering{by="cpu"}`:                                                        "1",
-		`sdp_steering{by="hash"}`:                                                       "0",
-		`sdp_worker_queries_total{worker="0",transport="udp"}`:                          "80",
-		`sdp_worker_queries_total{worker="1",transport="tcp"}`:                          "10",
+		`sdp_rpz_in_force{zone="rpz.example."}`:                             "1",
+		`sdp_rpz_serial{zone="rpz.example."}`:                               "63",
+		`sdp_rpz_triggers{zone="rpz.example.",kind="qname"}`:                "64",
+		`sdp_rpz_bytes{zone="rpz.example."}`:                                "65",
+		`sdp_rpz_age_seconds{zone="rpz.example."}`:                          "66",
+		`sdp_rpz_records_left_out{zone="rpz.example.",reason="useless"}`:    "67",
+		`sdp_rpz_records_left_out{zone="rpz.example.",reason="wrong"}`:      "77",
+		`sdp_rpz_loads_total{zone="rpz.example.",result="file"}`:            "68",
+		`sdp_rpz_loads_total{zone="rpz.example.",result="file_refused"}`:    "69",
+		`sdp_rpz_loads_total{zone="rpz.example.",result="axfr"}`:            "70",
+		`sdp_rpz_loads_total{zone="rpz.example.",result="ixfr"}`:            "71",
+		`sdp_rpz_loads_total{zone="rpz.example.",result="up_to_date"}`:      "72",
+		`sdp_rpz_loads_total{zone="rpz.example.",result="transfer_failed"}`: "73",
+		`sdp_rpz_notifies_total{zone="rpz.example."}`:                       "74",
+		`sdp_rpz_expired_total{zone="rpz.example."}`:                        "75",
+		`sdp_rpz_copies_failed_total{zone="rpz.example."}`:                  "76",
+		`sdp_rpz_notifies_refused_total`:                                    "78",
+		`sdp_rpz_hits_total{zone="rpz.example.",action="nxdomain"}`:         "61",
+		`sdp_rpz_hits_total{zone="rpz.example.",action="disabled"}`:         "62",
+		`sdp_build_info{version="v1",revision="abc",go="go1"}`:              "1",
+		`sdp_engine{engine="mmsg"}`:                                         "1",
+		`sdp_engine{engine="uring"}`:                                        "0",
+		`sdp_engine_fallback{reason="sysctl says \"no\""}`:                  "1",
+		`sdp_steering{by="cpu"}`:                                            "1",
+		`sdp_steering{by="hash"}`:                                           "0",
+		`sdp_worker_queries_total{worker="0",transport="udp"}`:              "80",
+		`sdp_worker_queries_total{worker="1",transport="tcp"}`:              "10",
 		`sdp_worker_skew`:                                                               "0",
 		`sdp_engine_enters_per_query`:                                                   "0",
 		`sdp_reloads_total{result="refused"}`:                                           "0",
@@ -319,6 +352,10 @@ func TestFamiliesAreDocumented(t *testing.T) {
 	AddLookups(set, new(bootstrap.Counters))
 	AddControl(set, new(control.Server))
 	AddBlocks(set, someBlocks(t), 2)
+	AddZones(set, someZones, func() (s worker.ZoneStats) {
+		s.Hits[1][policy.NXDomain], s.Disabled[1] = 61, 62
+		return s
+	})
 	AddDesignations(set, func() []Designation { return []Designation{{Upstream: "udp://192.0.2.1"}} })
 	AddPoolUpstreams(set, func() []PoolUpstreams { return []PoolUpstreams{{Pool: "default"}} })
 	set.WritePrometheus(&out)
