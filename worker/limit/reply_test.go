@@ -92,3 +92,43 @@ func TestRepliesAreOff(t *testing.T) {
 		t.Error("replies are limited without a rate")
 	}
 }
+
+// What one network is can be configured.
+func TestNetworksOfReplies(t *testing.T) {
+	for _, tt := range []struct {
+		bits4, bits6 int
+		one, other   string
+		shared       bool
+	}{
+		{28, 56, "192.0.2.1", "192.0.2.15", true},
+		{28, 56, "192.0.2.1", "192.0.2.16", false},
+		{1, 56, "192.0.2.1", "255.0.0.1", true},
+		{32, 56, "192.0.2.1", "192.0.2.2", false},
+		{24, 48, "2001:db8::1", "2001:db8:0:ffff::1", true},
+		{24, 48, "2001:db8::1", "2001:db8:1::1", false},
+		{24, 128, "2001:db8::1", "2001:db8::2", false},
+		{24, 100, "2001:db8::1", "2001:db8::ff:1", true},
+	} {
+		l := newLimiter(t, 1, func(c *Config) { c.Rates[Errors].PerSecond, c.IPv4Bits, c.IPv6Bits = 3, tt.bits4, tt.bits6 })
+		told(l, Reply{Path: path(tt.one), Kind: Errors}, 10, second)
+		if got := told(l, Reply{Path: path(tt.other), Kind: Errors}, 10, second); (got == 0) != tt.shared {
+			t.Errorf("/%d, /%d: %s after %s: %d told", tt.bits4, tt.bits6, tt.other, tt.one, got)
+		}
+	}
+}
+
+// The window is how long what was asked for too often is held back.
+func TestWindows(t *testing.T) {
+	for _, window := range []time.Duration{time.Second, 5 * time.Second} {
+		l := newLimiter(t, 1, func(c *Config) { c.Rates[Errors].PerSecond, c.Window = 5, window })
+		r := Reply{Path: path("192.0.2.1"), Kind: Errors}
+		now := second
+		told(l, r, 1000, now)
+		if now += int64(window); told(l, r, 1, now-1) != 0 {
+			t.Errorf("%v: told too early", window)
+		}
+		if now += second; told(l, r, 1, now) != 1 {
+			t.Errorf("%v: not told in time", window)
+		}
+	}
+}

@@ -25,6 +25,7 @@ type Answer struct {
 	Authority []string
 	EDNS      bool
 	UDPSize   int    // of the reply's OPT
+	Cookie    string // of the last reply's OPT, hexadecimal digits; "": none
 	Text      string // all of it
 }
 
@@ -94,6 +95,7 @@ func run(tb testing.TB, name string, arguments ...string) string {
 
 var (
 	statusPattern  = regexp.MustCompile(`status: (\w+)`)
+	cookiePattern  = regexp.MustCompile(`COOKIE: ([0-9A-Fa-f]+)`)
 	idPattern      = regexp.MustCompile(`id: (\d+)`)
 	flagsPattern   = regexp.MustCompile(`(?i)flags: ([a-z ]*);`)
 	udpSizePattern = regexp.MustCompile(`(?:udp: |UDP size: )(\d+)`)
@@ -113,6 +115,9 @@ func parseAnswer(text string) Answer {
 	if m := udpSizePattern.FindStringSubmatch(text); m != nil {
 		a.EDNS = true
 		a.UDPSize, _ = strconv.Atoi(m[1])
+	}
+	for _, m := range cookiePattern.FindAllStringSubmatch(text, -1) {
+		a.Cookie = strings.ToLower(m[1])
 	}
 	section := ""
 	for line := range strings.Lines(text) {

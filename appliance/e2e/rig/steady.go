@@ -22,6 +22,7 @@ type Steady struct {
 	mu     sync.Mutex
 	open   map[uint16]asked
 	phase  string
+	cookie string
 	phases map[string]*Tally
 }
 
@@ -74,6 +75,13 @@ func (s *Steady) Phase(name string) {
 	}
 }
 
+// Cookie sends a DNS cookie with all queries from now on; hexadecimal digits.
+func (s *Steady) Cookie(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cookie = text
+}
+
 // Stop sends no more, waits up to patience for answers to those that were sent, and returns the counts.
 func (s *Steady) Stop(patience time.Duration) map[string]*Tally {
 	s.halt()
@@ -111,6 +119,12 @@ func (s *Steady) send(pause time.Duration) {
 		}
 		query := new(dns.Msg).SetQuestion(fmt.Sprintf("steady%d.bulk.example.", n), dns.TypeA)
 		query.Id = uint16(n)
+		s.mu.Lock()
+		if s.cookie != "" {
+			opt := query.SetEdns0(1232, false).IsEdns0()
+			opt.Option = append(opt.Option, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: s.cookie})
+		}
+		s.mu.Unlock()
 		packed, err := query.Pack()
 		if err != nil {
 			panic(err)
