@@ -8,6 +8,8 @@ import (
 	"secure-dns-proxy/worker/inflight"
 )
 
+const _ = uint(crateBytes - recordLengthBytes - RecordBytesMax) // every record fits a crate
+
 const (
 	// WorkersMax bounds the threads; a machine with more cores runs one process per NUMA node.
 	WorkersMax = 256
@@ -121,6 +123,20 @@ const (
 	// refreshStep and lookStep bound the entries that such a command looks at in a turn: 10 to 50 us.
 	refreshStep = 256
 	lookStep    = 256
+
+	// dumpStep and loadStep bound the answers that a worker gives to a dump, or takes from a load, in a turn: 20 to 40 us.
+	dumpStep = 128
+	loadStep = 64
+
+	// crateBytes is a crate of records between a worker and a dump or load; two of them take all that passes in some milliseconds. Full: the
+	// dump waits for the file, the load for the worker.
+	crateBytes = 256 << 10
+
+	// cacheAgeMax bounds ages and TTLs that are restored, in seconds: more than any configured TTL with what it may be served stale. Older: as old as that.
+	cacheAgeMax = 1 << 24
+
+	// cacheEpoch is the cache's second when the process starts: what is restored was stored before.
+	cacheEpoch = 2 * cacheAgeMax
 
 	// LookMax bounds the entries that are shown of one worker's cache; the rest is not.
 	LookMax = 500

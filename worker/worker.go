@@ -269,10 +269,10 @@ func (w *worker) untilTimer() time.Duration {
 // tick reads the clock.
 func (w *worker) tick() { w.now = int64(w.clock()) }
 
-// seconds is the clock of the cache: whole seconds, never 0 so that ages are never negative.
+// seconds is the clock of the cache: whole seconds, from cacheEpoch on.
 func (w *worker) seconds() uint32 { return secondsOf(w.now) }
 
-func secondsOf(now int64) uint32 { return uint32(now/int64(time.Second)) + 1 }
+func secondsOf(now int64) uint32 { return uint32(now/int64(time.Second)) + cacheEpoch }
 
 // dispatch hands at most lookahead events to their handlers. Queries over UDP are parsed first, all of them, and what the cache will have
 // to read for them is loaded in one go.
