@@ -103,6 +103,9 @@ const lattice = `
 	appliance/config: transport/health
 	# The certificates that were seen, for metrics and log; pins and client certificates to be checked.
 	appliance, appliance/config, appliance/telemetry: transport/trust
+	# Records over a restart: a file, and nothing of what is in it.
+	appliance/persist:
+	appliance: appliance/persist
 	# Commands come from their own packages; sdpctl needs the client and the shapes only.
 	appliance/control:
 	appliance, appliance/config, appliance/telemetry, tools/sdpctl: appliance/control

@@ -2,12 +2,15 @@ package appliance
 
 import (
 	"context"
+	"errors"
+	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/miekg/dns"
 
 	"secure-dns-proxy/appliance/control"
+	"secure-dns-proxy/appliance/persist"
 	"secure-dns-proxy/worker"
 )
 
@@ -32,6 +35,41 @@ func (s *service) handleCache() {
 		n, err := s.group.Refresh(ctx, m)
 		return control.Refreshed{Answers: n}, err
 	}))
+}
+
+// handleFiles adds the commands about the file of the cache.
+func (s *service) handleFiles() {
+	s.control.Handle("POST /v1/cache/dump", s.keeper.onFile(func(ctx context.Context, file string) (any, error) {
+		d, err := s.keeper.dump(ctx, file)
+		return control.Dumped{File: file, Answers: d.answers, Bytes: d.bytes, Took: d.took}, err
+	}))
+	s.control.Handle("POST /v1/cache/load", s.keeper.onFile(func(ctx context.Context, file string) (any, error) {
+		r, err := s.keeper.load(ctx, file)
+		out := control.Loaded{File: file, Answers: r.Answers, Expired: r.Expired, Known: r.Known, Foreign: r.Foreign, Damaged: r.Damaged}
+		if d := new(persist.Damage); errors.As(err, &d) && d.Records > 0 {
+			out.Warning, err = err.Error(), nil // what came before is good
+		}
+		return out, err
+	}))
+}
+
+// onFile is a command whose argument is a control.CacheFile.
+func (k *keeper) onFile(do func(context.Context, string) (any, error)) control.Handler {
+	return func(ctx context.Context, r *control.Request) (any, error) {
+		var f control.CacheFile
+		if err := r.Decode(&f); err != nil {
+			return nil, err
+		}
+		switch standard, _ := k.settings(); {
+		case f.File == "" && standard == "":
+			return nil, control.Mistake("which file? None is configured (cache.persist)")
+		case f.File == "":
+			f.File = standard
+		case !filepath.IsAbs(f.File):
+			return nil, control.Mistake("%q is not an absolute path", f.File)
+		}
+		return do(ctx, f.File)
+	}
 }
 
 // onCache is a command whose argument is a control.CacheMatch.

@@ -37,6 +37,7 @@ func (s *service) takeCommands(build telemetry.Build) {
 	s.control.Handle("GET /v1/upstreams", func(context.Context, *control.Request) (any, error) { return upstreamList(s.group.Upstreams()), nil })
 	s.blocks.Handle(s.control)
 	s.handleCache()
+	s.handleFiles()
 	s.control.Serve(s.log)
 }
 

@@ -46,6 +46,13 @@ const (
 	// overloadPause is the least time between two lines about overloads of one worker; what happened in between is in the metrics.
 	overloadPause = 10 * time.Second
 
+	// keepTimeout is how long writing the cache may take when the process stops; then the file of before stays.
+	keepTimeout = time.Minute
+
+	// clockSlack is how far the clock may have been set back while nobody ran, and the time away be taken for none. Further back, the age of kept
+	// answers is not known, and none is used.
+	clockSlack = time.Minute
+
 	// liveInterval is the time from one line of live figures to the next.
 	liveInterval = time.Second
 

@@ -57,6 +57,7 @@ func (s *service) adopt() bool {
 	s.blocks.Adopt(merged.Blocks)
 	s.watch.follow(planned)
 	s.papers.follow(endpointsOf(planned), s.roster.openKeyLogs(), merged.TLS.ExpiryWarning)
+	s.keeper.adopt(&merged.Cache)
 	s.level.Set(merged.Logging.Level)
 	s.checked = merged
 	s.log.Info("reloaded", "config", merged.File, "upstreams", len(snap.Upstreams), "pools", poolsText(merged), "cache_bytes", snap.CacheBytes)

@@ -37,6 +37,7 @@ type service struct {
 	trend     telemetry.Trend
 	watch     *watch
 	papers    *certificates
+	keeper    *keeper
 	blocks    *blocks.Keeper
 	zones     *rpz.Keeper // response policy zones
 	kernel    *xdp.Filter // nil: the workers alone drop what blocked sources send
@@ -50,7 +51,7 @@ type service struct {
 
 // startService brings everything up; on an error nothing is left behind. roam lets the metrics take another port.
 func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, level *slog.LevelVar, roam bool) (*service, error) {
-	s := &service{caps: connCaps{}, log: log, level: level, notify: newNotifier(), checked: c, roster: &roster{log: log, upgrades: make(chan upgrade)}, watch: newWatch(log), papers: newCertificates(log)}
+	s := &service{caps: connCaps{}, log: log, level: level, notify: newNotifier(), checked: c, roster: &roster{log: log, upgrades: make(chan upgrade)}, watch: newWatch(log), papers: newCertificates(log), keeper: newKeeper(log)}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stopAll = cancel
 	tune(c.Workers.Count)
@@ -68,6 +69,9 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 	s.background.Go(func() { newOverloadLog(s.log).run(ctx, s.group) })
 	s.background.Go(func() { newLimitLog(s.log).run(ctx, s.group) })
 	s.background.Go(func() { s.papers.run(ctx) })
+	s.keeper.group = s.group
+	s.keeper.adopt(&c.Cache)
+	s.background.Go(func() { s.keeper.run(ctx) })
 	s.background.Go(func() { s.blocks.Run(ctx, s.group) })
 	s.background.Go(func() { s.zones.Run(ctx, s.group) })
 	if s.metrics != nil {
@@ -76,6 +80,7 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 		telemetry.AddDesignations(page, s.roster.designations)
 		telemetry.AddPoolUpstreams(page, s.watch.poolsUp)
 		telemetry.AddControl(page, s.control)
+		telemetry.AddKept(page, &s.keeper.figures)
 		telemetry.AddBlocks(page, s.blocks, s.kernelInterfaces())
 		telemetry.AddZones(page, s.zones.Reports, s.group.ZoneStats)
 		s.metrics.Serve(page, log)
@@ -212,6 +217,7 @@ func (s *service) drain() error {
 
 func (s *service) end() error {
 	s.tell(s.notify.stopping())
+	s.keeper.finish() // while the workers still serve
 	ctx, cancel := context.WithTimeout(context.Background(), s.checked.Timeouts.Drain)
 	defer cancel()
 	err := s.group.Drain(ctx)

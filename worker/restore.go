@@ -34,7 +34,7 @@ type restoring struct {
 	belts []*belt
 	tags  [wire.KeyPoolsMax]int   // of this process, by that in the records; -1: none
 	stale [wire.KeyPoolsMax]int64 // seconds past the TTL that an answer may be, by tag of this process
-	away  uint32
+	away  uint32 // seconds, and one more: ages were rounded down when they were written
 	out   Restored
 	ended chan error // of the errand
 }
@@ -45,7 +45,7 @@ type restoring struct {
 func (g *Group) Load(ctx context.Context, pools []string, away time.Duration, next func() ([]byte, error)) (Restored, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	l := &restoring{group: g, belts: g.belts(), away: uint32(min(max(away, 0)/time.Second, cacheAgeMax)), ended: make(chan error, 1)}
+	l := &restoring{group: g, belts: g.belts(), away: uint32(min(max(away, 0)/time.Second+1, cacheAgeMax)), ended: make(chan error, 1)}
 	l.matchPools(pools)
 	parts := make([]Restored, g.cfg.Workers)
 	go func() {

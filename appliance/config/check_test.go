@@ -75,6 +75,7 @@ func TestProblems(t *testing.T) {
 		{"control: no text", good + "[control]\nsocket = 5\n", []string{`f.toml:3: control.socket: must be a string, not an integer`}},
 		{"pool: TTLs crossed", good + "[cache]\nmax_ttl = \"1m\"\n[pool.default]\ncache_min_ttl = \"2m\"\n", []string{`f.toml:5: pool.default.cache_min_ttl: cache_min_ttl is 2m, more than cache_max_ttl (1m), with what [cache] says of all pools`}},
 		{"cache: never twice", good + "[cache]\nnever = [\"a.example\", \"A.example.\"]\n", []string{`f.toml:3: cache.never[1]: "a.example." stands twice`}},
+		{"cache: relative path", good + "[cache]\npersist = \"cache\"\n", []string{`f.toml:3: cache.persist: "cache" is not an absolute path of a file`}},
 		{"workers: range", good + "[workers]\ncount = 257\n", []string{`f.toml:3: workers.count: 257 is out of range (0 to 256)`}},
 		{"workers: CPUs and count", good + "[workers]\ncount = 3\ncpus = [0, 1]\n", []string{`f.toml:4: workers.cpus: lists 2 CPUs for 3 workers: give one CPU to each, or leave workers.count out`}},
 		{"workers: CPU twice", good + "[workers]\ncpus = [0, 0]\n", []string{`f.toml:3: workers.cpus[1]: CPU 0 is listed twice: each worker needs one of its own`}},

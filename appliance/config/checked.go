@@ -187,6 +187,9 @@ type Cache struct {
 	MaxFailureTTL  time.Duration
 	MaxStale       time.Duration // past the TTL
 	NXDomainCut    bool          // RFC 8020
+
+	Persist         string        // file that keeps it over a restart; "" = off
+	PersistInterval time.Duration // from one writing to the next; 0 = at the end only
 }
 
 // Timeouts are explained in proxy.toml.example.

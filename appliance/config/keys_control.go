@@ -1,11 +1,6 @@
 package config
 
-import (
-	"path/filepath"
-	"strings"
-
-	"secure-dns-proxy/appliance/control"
-)
+import "secure-dns-proxy/appliance/control"
 
 // Control is the socket for operators. An empty Socket means off.
 type Control struct{ Socket string }
@@ -17,16 +12,12 @@ var controlKeys = []key[Control]{{
 }}
 
 func readSocket(c *checker, t *Control, v value) {
-	s, ok := c.text(v)
+	path, ok := c.absolutePath(v)
 	switch {
 	case !ok:
-	case s == "":
-		t.Socket = ""
-	case !filepath.IsAbs(s) || strings.HasSuffix(s, "/"):
-		c.fault(v, "%q is not an absolute path of a file", s)
-	case len(s) > control.PathBytesMax:
-		c.fault(v, "%d bytes long: the path of a socket has at most %d", len(s), control.PathBytesMax)
+	case len(path) > control.PathBytesMax:
+		c.fault(v, "%d bytes long: the path of a socket has at most %d", len(path), control.PathBytesMax)
 	default:
-		t.Socket = filepath.Clean(s)
+		t.Socket = path
 	}
 }

@@ -148,6 +148,8 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"pool.NAME.cache_max_ttl", `pool.default.cache_max_ttl = "5s"`, &five},
 		{"pool.NAME.cache_min_negative_ttl", `pool.default.cache_min_negative_ttl = "5s"`, &five},
 		{"pool.NAME.cache_max_negative_ttl", `pool.default.cache_max_negative_ttl = "5s"`, &five},
+		{"cache.persist", `cache.persist = "/var/lib/x//cache"`, "/var/lib/x/cache"},
+		{"cache.persist_interval", `cache.persist_interval = "1h"`, hour},
 		{"cache.never", `cache.never = ["Dyn.example", "."]`, []string{"dyn.example.", "."}},
 		{"pool.NAME.when_down", `pool.default.when_down = "stale"`, worker.Stale},
 		{"pool.NAME.max_outstanding", `pool.default.max_outstanding = 9`, 9},

@@ -1,10 +1,14 @@
 package control
 
+import "time"
+
 // Bodies and answers of the commands about the cache:
 //
 //	GET  /v1/cache?name=&suffix=true&type=&pool=   Cached
 //	POST /v1/cache/flush    CacheMatch             Flushed
 //	POST /v1/cache/refresh  CacheMatch             Refreshed
+//	POST /v1/cache/dump     CacheFile              Dumped
+//	POST /v1/cache/load     CacheFile              Loaded
 
 // CacheMatch says which cached answers are meant. Name or All has to be there.
 type CacheMatch struct {
@@ -48,4 +52,28 @@ type CachedAnswer struct {
 	TTL        int64  `json:"ttl"`  // seconds, when it was stored
 	Left       int64  `json:"left"` // seconds; below 0: so long past its TTL
 	Popular    bool   `json:"popular"`
+}
+
+// CacheFile is where the cache is written to, or read from, by the proxy itself. "": the file of [cache] persist.
+type CacheFile struct {
+	File string `json:"file,omitempty"`
+}
+
+// Dumped is a file that was written.
+type Dumped struct {
+	File    string        `json:"file"`
+	Answers uint64        `json:"answers"` // one that several workers have counts for each
+	Bytes   int64         `json:"bytes"`
+	Took    time.Duration `json:"took_ns"`
+}
+
+// Loaded is what became of the answers in a file.
+type Loaded struct {
+	File    string `json:"file"`
+	Answers uint64 `json:"answers"` // taken; one that was given to several workers counts for each
+	Expired uint64 `json:"expired"`
+	Known   uint64 `json:"known"`   // a younger answer was there
+	Foreign uint64 `json:"foreign"` // of pools that are gone or do not cache, and names that are never cached
+	Damaged uint64 `json:"damaged"`
+	Warning string `json:"warning,omitempty"` // the file was not read to its end
 }

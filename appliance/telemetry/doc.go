@@ -32,6 +32,9 @@
 // of the process:
 //
 //	sdp_reloads_total{result}                  sdp_build_info{version,revision,go}
+//	sdp_cache_dumps_total{result}              sdp_cache_dump_answers, sdp_cache_dump_bytes, sdp_cache_dump_duration_seconds,
+//	                                           sdp_cache_dump_timestamp_seconds
+//	sdp_cache_loads_total{result}              sdp_cache_damaged_files_total
 //	sdp_name_lookups_total{result}             sdp_control_requests_total{result} (with a control socket)
 //
 // and for each upstream, label upstream = its URL as configured:

@@ -58,6 +58,7 @@ func scrape(t *testing.T, f *figures) map[string]string {
 	commands.Counters.Requests.Store(7)
 	commands.Counters.Refused.Store(2)
 	AddControl(set, commands)
+	AddKept(set, someKept())
 	AddBlocks(set, someBlocks(t), 2)
 	AddZones(set, someZones, func() (s worker.ZoneStats) {
 		s.Hits[1][policy.NXDomain], s.Disabled[1] = 61, 62
@@ -351,6 +352,7 @@ func TestFamiliesAreDocumented(t *testing.T) {
 	set := NewMetrics(sample(), Build{}, new(Reloads), new(Trend))
 	AddLookups(set, new(bootstrap.Counters))
 	AddControl(set, new(control.Server))
+	AddKept(set, new(Kept))
 	AddBlocks(set, someBlocks(t), 2)
 	AddZones(set, someZones, func() (s worker.ZoneStats) {
 		s.Hits[1][policy.NXDomain], s.Disabled[1] = 61, 62

@@ -12,6 +12,8 @@ import (
 type cacheCommand struct {
 	Look    lookCommand    `cmd:"" help:"Show what the workers' caches have."`
 	Flush   flushCommand   `cmd:"" help:"Remove answers, and all remembered failures."`
+	Dump    dumpCommand    `cmd:"" help:"Have the proxy write its cache to a file of its machine."`
+	Load    loadCommand    `cmd:"" help:"Have the proxy read such a file."`
 	Refresh refreshCommand `cmd:"" help:"Ask again for all cached answers of a name; the old ones stay until the new ones are there."`
 }
 
@@ -63,5 +65,30 @@ func (k *refreshCommand) Run(c *session) error {
 	var asked control.Refreshed
 	return c.do("POST", "/v1/cache/refresh", m, &asked, func(t *table) {
 		t.row(fmt.Sprintf("asking again for %d cached answers, all workers together", asked.Answers))
+	})
+}
+
+type dumpCommand struct {
+	File string `arg:"" optional:"" help:"Path of the file; without it that of cache.persist." type:"path"`
+}
+
+func (k *dumpCommand) Run(c *session) error {
+	var d control.Dumped
+	return c.do("POST", "/v1/cache/dump", control.CacheFile{File: k.File}, &d, func(t *table) {
+		t.row(fmt.Sprintf("wrote %d answers, %.1f MiB, to %s in %s", d.Answers, float64(d.Bytes)/(1<<20), d.File, durationText(d.Took)))
+	})
+}
+
+type loadCommand struct {
+	File string `arg:"" optional:"" help:"Path of the file; without it that of cache.persist." type:"path"`
+}
+
+func (k *loadCommand) Run(c *session) error {
+	var l control.Loaded
+	return c.do("POST", "/v1/cache/load", control.CacheFile{File: k.File}, &l, func(t *table) {
+		t.row(fmt.Sprintf("loaded %d answers of %s; left out: %d expired, %d known better, %d of no use here, %d damaged", l.Answers, l.File, l.Expired, l.Known, l.Foreign, l.Damaged))
+		if l.Warning != "" {
+			t.row("not read to its end: " + l.Warning)
+		}
 	})
 }
