@@ -34,7 +34,7 @@ type restoring struct {
 	belts []*belt
 	tags  [wire.KeyPoolsMax]int   // of this process, by that in the records; -1: none
 	stale [wire.KeyPoolsMax]int64 // seconds past the TTL that an answer may be, by tag of this process
-	away  uint32 // seconds, and one more: ages were rounded down when they were written
+	away  uint32                  // seconds, and one more: ages were rounded down when they were written
 	out   Restored
 	ended chan error // of the errand
 }
