@@ -115,6 +115,9 @@ const lattice = `
 	appliance/bootstrap: transport, transport/client
 	# A probe goes over the upstream's own transport.
 	appliance/prober: transport, transport/client, transport/health
+	# Upstreams that forward to us are found by asking them, and kept out of use.
+	appliance/loop: worker, transport, transport/client, transport/health
+	appliance: appliance/loop
 	appliance: worker, worker/stream, transport, transport/health, transport/balance, ring/probe
 	appliance/ddr: transport, transport/client
 	appliance: appliance/config, appliance/bootstrap, appliance/ddr, appliance/prober, appliance/privilege, appliance/control, appliance/telemetry, appliance/embedded

@@ -56,6 +56,7 @@ func (s *service) adopt() bool {
 	s.roster.adopt(planned, merged)
 	s.blocks.Adopt(merged.Blocks)
 	s.watch.follow(planned)
+	s.loops.Follow(plainOf(planned), merged.LoopInterval)
 	s.papers.follow(endpointsOf(planned), s.roster.openKeyLogs(), merged.TLS.ExpiryWarning)
 	s.keeper.adopt(&merged.Cache)
 	s.level.Set(merged.Logging.Level)

@@ -105,6 +105,17 @@ func endpointsOf(entries []entry) []*transport.Endpoint {
 	return all
 }
 
+// plainOf lists the endpoints that are asked over plain DNS, which may forward to us; what is embedded asks nobody.
+func plainOf(entries []entry) []*transport.Endpoint {
+	var plain []*transport.Endpoint
+	for _, e := range entries {
+		if e.upstream.Scheme == "udp" || e.upstream.Scheme == "tcp" {
+			plain = append(plain, e.endpoints...)
+		}
+	}
+	return plain
+}
+
 // adopt makes planned the entries in use and follows their names from now on. The returned channel is closed once every name was looked
 // up for the first time.
 func (r *roster) adopt(planned []entry, c *config.Checked) <-chan struct{} {

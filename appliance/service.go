@@ -13,6 +13,7 @@ import (
 	"secure-dns-proxy/appliance/blocks"
 	"secure-dns-proxy/appliance/config"
 	"secure-dns-proxy/appliance/control"
+	"secure-dns-proxy/appliance/loop"
 	"secure-dns-proxy/appliance/privilege"
 	"secure-dns-proxy/appliance/rpz"
 	"secure-dns-proxy/appliance/telemetry"
@@ -38,6 +39,7 @@ type service struct {
 	watch     *watch
 	papers    *certificates
 	keeper    *keeper
+	loops     *loop.Watch
 	blocks    *blocks.Keeper
 	zones     *rpz.Keeper // response policy zones
 	kernel    *xdp.Filter // nil: the workers alone drop what blocked sources send
@@ -52,6 +54,7 @@ type service struct {
 // startService brings everything up; on an error nothing is left behind. roam lets the metrics take another port.
 func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, level *slog.LevelVar, roam bool) (*service, error) {
 	s := &service{caps: connCaps{}, log: log, level: level, notify: newNotifier(), checked: c, roster: &roster{log: log, upgrades: make(chan upgrade)}, watch: newWatch(log), papers: newCertificates(log), keeper: newKeeper(log)}
+	s.loops = loop.NewWatch(log, new(worker.Beacons))
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stopAll = cancel
 	tune(c.Workers.Count)
@@ -72,6 +75,7 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 	s.keeper.group = s.group
 	s.keeper.adopt(&c.Cache)
 	s.background.Go(func() { s.keeper.run(ctx) })
+	s.background.Go(func() { s.loops.Run(ctx) })
 	s.background.Go(func() { s.blocks.Run(ctx, s.group) })
 	s.background.Go(func() { s.zones.Run(ctx, s.group) })
 	if s.metrics != nil {
@@ -158,13 +162,16 @@ func (s *service) startWorkers() error {
 	s.caps.apply(s.checked, planned)
 	snap := snapshot(s.checked, planned)
 	s.watch.follow(planned)
-	if s.group, err = worker.Start(workerConfig(s.checked, s.zones.Set(), s.log), s.listeners, snap); err != nil {
+	cfg := workerConfig(s.checked, s.zones.Set(), s.log)
+	cfg.Beacons = s.loops.Beacons()
+	if s.group, err = worker.Start(cfg, s.listeners, snap); err != nil {
 		return fmt.Errorf("start workers: %w", err)
 	}
 	s.blocks = s.newKeeper()
 	s.blocks.Adopt(s.checked.Blocks)
 	s.papers.follow(endpointsOf(planned), s.roster.openKeyLogs(), s.checked.TLS.ExpiryWarning)
 	s.roster.serving.Store(true)
+	s.loops.Follow(plainOf(planned), s.checked.LoopInterval)
 	return nil
 }
 

@@ -63,12 +63,14 @@ type product struct {
 	book *logBook
 }
 
-// head is what every test's file begins with: ports that the kernel chooses, the engine that runs everywhere, one worker.
+// head is what every test's file begins with: ports that the kernel chooses, the engine that runs everywhere, one worker, and nothing that is asked
+// beside what clients ask.
 const head = `
 listen = ["127.0.0.1:0"]
 backend = "mmsg"
 workers.count = 1
 metrics.listen = "127.0.0.1:0"
+requests.loop_interval = "0s"
 `
 
 func writeConfig(t *testing.T, file, text string) {

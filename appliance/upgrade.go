@@ -133,6 +133,7 @@ func (s *service) upgrade(q upgrade) error {
 	}
 	s.roster.setEntries(planned)
 	s.watch.follow(planned)
+	s.loops.Follow(plainOf(planned), s.checked.LoopInterval)
 	s.papers.follow(endpointsOf(planned), s.roster.openKeyLogs(), s.checked.TLS.ExpiryWarning)
 	return nil
 }

@@ -105,7 +105,7 @@ func (w *watch) read() {
 		for i := range w.fresh {
 			t := &w.fresh[i]
 			level := slog.LevelInfo
-			if t.To == health.Down {
+			if t.To == health.Down || t.Reason.Cause == health.CauseBarred {
 				level = slog.LevelError
 			}
 			w.log.Log(context.Background(), level, "upstream "+t.To.String(), "upstream", ward.endpoint.Name, "was", t.From.String(), "reason", t.Reason.Error())

@@ -25,6 +25,7 @@ type Config struct {
 	TCP             stream.Config
 	RecvBufferBytes int // asked for upstream sockets; 0 leaves the kernel's default
 	Log             *slog.Logger
+	Beacons         *Beacons // nil: nobody looks for loops
 	Policies        *rpz.Set // response policy zones at the start, nil: none; see Group.ResponsePolicies
 }
 

@@ -131,6 +131,9 @@ func (w *worker) faulty(l *lookup, from *origin) {
 // locally answers a query whose answer is known without asking, and reports whether it did. It comes after the cache, where no such answer is,
 // so that hits need not be looked up twice; what was cached before a reload stays until its TTL.
 func (w *worker) locally(l *lookup, from *origin) bool {
+	if l.query.Type == BeaconType && w.returned(l, from) {
+		return true
+	}
 	if l.query.Class != wire.ClassINET {
 		return w.describe(l, from)
 	}

@@ -153,6 +153,8 @@ type Stats struct {
 	Streams                [StreamKinds]uint64
 	Latency                Histogram // from the turn that saw the query to the one that queued the reply
 
+	Returned uint64 // queries of our own that came back: see Beacons
+
 	Scrubs Scrubs // answers of upstreams that were changed
 
 	Turns, Enters              uint64 // laps of the loop; system calls that submitted or waited

@@ -52,10 +52,12 @@ type Checked struct {
 	Requests   worker.Requests
 	DNS64      DNS64
 	Rebinding  Rebinding
-	Hosts      map[string][]netip.Addr // by lower-case name without a final dot
-	Logging    Logging
-	Metrics    Metrics
-	Control    Control
+
+	LoopInterval time.Duration           // between looks whether upstreams forward to us; 0 = none
+	Hosts        map[string][]netip.Addr // by lower-case name without a final dot
+	Logging      Logging
+	Metrics      Metrics
+	Control      Control
 
 	// Of the file, for problems found when two Checked are compared.
 	lines   lines

@@ -77,6 +77,9 @@ var keys = slices.Concat([]key[Checked]{
 
 	booleanKey("cache.nxdomain_cut", false, func(c *Checked) *bool { return &c.Cache.NXDomainCut }).reload(),
 
+	durationKey("requests.loop_interval", 0, 24*time.Hour, time.Second, "10m",
+		func(c *Checked) *time.Duration { return &c.LoopInterval }).reload(),
+
 	durationKey("timeouts.query", waitMin, waitMax, 1, "3s",
 		func(c *Checked) *time.Duration { return &c.Timeouts.Query }).reload(),
 	durationKey("timeouts.upstream", waitMin, waitMax, 1, durationText(attemptStandard),

@@ -190,6 +190,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"rebinding.action", `rebinding.action = "nodata"`, RebindingNoData},
 		{"rebinding.addresses", `rebinding.addresses = ["192.0.2.0/24"]`, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
 		{"rebinding.allowed", `rebinding.allowed = "Corp.Example"`, []string{"corp.example."}},
+		{"requests.loop_interval", `requests.loop_interval = "1h"`, hour},
 		{"requests.notify", `requests.notify = "refused"`, worker.Refused},
 		{"requests.update", `requests.update = "refused"`, worker.Refused},
 		{"requests.opcodes", `requests.opcodes = "refused"`, worker.Refused},

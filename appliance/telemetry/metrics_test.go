@@ -100,6 +100,7 @@ func sample() *figures {
 	s.Latency.SumNS = 1_500_000_000
 	s.CacheBytes, s.InFlight = 4096, 6
 	s.Blocked[block.Refuse] = 41
+	s.Returned = 56
 	s.Scrubs = worker.Scrubs{Trimmed: 51, Rebinding: 52, Translated: 53, Reversed: 54, Cut: 55}
 	s.Overloaded, s.RefusedSources, s.Refused, s.SocketFull = 1, 3, 500, 40
 	f.workers = []worker.WorkerReport{{CPU: 2, QueriesUDP: 80}, {CPU: 3, QueriesUDP: 10, QueriesTCP: 10}}
@@ -221,6 +222,7 @@ func TestPage(t *testing.T) {
 		`sdp_tcp_connection_events_total{event="idle"}`:                                 "3",
 		`sdp_changed_answers_total{reason="strange_records"}`:                           "51",
 		`sdp_changed_answers_total{reason="rebinding"}`:                                 "52",
+		`sdp_loop_queries_total`:                                                        "56",
 		`sdp_nxdomain_cuts_total`:                                                       "55",
 		`sdp_changed_answers_total{reason="dns64"}`:                                     "53",
 		`sdp_changed_answers_total{reason="dns64_reverse"}`:                             "54",

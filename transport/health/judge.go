@@ -200,12 +200,12 @@ func (s *State) enter(now int64, to Status, why Reason) {
 // show makes Status what the operator says, or else what is believed, and notes a change. mu is held.
 func (s *State) show(now int64, why Reason) {
 	to := Status(s.auto.Load())
-	switch s.config.Load().Manual {
-	case Use:
+	switch manual := s.config.Load().Manual; {
+	case manual == Use:
 		to = ForcedUp
-	case Avoid:
+	case manual == Avoid || s.barred != nil:
 		to = ForcedDown
-	case Drain:
+	case manual == Drain:
 		to = Draining
 	}
 	from := Status(s.shown.Swap(uint32(to)))

@@ -19,13 +19,15 @@ const (
 	CauseWell              // nothing is wrong any more
 	CauseOperator          // the configuration
 	CauseTrial             // a live trial went wrong
+	CauseBarred            // Err: why somebody keeps it out of use
+	CauseUnbarred          // nobody does any more
 )
 
 // Reason is why a state was entered. It is a plain value, so that a worker can give one without allocating.
 type Reason struct {
 	Cause  Cause
 	N, Of  int64 // failures in a row; or N of Of exchanges in the window
-	Err    error // of CauseConnection and CauseProbeFailed
+	Err    error // of CauseConnection, CauseProbeFailed and CauseBarred
 	Budget int   // percent
 }
 
@@ -62,6 +64,10 @@ func (r *Reason) Error() string {
 		return "configured"
 	case CauseTrial:
 		return "a trial failed"
+	case CauseBarred:
+		return r.Err.Error()
+	case CauseUnbarred:
+		return "the reason to keep it out of use is gone"
 	}
 	return "no reason"
 }

@@ -32,6 +32,7 @@ type State struct {
 // machine is what only changes of state and probes touch.
 type machine struct {
 	reason        Reason // why the upstream was last found at fault
+	barred        error  // why somebody keeps the upstream out of use; nil: nobody does
 	successes     int    // good trials in a row
 	suspectUntil  int64  // ns: a suspicion that is not in any count lasts so long
 	pardonedUntil int64  // ns: declines are not held against the upstream

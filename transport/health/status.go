@@ -22,7 +22,7 @@ const (
 	Draining
 	// ForcedUp is the operator's word: used whatever happens.
 	ForcedUp
-	// ForcedDown is the operator's word: no exchanges, no probes.
+	// ForcedDown is the operator's word, or Bar: no exchanges; no probes if it is the operator's.
 	ForcedDown
 	// StatusCount is how many there are; not a Status.
 	StatusCount

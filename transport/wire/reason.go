@@ -18,6 +18,7 @@ const (
 	ReasonClass                        // of the question
 	ReasonFull                         // no room for one more query
 	ReasonRate                         // a source asks for more than it may
+	ReasonLoop                         // the query is our own
 	ReasonLimited                      // upstreams have as much to do as they may
 	reasonEnd
 
@@ -42,6 +43,7 @@ var reasons = [reasonEnd - reasonFirst]struct {
 	ReasonClass - reasonFirst:   {EDENotSupported, "query class"},
 	ReasonFull - reasonFirst:    {EDEOther, "too many queries under way"},
 	ReasonRate - reasonFirst:    {EDEOther, "rate limit"},
+	ReasonLoop - reasonFirst:    {EDEOther, "forwarding loop"},
 	ReasonLimited - reasonFirst: {EDEOther, "upstreams at their limit"},
 }
 

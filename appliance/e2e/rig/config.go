@@ -36,6 +36,9 @@ func (c Config) Text() string {
 	for _, line := range c.Settings {
 		fmt.Fprintln(&b, line)
 	}
+	if !strings.Contains(strings.Join(c.Settings, "\n"), "loop_interval") { // else upstreams are asked for more than clients ask for
+		fmt.Fprintln(&b, `requests.loop_interval = "0s"`)
+	}
 	fmt.Fprintf(&b, "workers.count = %d\n", max(c.Workers, 1))
 	fmt.Fprintf(&b, "metrics.listen = %q\n", c.Metrics)
 	for _, u := range c.Upstreams {
