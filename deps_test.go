@@ -81,9 +81,10 @@ const lattice = `
 	worker, appliance, appliance/config: worker/synth
 	worker: ring, ring/sys, ring/mmsg, ring/probe
 	worker: transport, transport/wire, transport/do53, transport/health, transport/balance, transport/drive
-	worker: transport/concurrency, worker/route, worker/local, worker/rpz, worker/policy/acl
 	# The cache that instances share.
 	worker: transport/tier
+	worker/subnet: ring/sys, transport/wire
+	worker: transport/concurrency, worker/route, worker/local, worker/rpz, worker/policy/acl, worker/subnet
 	worker: worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission, worker/census, worker/block
 	worker: worker/cookie
 	worker: worker/cache/shared
@@ -96,7 +97,7 @@ const lattice = `
 	worker/limit: ring, ring/sys, worker/policy/acl
 	worker: worker/limit
 	# What is answered here, as the configuration says it.
-	appliance, appliance/config: worker/local
+	appliance, appliance/config: worker/local, worker/subnet
 	# Telemetry names wire's faults in a label, and shows how names are looked up.
 	appliance/telemetry: transport/wire, appliance/bootstrap, appliance/ddr
 	# config fills in the very Config that the state machine goes by.

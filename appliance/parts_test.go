@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/worker"
+	"secure-dns-proxy/worker/subnet"
 )
 
 func TestHelpers(t *testing.T) {
@@ -103,6 +105,35 @@ func TestSnapshotOfAdmission(t *testing.T) {
 		if got := snapshot(checkedText(t, "upstream = \"embedded:\"\n"+text), nil).Admission; !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: got %+v, want %+v", text, got, want)
 		}
+	}
+}
+
+func TestSnapshotOfEDNS(t *testing.T) {
+	s := snapshot(checkedText(t, `
+[[upstream]]
+url = "embedded:"
+pools = ["default", "lan"]
+[edns]
+client_subnet = "add"
+client_subnet_ipv4 = 20
+client_subnet_ipv6 = 48
+client_subnet_private = true
+pass_options = [65001]
+pass_errors = false
+[pool.lan]
+suffixes = "lan"
+client_subnet = "pass"
+`), nil)
+	if s.PassErrors || !slices.Equal(s.PassOptions, []uint16{65001}) {
+		t.Errorf("got options %v, errors %v", s.PassOptions, s.PassErrors)
+	}
+	for i, mode := range []subnet.Mode{subnet.Add, subnet.Pass} {
+		if want := (subnet.Spec{Mode: mode, IPv4: 20, IPv6: 48, Private: true}); s.Pools[i].Subnet != want {
+			t.Errorf("pool %s: got %+v, want %+v", s.Pools[i].Name, s.Pools[i].Subnet, want)
+		}
+	}
+	if s = snapshot(checkedText(t, `upstream = "embedded:"`), nil); s.Pools[0].Subnet != (subnet.Spec{IPv4: 24, IPv6: 56}) || !s.PassErrors {
+		t.Errorf("got %+v, errors %v", s.Pools[0].Subnet, s.PassErrors)
 	}
 }
 

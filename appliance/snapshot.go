@@ -71,6 +71,7 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 	s.Census = c.Blocks.Census()
 	s.Limits = c.Limits
 	s.Cookies, s.NSID = worker.Cookies{Enabled: c.Cookies.Enabled, Secrets: c.Cookies.All()}, c.Cookies.NSID
+	s.PassOptions, s.PassErrors = c.EDNS.PassOptions, c.EDNS.PassErrors
 	s.Access.Silent = c.ACL.Silent
 	for _, listener := range c.Listen {
 		allow, deny := c.ACL.Of(listener)
@@ -94,7 +95,9 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 		}
 	}
 	for i := range c.Pools {
-		s.Pools = append(s.Pools, poolOf(&c.Pools[i], c.Cache, members[c.Pools[i].Name]))
+		p := poolOf(&c.Pools[i], c.Cache, members[c.Pools[i].Name])
+		p.Subnet = c.EDNS.SubnetOf(&c.Pools[i])
+		s.Pools = append(s.Pools, p)
 	}
 	for scheme, limits := range map[transport.Scheme]config.Cap{
 		transport.UDP: c.Caps.UDP, transport.TCP: c.Caps.TCP, transport.TLS: c.Caps.TLS,

@@ -27,8 +27,10 @@ func (s *Snapshot) jar(instead cookie.Secret) (*cookie.Jar, error) {
 
 // asked is what the options of a client's query ask of the reply.
 type asked struct {
-	cookie inflight.Cookie
-	marks  inflight.Marks
+	cookie     inflight.Cookie
+	marks      inflight.Marks
+	hasNetwork bool // network is what it sent as its own (RFC 7871), where that is looked at
+	network    wire.Subnet
 }
 
 // proven reports whether its sender receives what is sent to the address that it comes from.

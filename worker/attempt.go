@@ -64,7 +64,7 @@ func (w *worker) sendTo(slot uint32, s *inflight.Slot, u *upstream) int {
 	if u.datagram() {
 		size = upstreamUDPSize
 	}
-	n := wire.BuildQuery(w.request[:], 0, w.questionOf(s), size)
+	n := wire.BuildQuery(w.request[:], 0, w.requestKey(s, u), size)
 	n = wire.PadQuery(w.request[:], n, u.endpoint.PaddingBlock)
 	if !u.datagram() {
 		if !u.lane.Submit(slot, s.Gen, time.Duration(s.Deadline), w.request[:n]) {

@@ -141,7 +141,7 @@ func (w *worker) refresh(e *cache.Seen) bool {
 	l.key = l.space[:copy(l.space[:], e.Key)]
 	l.query.NameLen = len(wire.KeyName(l.key))
 	l.hash, l.pool = e.Hash, w.active.byTag[wire.KeyPool(e.Key)]
-	if l.pool == nil {
+	if l.pool == nil || !w.askable(l) {
 		return true // nobody can ask for it any more
 	}
 	if _, under := w.table.Find(l.hash, l.key); under {

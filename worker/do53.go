@@ -195,7 +195,7 @@ func (w *worker) sendAgain(slot uint32, s *inflight.Slot, p *pool) {
 
 // repeat transmits the query of an exchange once more.
 func (w *worker) repeat(s *inflight.Slot, p *pool, e *inflight.Exchange) {
-	n := wire.BuildQuery(w.request[:], 0, w.questionOf(s), upstreamUDPSize)
+	n := wire.BuildQuery(w.request[:], 0, w.requestKey(s, w.upstreams[e.Upstream]), upstreamUDPSize)
 	w.transmit(e, w.request[:n])
 	w.stats.Retries++
 	p.stats.Retries++
@@ -245,7 +245,7 @@ func (w *worker) upstreamDatagram(ev *ring.Event) {
 // overTCP asks the same upstream again over TCP because its answer did not fit a datagram (RFC 7766 §5).
 func (w *worker) overTCP(slot uint32, s *inflight.Slot, u *upstream) {
 	e := attemptOf(s, u)
-	n := wire.BuildQuery(w.request[:], 0, w.questionOf(s), streamUDPSize)
+	n := wire.BuildQuery(w.request[:], 0, w.requestKey(s, u), streamUDPSize)
 	if !u.lane.Submit(slot, s.Gen, time.Duration(s.Deadline), w.request[:n]) {
 		w.failed(slot, u, transport.FaultFull)
 		return

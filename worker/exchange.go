@@ -9,6 +9,7 @@ import (
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/cache/shared"
 	"secure-dns-proxy/worker/inflight"
+	"secure-dns-proxy/worker/subnet"
 )
 
 // exchange asks the first upstreams for a new slot: one, or with Race several. When none can be asked the query fails.
@@ -211,6 +212,12 @@ func (w *worker) answered(slot uint32, u *upstream) {
 		w.measure(s, p, u, e, useless)
 		w.end(s, e)
 	}
+	if p.spec.Subnet.Mode != subnet.Strip && w.refusedSubnet(slot, s, u, p) {
+		return
+	}
+	if !w.active.passErrors {
+		w.answer.Extended = 0
+	}
 	if useless {
 		if _, inTime := pending(s); inTime > 0 || w.retry(slot, s, p) {
 			w.schedule(slot, s)
@@ -249,12 +256,8 @@ func (w *worker) answered(slot uint32, u *upstream) {
 func (w *worker) conclude(slot uint32, s *inflight.Slot, p *pool) {
 	w.countOutcome(s, w.answer.RCode)
 	w.clampTTLs(&w.answer, p)
-	result := shared.TooLarge
-	if w.answer.TTL != 0 && w.keeps(p, s.KeyBytes()) {
-		w.cache.Put(s.Hash, s.KeyBytes(), &w.answer, w.answer.TTL, w.seconds())
-		result = w.share(s.Hash, s.KeyBytes())
-	}
-	w.tellResult(s, result)
+	w.tellResult(s, w.keep(s, p))
+	w.returnOptions(s)
 	w.deliver(s, slot, &w.answer, 0, 0)
 	w.free(slot)
 }

@@ -23,7 +23,7 @@ import (
 // join finds out whether the question of a new slot, of p, need not be asked by this worker, and reports that. s.NotBefore is set.
 func (w *worker) join(slot uint32, s *inflight.Slot, p *pool) bool {
 	c := &w.common
-	if c.table == nil || !w.keeps(p, s.KeyBytes()) {
+	if c.table == nil || !w.keeps(p, s.KeyBytes()) || len(wire.KeyOptions(s.KeyBytes())) != 0 {
 		return false
 	}
 	role, expect := c.node.directory.Join(s.Hash, c.place, w.now, w.now+w.active.attemptTimeout)
@@ -145,6 +145,7 @@ func (w *worker) takeShared(slot uint32, s *inflight.Slot) bool {
 	if !ok {
 		return false
 	}
+	w.takeOver(s)
 	a := &w.common.copy.Answer
 	w.failures.Forget(s.Hash)
 	w.countOutcome(s, a.RCode)

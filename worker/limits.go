@@ -84,6 +84,12 @@ const (
 	// laneBatch bounds the answers taken from one lane in one turn; the rest is taken in the next one, after the clients had theirs.
 	laneBatch = 256
 
+	// PassOptionsMax bounds the codes of EDNS options that are passed on: each option of each query is compared with all of them.
+	PassOptionsMax = 16
+
+	// subnetRest is how long an upstream that has refused a client's network, and answered without, is told none. Then one query finds out.
+	subnetRest = 5 * time.Minute
+
 	// silentMax is how many exchanges with one address of a Do53 upstream may end without an answer in a row before its sockets are replaced by
 	// some to another address: one lost datagram, or two, mean nothing.
 	silentMax = 3

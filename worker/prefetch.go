@@ -13,7 +13,11 @@ func (w *worker) nearEnd(a *wire.Answer, age uint32) bool {
 // prefetch asks for the answer of that age that a client has just been given, if it is popular, not under way or failing, and if there is room: clients who
 // wait come first.
 func (w *worker) prefetch(l *lookup, age uint32) {
-	if w.draining || !w.cache.Popular(l.hash, l.key) || 2*w.table.Len() >= w.cfg.Slots {
+	hash, key := l.hash, l.key
+	if l.tailored.is {
+		hash, key = l.tailored.found, w.found
+	}
+	if w.draining || !w.cache.Popular(hash, key) || 2*w.table.Len() >= w.cfg.Slots {
 		return
 	}
 	if _, under := w.table.Find(l.hash, l.key); under {
@@ -22,7 +26,7 @@ func (w *worker) prefetch(l *lookup, age uint32) {
 	if _, held := w.failures.Held(l.hash, w.now); held {
 		return
 	}
-	if w.renewed(l, age) {
+	if w.renewed(hash, key, age) {
 		return
 	}
 	if !w.prefetches.Spend(w.now, 0, w.active.prefetchRate) {

@@ -28,6 +28,9 @@ type lookup struct {
 	pool  *pool    // that the name belongs to, if there is a key
 	later scrutiny // by the response policy zones
 	hash  uint64
+
+	tailored tailored // of queries in the selection that tailors
+
 	space [wire.KeyBytesMax]byte
 }
 
@@ -90,11 +93,14 @@ func (w *worker) resolve(l *lookup, from *origin) {
 		w.otherClass(l, from)
 		return
 	}
+	if w.active.tailors && !w.tailor(l, from) {
+		return
+	}
 	if w.zones.set != nil && w.governed(l, from) {
 		return
 	}
-	if w.cache != nil && !l.pool.spec.NoCache {
-		age, state := w.cache.Get(l.hash, l.key, w.seconds(), &w.answer)
+	if w.cache != nil && !l.pool.spec.NoCache && !l.tailored.passed {
+		age, state := w.get(l)
 		if state == cache.Fresh {
 			w.hits++
 			w.give(l, age, from)
@@ -126,6 +132,14 @@ func (w *worker) faulty(l *lookup, from *origin) {
 	}
 	w.stats.Malformed[l.fault]++
 	w.replyError(from, w.active.requests.rcode(&l.query, l.fault), l.fault.EDE())
+}
+
+// get looks for an answer to l in the cache and fills w.answer.
+func (w *worker) get(l *lookup) (age uint32, state cache.State) {
+	if l.tailored.is {
+		return w.getTailored(l)
+	}
+	return w.cache.Get(l.hash, l.key, w.seconds(), &w.answer)
 }
 
 // locally answers a query whose answer is known without asking, and reports whether it did. It comes after the cache, where no such answer is,
@@ -185,7 +199,7 @@ func (w *worker) dropMessage(fault wire.Fault, from *origin) {
 // miss joins the exchange for the same question, or opens one.
 func (w *worker) miss(l *lookup, from *origin) {
 	if w.blocks.census != nil {
-		w.blocks.census.Miss(admission.SourceOf(from.path), wire.KeyName(l.key), l.hash)
+		w.blocks.census.Miss(admission.SourceOf(from.path), l.name(), l.questionHash())
 	}
 	if w.blocks.table.HasNames() && w.turnAwayName(l, from) {
 		return
@@ -249,7 +263,7 @@ func (w *worker) wait(slot uint32, later scrutiny, from *origin) bool {
 	c := &w.client
 	waiter := inflight.Waiter{
 		ID: c.ID, Flags: c.Flags, HasOPT: c.HasOPT, DO: c.DO, Limit: uint16(c.Limit), At: w.now, Later: later,
-		Cookie: w.asked.cookie, Marks: w.asked.marks,
+		Cookie: w.asked.cookie, Marks: w.asked.marks, HasSubnet: w.asked.hasNetwork, Subnet: w.asked.network,
 	}
 	if from.tcp {
 		waiter.TCP, waiter.Conn = true, uint32(from.conn)

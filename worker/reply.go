@@ -5,6 +5,7 @@ import (
 	"secure-dns-proxy/worker/admission"
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/stream"
+	"secure-dns-proxy/worker/subnet"
 )
 
 // reply sends an answer to the client described by w.client, unless a limit holds it back.
@@ -27,6 +28,9 @@ func (w *worker) replyError(to *origin, rcode, ede uint16) {
 func (w *worker) send(to *origin, a *wire.Answer, age uint32) {
 	if to.tcp {
 		need := replyOverhead + len(w.client.Question) + len(a.Records)
+		if a.Told != nil {
+			need += len(a.Told.Passed)
+		}
 		if buf := w.reserve(to.conn, need); buf != nil {
 			n := wire.WriteReply(buf, &w.client, a, age, w.cfg.UDPSizeMax)
 			w.countReply(to, buf[:n], a.RCode)
@@ -109,8 +113,13 @@ func (w *worker) restoreClient(s *inflight.Slot, waiter *inflight.Waiter, to *or
 	} else {
 		*to = origin{socket: waiter.Socket, path: &waiter.Path}
 	}
-	if w.asked = (asked{cookie: waiter.Cookie, marks: waiter.Marks}); w.asked != (asked{}) {
+	if w.asked = (asked{cookie: waiter.Cookie, marks: waiter.Marks, hasNetwork: waiter.HasSubnet, network: waiter.Subnet}); w.asked != (asked{}) {
 		c.Options = w.replyOptions(to)
+	}
+	if waiter.HasSubnet {
+		if at := w.echoSubnet(&waiter.Subnet); w.poolOf(s).spec.Subnet.Mode != subnet.Override {
+			c.Options[at] = w.scope
+		}
 	}
 	return true
 }
@@ -125,6 +134,9 @@ func (w *worker) deliver(s *inflight.Slot, slot uint32, a *wire.Answer, rcode, e
 func (w *worker) deliverAged(s *inflight.Slot, slot uint32, a *wire.Answer, age uint32, rcode, ede uint16) {
 	var to origin
 	w.common.lent++
+	if a == nil {
+		w.scope = 0
+	}
 	for waiter := w.table.FirstWaiter(slot); waiter != nil; waiter = w.table.NextWaiter(waiter) {
 		if waiter.Alias {
 			w.deliverAlias(s, waiter, a, age, rcode, ede)

@@ -32,6 +32,7 @@ var update = flag.Bool("update", false, "write what conversations really say int
 //	config key=value ...            first: what differs from a plain configuration; see configure
 //	1.5s client 1 asks NAME TYPE [word ...]    edns do ad cd nord size=N option=N version=N class=CH opcode=NOTIFY nsid
 //	                                           cookie=HEX (cookie=again: the one that it was given last) noquestion questions=2
+//	     (a client may be an address instead; more words in rfc_edns_test.go)
 //	     upstream 1 answers [RCODE] [aa] [tc] [ad] [| record] [| authority record] [| additional record]
 //	                                           to the oldest query that it has not answered
 //	     upstream 1 refuses                    by ICMP
@@ -42,9 +43,9 @@ var update = flag.Bool("update", false, "write what conversations really say int
 type rfcConversation struct {
 	*bench
 	began   time.Duration
-	asked   [][]sentDatagram // by upstream, not answered yet
-	clients map[string]int   // by address
-	cookies map[int]string   // by client, as given last
+	asked   [][]sentDatagram  // by upstream, not answered yet
+	clients map[string]string // their names by address
+	cookies map[string]string // by client, as given last
 	next    uint16
 	out     strings.Builder
 }
@@ -76,7 +77,7 @@ func TestRFCConversations(t *testing.T) {
 
 // converse returns text with what the worker really says.
 func converse(t *testing.T, text string) string {
-	c := &rfcConversation{clients: map[string]int{}, cookies: map[int]string{}}
+	c := &rfcConversation{clients: map[string]string{}, cookies: map[string]string{}}
 	for line := range strings.Lines(text) {
 		if strings.HasPrefix(line, ">") {
 			continue
@@ -114,6 +115,7 @@ func (c *rfcConversation) begin(t *testing.T, settings []string) {
 	c.bench = newBench(t, upstreams, func(cfg *Config, s *Snapshot) {
 		cfg.Policies = policiesOf(t, settings)
 		s.Pools[0].Policy = balance.Sequential
+		s.PassErrors = true
 		for _, setting := range settings {
 			key, value, _ := strings.Cut(setting, "=")
 			c.configure(t, s, key, value)
@@ -216,7 +218,7 @@ func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string
 	case "when_down":
 		s.Pools[0].WhenDown = WhenDown(slices.Index(WhenDownNames[:], value))
 	default:
-		if !configureScrubs(t, s, key, value) {
+		if !configureScrubs(t, s, key, value) && !configureEDNS(s, key, value) {
 			t.Fatalf("no setting %q", key)
 		}
 	}
@@ -316,9 +318,14 @@ func (c *rfcConversation) event(line string, words []string) {
 	n, _ := strconv.Atoi(words[1])
 	switch words[0] + " " + words[2] {
 	case "client asks":
-		c.clients[client(n).Addr().String()] = n
+		ev := from(n, nil)
+		if addr, err := netip.ParseAddr(words[1]); err == nil {
+			ev.Path.SetAddr(netip.AddrPortFrom(addr, 1000))
+		}
+		c.clients[ev.Path.Addr().String()] = words[1]
 		c.next++
-		c.report(c.turn(from(n, c.query(n, words[3:]))))
+		ev.Data = c.query(words[1], words[3:])
+		c.report(c.turn(ev))
 	case "upstream answers":
 		d := c.pending(n)
 		_, what, _ := strings.Cut(line, "answers")
@@ -341,7 +348,7 @@ func (c *rfcConversation) pending(n int) sentDatagram {
 }
 
 // query is a message of client n.
-func (c *rfcConversation) query(n int, words []string) []byte {
+func (c *rfcConversation) query(client string, words []string) []byte {
 	m := query(c.next, words[0], dns.StringToType[words[1]])
 	var opt *dns.OPT
 	edns := func() *dns.OPT {
@@ -366,7 +373,7 @@ func (c *rfcConversation) query(n int, words []string) []byte {
 			edns().Option = append(edns().Option, &dns.EDNS0_LOCAL{Code: uint16(number), Data: []byte{1, 2, 3}})
 		case "cookie":
 			if value == "again" {
-				value = c.cookies[n]
+				value = c.cookies[client]
 			}
 			edns().Option = append(edns().Option, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: value})
 		case "nsid":
@@ -388,7 +395,9 @@ func (c *rfcConversation) query(n int, words []string) []byte {
 		case "opcode":
 			m.Opcode = dns.StringToOpcode[value]
 		default:
-			c.t.Fatalf("a query with %q?", word)
+			if !addOption(edns(), name, value) {
+				c.t.Fatalf("a query with %q?", word)
+			}
 		}
 	}
 	return pack(c.t, m)
@@ -408,6 +417,13 @@ func (c *rfcConversation) reply(d sentDatagram, what string) []byte {
 				m.AuthenticatedData = true
 			default:
 				rcode, ok := dns.StringToRcode[word]
+				if name, value, _ := strings.Cut(word, "="); addOption(m.IsEdns0(), name, value) {
+					continue
+				}
+				if name, value, _ := strings.Cut(word, "="); name == "scope" {
+					echo(c.t, m, d.data, value)
+					continue
+				}
 				if !ok {
 					c.t.Fatalf("an answer with %q?", word)
 				}
@@ -439,7 +455,7 @@ func (c *rfcConversation) report(sent []sentDatagram) {
 		if m.Rcode == dns.RcodeBadVers { // the number has two names
 			rcode = "BADVERS"
 		}
-		who := fmt.Sprintf("client %d gets %s", c.clients[d.to.String()], rcode)
+		who := fmt.Sprintf("client %s gets %s", c.clients[d.to.String()], rcode)
 		if text := cookieOf(m); text != "" {
 			c.cookies[c.clients[d.to.String()]] = text
 		}
@@ -515,7 +531,7 @@ func describe(m *dns.Msg) string {
 			case *dns.EDNS0_EDE:
 				fmt.Fprintf(&b, " ede=%q", strings.TrimSuffix(dns.ExtendedErrorCodeToString[e.InfoCode]+": "+e.ExtraText, ": "))
 			default:
-				fmt.Fprintf(&b, " option %d", option.Option())
+				b.WriteString(describeOption(option))
 			}
 		}
 	}

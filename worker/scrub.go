@@ -31,6 +31,7 @@ func (w *worker) trim(s *inflight.Slot) {
 		w.spoil(wire.RCodeServFail)
 		return
 	}
+	a.Told, a.Extended = w.answer.Told, w.answer.Extended
 	w.answer = *a
 }
 

@@ -35,7 +35,13 @@ func (w *worker) fromShared(l *lookup, from *origin) bool {
 	if w.common.table == nil {
 		return false
 	}
-	age, ok := w.fetchShared(l.hash, l.key, 0)
+	var age uint32
+	var ok bool
+	if l.tailored.is {
+		age, ok = w.fetchTailored(l)
+	} else {
+		age, ok = w.fetchShared(l.hash, l.key, 0)
+	}
 	if !ok {
 		w.stats.SharedMisses++
 		return false
@@ -71,8 +77,8 @@ func (w *worker) fetchShared(hash uint64, key []byte, notBefore uint32) (age uin
 }
 
 // renewed takes over an answer that another worker has learned since this one's, which is age seconds old, was, and reports whether there is one.
-func (w *worker) renewed(l *lookup, age uint32) bool {
-	_, ok := w.fetchShared(l.hash, l.key, w.seconds()-age+1)
+func (w *worker) renewed(hash uint64, key []byte, age uint32) bool {
+	_, ok := w.fetchShared(hash, key, w.seconds()-age+1)
 	return ok
 }
 

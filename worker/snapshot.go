@@ -15,6 +15,7 @@ import (
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/local"
 	"secure-dns-proxy/worker/route"
+	"secure-dns-proxy/worker/subnet"
 	"secure-dns-proxy/worker/synth"
 )
 
@@ -52,6 +53,9 @@ type Snapshot struct {
 	Limits    Limits
 	NSID      string // what clients that ask for it are told that this server is (RFC 5001), at most wire.NSIDBytesMax bytes; "": nothing
 
+	PassOptions []uint16 // codes of clients' EDNS options that are sent on, up to PassOptionsMax; none of those that mean something here
+	PassErrors  bool     // upstreams' extended errors (RFC 8914) are told
+
 	QueryTimeout   time.Duration // from the query to SERVFAIL
 	AttemptTimeout time.Duration // one exchange with one upstream
 }
@@ -86,13 +90,14 @@ type Pool struct {
 	Name         string
 	Members      []int // indices into Snapshot.Upstreams, 1 to balance.UpstreamsMax, each once
 	Policy       balance.Policy
-	Fanout       int        // Race: how many are asked at once; 0: all, up to inflight.ExchangesMax
-	HedgePercent int        // Hedged: second exchanges, in percent of the queries of the last seconds
-	RetryPercent int        // retries and hedges together, in percent, beside a floor for quiet times
-	LoadPercent  int        // Hash: how much of the mean load one upstream may carry, above 100
-	TTLs         *TTLBounds // of its answers; nil: those of the snapshot
-	Suffixes     [][]byte   // names that end in one of these belong to this pool; wire form, lower case. None for the first pool
-	NoCache      bool       // answers are neither kept nor taken from the cache
+	Fanout       int         // Race: how many are asked at once; 0: all, up to inflight.ExchangesMax
+	HedgePercent int         // Hedged: second exchanges, in percent of the queries of the last seconds
+	RetryPercent int         // retries and hedges together, in percent, beside a floor for quiet times
+	LoadPercent  int         // Hash: how much of the mean load one upstream may carry, above 100
+	TTLs         *TTLBounds  // of its answers; nil: those of the snapshot
+	Suffixes     [][]byte    // names that end in one of these belong to this pool; wire form, lower case. None for the first pool
+	Subnet       subnet.Spec // what upstreams are told of clients' networks
+	NoCache      bool        // answers are neither kept nor taken from the cache
 	WhenDown     WhenDown
 
 	StaleAfter time.Duration // WhenDown Stale: an older answer is given to a client that has waited so long; 0: only when the query has failed
@@ -148,6 +153,14 @@ func (s *Snapshot) validate(workers int) error {
 	}
 	if s.SharedPercent < 0 || s.SharedPercent > SharedPercentMax {
 		complain("%d percent of the cache shared: want 0 to %d", s.SharedPercent, SharedPercentMax)
+	}
+	if n := len(s.PassOptions); n > PassOptionsMax {
+		complain("%d EDNS options to pass on: want at most %d", n, PassOptionsMax)
+	}
+	for _, code := range s.PassOptions {
+		if wire.OwnOption(code) {
+			complain("EDNS option %d to pass on: it means something here", code)
+		}
 	}
 	all := s.ttls(&Pool{})
 	errs = append(errs, all.validate())
@@ -209,6 +222,9 @@ func (p *Pool) validate(upstreams int) error {
 	}
 	if p.StaleAfter < 0 {
 		errs = append(errs, fmt.Errorf("stale answers after %v", p.StaleAfter))
+	}
+	if err := p.Subnet.Validate(); err != nil {
+		errs = append(errs, err)
 	}
 	if _, err := suffixTable(p.NeverStale); err != nil {
 		errs = append(errs, fmt.Errorf("never stale: %w", err))

@@ -9,11 +9,11 @@ import (
 // stale puts the cached answer to key into w.answer though its TTL has passed, if the pool allows that and it is not too old, and reports
 // whether it did (RFC 8767); otherwise w.answer stays what it was.
 func (w *worker) stale(hash uint64, key []byte, p *pool) bool {
-	if p.spec.WhenDown != Stale || !w.keeps(p, key) {
+	if p.spec.WhenDown != Stale || !w.keeps(p, key) || len(wire.KeyOptions(key)) != 0 {
 		return false
 	}
 	var old wire.Answer
-	age, state := w.cache.Get(hash, key, w.seconds(), &old)
+	age, state := w.lookUp(hash, key, &old)
 	if state == cache.Miss {
 		age, state = w.staleShared(hash, key, &old)
 	}

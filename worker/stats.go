@@ -144,6 +144,10 @@ type Stats struct {
 	Prohibited             uint64                 // over UDP, of clients that may not ask: REFUSED or dropped
 	Malformed              [wire.FaultsMax]uint64 // answered FORMERR, NOTIMP, BADVERS or NOTAUTH, by wire.Fault
 	Truncated              uint64                 // replies sent with TC
+	SubnetsKept            uint64                 // answers that were cached for a network of clients (RFC 7871)
+	SubnetsUnkept          uint64                 // that were not, for there were too many of one question
+	OptionsPassed          uint64                 // queries with EDNS options that are passed on
+	OptionsRefused         uint64                 // REFUSED: more of them than fit
 	Failed                 uint64                 // queries answered SERVFAIL because no upstream answered
 	Retries                uint64                 // exchanges repeated, on the same or another upstream
 	Answers                [RCodeOther + 1]uint64
@@ -203,13 +207,14 @@ func (s *Stats) Queries() uint64 { return s.QueriesUDP + s.QueriesTCP }
 
 // UpstreamStats are the figures of one upstream, of one worker or summed over all. 64-bit words only, as in Stats.
 type UpstreamStats struct {
-	Exchanges uint64                       // queries sent, retries included
-	Answers   uint64                       // answers accepted
-	Faults    [transport.FaultCount]uint64 // exchanges that failed, by transport.Fault
-	Rejected  uint64                       // datagrams with a wrong id, question or form, or too late
-	Truncated uint64                       // UDP answers with TC that were asked again over TCP
-	Cancelled uint64                       // exchanges given up in time because another one had answered first
-	Latency   Histogram                    // of answered exchanges
+	Exchanges     uint64                       // queries sent, retries included
+	Answers       uint64                       // answers accepted
+	Faults        [transport.FaultCount]uint64 // exchanges that failed, by transport.Fault
+	Rejected      uint64                       // datagrams with a wrong id, question or form, or too late
+	Truncated     uint64                       // UDP answers with TC that were asked again over TCP
+	SubnetRefused uint64                       // asked again without the client's network, which it would not have
+	Cancelled     uint64                       // exchanges given up in time because another one had answered first
+	Latency       Histogram                    // of answered exchanges
 
 	// gauges
 	InFlight uint64

@@ -16,6 +16,7 @@ import (
 	"secure-dns-proxy/worker/local"
 	"secure-dns-proxy/worker/policy/acl"
 	"secure-dns-proxy/worker/route"
+	"secure-dns-proxy/worker/subnet"
 	"secure-dns-proxy/worker/synth"
 )
 
@@ -37,12 +38,13 @@ type upstream struct {
 	latency balance.Latency
 	limit   concurrency.Limit
 
-	sockets   []uint16 // udp: those that queries leave from, by number in the exchange table
-	paths     []*path  // udp: the addresses of those sockets, and of some before
-	opened    int      // udp: sockets opened so far
-	port      uint16   // udp: the one of sockets that queries leave from in the turn drawn
-	drawn     uint64
-	openAgain int64 // ns: not before this is a socket tried again that could not be opened
+	sockets    []uint16 // udp: those that queries leave from, by number in the exchange table
+	paths      []*path  // udp: the addresses of those sockets, and of some before
+	opened     int      // udp: sockets opened so far
+	port       uint16   // udp: the one of sockets that queries leave from in the turn drawn
+	drawn      uint64
+	subnetRest int64 // ns: not before this is it told clients' networks, which it has refused; 0: it never has
+	openAgain  int64 // ns: not before this is a socket tried again that could not be opened
 
 	stats  UpstreamStats
 	public published[UpstreamStats]
@@ -77,6 +79,9 @@ type selection struct {
 	nxdomainCut bool
 	nsid        string // "": not told
 	limits      *Limits
+	tailors     bool // some pool tells of clients' networks, or options are passed on
+	passOptions []uint16
+	passErrors  bool
 }
 
 // command is the state that a worker is to be in; it is complete, so a worker that misses one loses nothing.
@@ -162,6 +167,8 @@ func (w *worker) setUpstreams(c *command) {
 		failureTTL: int64(s.FailureTTL), failureTTLMax: int64(s.FailureTTLMax),
 	}
 	next.tier = c.tier.set(&s.Tier)
+	next.passOptions, next.passErrors = s.PassOptions, s.PassErrors
+	next.tailors = len(s.PassOptions) != 0
 	for scheme, limits := range s.Transports {
 		next.transports[scheme] = share(limits.MaxOutstanding, w.cfg.Workers)
 	}
@@ -184,9 +191,11 @@ func (w *worker) setUpstreams(c *command) {
 		p := newPool(spec, state, members, w.cfg.Workers, w.random)
 		p.ttls = s.ttls(spec)
 		next.pools = append(next.pools, p)
+		next.tailors = next.tailors || spec.Subnet.Mode != subnet.Strip
 		next.byTag[state.tag], w.poolStates[state.tag] = p, state
 	}
 	w.active = next
+	w.forgetTailored()
 	for _, u := range w.upstreams {
 		if u != nil && !u.retired && !slices.Contains(c.upstreams, u) {
 			u.retired = true

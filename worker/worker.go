@@ -20,6 +20,7 @@ import (
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/limit"
 	"secure-dns-proxy/worker/stream"
+	"secure-dns-proxy/worker/subnet"
 )
 
 // Tags of datagram sockets: listeners carry their index, upstream sockets carry upstreamTag plus their index in worker.sockets. Tags of
@@ -40,6 +41,7 @@ type worker struct {
 	memory     *cache.Ahead // provides the cache's memory before it is touched; nil in tests of turns
 	failures   *cache.Failures
 	denials    *cache.Denials
+	scopes     *subnet.Scopes
 	prefetches balance.Budget
 	table      *inflight.Table
 	conns      *stream.Table
@@ -82,14 +84,20 @@ type worker struct {
 	derived    [wire.KeyBytesMax]byte
 	question   [wire.QuestionBytesMax]byte
 	request    [wire.PaddedQueryBytesMax]byte
-	asked      asked // by the client of the query in hand
-	options    [wire.ReplyOptionsMax]byte
+	asked      asked                      // by the client of the query in hand
+	options    [wire.ReplyOptionsMax]byte // of the reply
 
 	limiter                 *limit.Limiter // nil: nobody is limited
 	slipped, repliesSlipped int            // since the last one that got TC
 
 	wallSeconds uint32 // the wall clock as it was less than a second ago
 	wallAgain   int64  // ns: when it is looked at again
+
+	scope  uint8                                                        // of w.answer, for clients that have sent their network
+	picked [wire.PassedOptionsMax]byte                                  // options that are passed on or back
+	scoped [wire.QuestionBytesMax + 1 + wire.SubnetVariantBytesMax]byte // a key of the cache for a network
+	bare   [wire.KeyBytesMax]byte                                       // a key that tells no network
+	found  []byte                                                       // key of the cache's answer to a query with a variant
 
 	stats       Stats
 	hits        uint64 // since the turn began
@@ -164,6 +172,10 @@ func (w *worker) furnish() (err error) {
 		return err
 	}
 	w.trimmed, w.made = new(wire.Assembly), new(wire.Assembly)
+	if w.scopes, err = subnet.NewScopes(); err != nil {
+		return err
+	}
+	w.found = make([]byte, 0, wire.KeyBytesMax)
 	w.sockets = make([]upstreamSocket, do53.SocketsMax)
 	w.dirty = make([]stream.ConnID, 0, w.cfg.TCP.Conns)
 	return nil
@@ -441,6 +453,9 @@ func (w *worker) release() error {
 	}
 	if w.denials != nil {
 		errs = append(errs, w.denials.Close())
+	}
+	if w.scopes != nil {
+		errs = append(errs, w.scopes.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -41,6 +41,7 @@ type Checked struct {
 	Admission  Admission
 	Cookies    Cookies
 	Limits     worker.Limits
+	EDNS       EDNS
 	ACL        ACL
 	Blocks     blocks.Config
 	RPZ        rpz.Config

@@ -171,6 +171,7 @@ var keys = slices.Concat([]key[Checked]{
 	inTable("limits.rrl", rrlKeys, func(c *Checked) *worker.Limits { return &c.Limits }),
 	inTable("edns", cookieKeys, func(c *Checked) *Cookies { return &c.Cookies }),
 	persistKeys,
+	inTable("edns", ednsKeys, func(c *Checked) *EDNS { return &c.EDNS }),
 	inTable("control", controlKeys, func(c *Checked) *Control { return &c.Control }),
 	inTable("local", localKeys, func(c *Checked) *Local { return &c.Local }),
 	inTable("dns64", dns64Keys, func(c *Checked) *DNS64 { return &c.DNS64 }),

@@ -33,6 +33,7 @@ import (
 	"secure-dns-proxy/worker/limit"
 	"secure-dns-proxy/worker/local"
 	policy "secure-dns-proxy/worker/rpz"
+	"secure-dns-proxy/worker/subnet"
 )
 
 // testCA writes a self-signed certificate and returns its file and the pool that reading it must give.
@@ -151,6 +152,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"cache.persist", `cache.persist = "/var/lib/x//cache"`, "/var/lib/x/cache"},
 		{"cache.persist_interval", `cache.persist_interval = "1h"`, hour},
 		{"cache.never", `cache.never = ["Dyn.example", "."]`, []string{"dyn.example.", "."}},
+		{"pool.NAME.client_subnet", `pool.default.client_subnet = "pass"`, new(subnet.Pass)},
 		{"pool.NAME.when_down", `pool.default.when_down = "stale"`, worker.Stale},
 		{"pool.NAME.max_outstanding", `pool.default.max_outstanding = 9`, 9},
 		{"pool.NAME.max_connections", `pool.default.max_connections = 9`, 9},
@@ -302,6 +304,12 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"limits.rrl.slip", `limits.rrl.slip = 0`, 0},
 		{"limits.rrl.ipv4_prefix", `limits.rrl.ipv4_prefix = 28`, 28},
 		{"limits.rrl.ipv6_prefix", `limits.rrl.ipv6_prefix = 48`, 48},
+		{"edns.client_subnet", `edns.client_subnet = "add"`, subnet.Add},
+		{"edns.client_subnet_ipv4", `edns.client_subnet_ipv4 = 20`, 20},
+		{"edns.client_subnet_ipv6", `edns.client_subnet_ipv6 = 48`, 48},
+		{"edns.client_subnet_private", `edns.client_subnet_private = true`, true},
+		{"edns.pass_options", `edns.pass_options = [65001, 4]`, []uint16{65001, 4}},
+		{"edns.pass_errors", `edns.pass_errors = false`, false},
 		{"tls.ca_file", `tls.ca_file = "` + caFile + `"`, pool},
 		{"tls.min_version", `tls.min_version = "1.3"`, uint16(tls.VersionTLS13)},
 		{"tls.max_version", `tls.max_version = "1.2"`, uint16(tls.VersionTLS12)},

@@ -8,6 +8,7 @@ import (
 
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/worker"
+	"secure-dns-proxy/worker/subnet"
 )
 
 // DefaultPool is the name of the pool that takes every query that no other claims. It is always there.
@@ -22,6 +23,7 @@ type Pool struct {
 	RetryBudget int // percent of queries
 	HashLoad    int // hash: percent of the mean load
 	Suffixes    []string
+	Subnet      *subnet.Mode // nil = that of EDNS
 	Cache       bool
 	TTLs        PoolTTLs
 	WhenDown    worker.WhenDown
@@ -51,6 +53,7 @@ var poolKeys = slices.Concat([]key[Pool]{
 	integerKey("retry_budget", 0, 100, 20, func(p *Pool) *int { return &p.RetryBudget }).reload(),
 	integerKey("hash_load", 101, 1000, 125, func(p *Pool) *int { return &p.HashLoad }).reload(),
 	suffixesKey("suffixes", func(p *Pool) *[]string { return &p.Suffixes }),
+	poolSubnetKey(),
 	booleanKey("cache", true, func(p *Pool) *bool { return &p.Cache }).reload(),
 	choiceKey("when_down", "best", []choice[worker.WhenDown]{
 		{"best", worker.Best}, {"stale", worker.Stale}, {"servfail", worker.ServFail},

@@ -10,6 +10,7 @@
 //	sdp_malformed_total{fault}                 sdp_truncated_total, sdp_failed_total
 //	sdp_changed_answers_total{reason}          sdp_nxdomain_cuts_total, sdp_loop_queries_total
 //	sdp_cookies_total{cookie}                  sdp_limited_total{limit,outcome}, sdp_limited_sources
+//	sdp_client_subnet_answers_total{result}    sdp_passed_options_total{result}
 //	sdp_retries_total                          sdp_query_duration_seconds (histogram)
 //	sdp_in_flight, sdp_waiters                 sdp_tcp_connections, sdp_tcp_connection_events_total{event}
 //	sdp_cache_entries, sdp_cache_bytes         sdp_cache_{inserts,evictions,expired,refused,flushes,flushed,refreshes,prefetches,prefetches_denied}_total
@@ -48,7 +49,7 @@
 //	sdp_upstream_insecure                      sdp_upstream_certificate_expiry_timestamp_seconds
 //	                                           sdp_upstream_client_certificate_expiry_timestamp_seconds
 //	sdp_upstream_tls_info{version,cipher,group,ech}
-//	sdp_upstream_limit                         sdp_upstream_cancelled_total
+//	sdp_upstream_limit                         sdp_upstream_cancelled_total, sdp_upstream_subnet_refused_total
 //	sdp_upstream_{dials,dial_errors,tls_resumed,dead_connections,fast_open,sent_bytes,received_bytes}_total
 //	sdp_upstream_http_responses_total{class}   sdp_upstream_http_connections{version}, sdp_upstream_http_fallbacks_total (https and h3 only)
 //	sdp_upstream_quic_early_data_total{result}, sdp_upstream_quic_stalled_total (quic only)

@@ -131,6 +131,13 @@ func (p *page) queries(s *worker.Stats) {
 		}
 	}
 	p.level("sdp_limited_sources", "Sources and networks that were held back in the last 10 s, 16 at most for each worker.", s.LimitedSources)
+	p.begin("sdp_client_subnet_answers_total", "counter",
+		"Answers for one network of clients (RFC 7871) by what became of them: too many of one name are not cached.")
+	p.counter(s.SubnetsKept, "result", "cached")
+	p.counter(s.SubnetsUnkept, "result", "too_many")
+	p.begin("sdp_passed_options_total", "counter", "Queries with EDNS options that edns.pass_options names; those with more than fit are answered REFUSED.")
+	p.counter(s.OptionsPassed, "result", "passed")
+	p.counter(s.OptionsRefused, "result", "refused")
 	p.count("sdp_truncated_total", "Answers sent with TC because they did not fit the client's size.", s.Truncated)
 	p.count("sdp_failed_total", "Queries answered SERVFAIL because no upstream answered in time.", s.Failed)
 	p.count("sdp_retries_total", "Exchanges repeated with the same or another upstream.", s.Retries)
@@ -304,6 +311,10 @@ var upstreamFamilies = []struct {
 	{
 		"cancelled_total", "counter", "Queries given up in time because another upstream had answered first.",
 		func(p *page, r *worker.UpstreamReport) { p.counter(r.Stats.Cancelled, "upstream", r.Name) },
+	},
+	{
+		"subnet_refused_total", "counter", "Queries asked again without the client's network (RFC 7871), after REFUSED or FORMERR.",
+		func(p *page, r *worker.UpstreamReport) { p.counter(r.Stats.SubnetRefused, "upstream", r.Name) },
 	},
 	{
 		"connections", "gauge", "Open connections.",

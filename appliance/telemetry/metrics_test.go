@@ -95,6 +95,7 @@ func sample() *figures {
 	s.Drops[worker.DropShort] = 7
 	s.Cookies[worker.CookieValid] = 18
 	s.Limited[1][worker.HeldTruncated], s.LimitedSources = 19, 20
+	s.SubnetsKept, s.SubnetsUnkept, s.OptionsPassed, s.OptionsRefused = 19, 20, 21, 22
 	s.Streams[worker.StreamIdle] = 3
 	s.Latency.Count[0], s.Latency.Count[worker.LatencyBuckets-1] = 5, 2
 	s.Latency.SumNS = 1_500_000_000
@@ -123,7 +124,7 @@ func sample() *figures {
 	r.Stats.Exchanges, r.Stats.Answers, r.Stats.Faults[transport.FaultTLS] = 25, 20, 5
 	r.Stats.Latency.Count[100] = 20
 	r.Endpoint.AddressFailed(other, 0, errors.New("refused"))
-	r.Stats.Limit, r.Stats.Cancelled = 12, 13
+	r.Stats.Limit, r.Stats.Cancelled, r.Stats.SubnetRefused = 12, 13, 14
 	f.upstreams = []worker.UpstreamReport{r, {Name: "udp://192.0.2.2"}}
 	f.pools = []worker.PoolReport{{Name: "default", Stats: worker.PoolStats{
 		Queries: 1, Retries: 2, RetriesDenied: 3, Hedges: 4, HedgesDenied: 5, HedgeWins: 6, Racers: 7, Limited: 8, Stale: 9, Failed: 10, InFlight: 11,
@@ -218,6 +219,11 @@ func TestPage(t *testing.T) {
 		`sdp_limited_total{limit="ipv4_24",outcome="truncated"}`:                        "19",
 		`sdp_limited_total{limit="errors",outcome="dropped"}`:                           "0",
 		`sdp_limited_sources`:                                                           "20",
+		`sdp_client_subnet_answers_total{result="cached"}`:                              "19",
+		`sdp_client_subnet_answers_total{result="too_many"}`:                            "20",
+		`sdp_passed_options_total{result="passed"}`:                                     "21",
+		`sdp_passed_options_total{result="refused"}`:                                    "22",
+		`sdp_upstream_subnet_refused_total{upstream="tls://192.0.2.1"}`:                 "14",
 		`sdp_cookies_total{cookie="invalid"}`:                                           "0",
 		`sdp_tcp_connection_events_total{event="idle"}`:                                 "3",
 		`sdp_changed_answers_total{reason="strange_records"}`:                           "51",

@@ -11,9 +11,15 @@ type Answer struct {
 	Negative   bool     // NXDOMAIN, or NOERROR without a record of the asked type
 	RCode      uint16   // extended rcode included
 	Stale      uint32   // not 0: past its TTL; told with this TTL, in seconds (RFC 8767 §4)
-	Options    []byte   // RDATA of the response's OPT, whole options; only of ParseResponse
-	Scope      uint8    // SCOPE PREFIX-LENGTH (RFC 7871 §6) of an answer to a query with a client subnet; 0: good for everybody. Only of ParseResponse
 	Extended   uint16   // extended error that clients with EDNS are told (RFC 8914); 0: none, for "Other" is never told with an answer
+	Told       *Told    // beside all that; nil: nothing is known
+}
+
+// Told is what the OPT of a response says of the answer in it, or does not say.
+type Told struct {
+	Options []byte // RDATA of the OPT, whole options; views of the response or of the scratch that it was parsed with
+	Scope   uint8  // SCOPE PREFIX-LENGTH (RFC 7871 §6) if the query had a client subnet; 0: good for everybody; ScopeUnknown
+	Passed  []byte // whole options for clients with EDNS, at most PassedOptionsMax bytes; ParseResponse finds none
 }
 
 // Reason is Extended as WriteError takes it.

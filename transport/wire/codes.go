@@ -85,3 +85,13 @@ const (
 	optionEDE       = 15     // RFC 8914 §2
 	optDO           = 0x8000 // in the low 16 bits of an OPT's TTL field, RFC 6891 §6.1.4
 )
+
+// OwnOption says whether an EDNS option has a meaning between two neighbours, or one of its own here, so that it is never passed on as it is:
+// NSID (RFC 5001 §2.1: not transitive), client subnet, cookie, keepalive, padding and extended error.
+func OwnOption(code uint16) bool {
+	switch code {
+	case optionNSID, optionSubnet, optionCookie, optionKeepalive, optionPadding, optionEDE:
+		return true
+	}
+	return false
+}

@@ -13,6 +13,8 @@ const (
 	SubnetVariantBytesMax = networkFixedBytes + 16
 	// SubnetOptionBytesMax is a whole ECS option with an IPv6 address.
 	SubnetOptionBytesMax = optionHeaderBytes + subnetFixedBytes + 16
+	// SubnetScopeOffset is where the scope stands in a whole ECS option.
+	SubnetScopeOffset = optionHeaderBytes + 3
 	// PassedOptionsMax bounds the options of one client that are sent on, in bytes: they travel in keys. More: SelectOptions says so.
 	PassedOptionsMax = 64
 	// OPTBytes is an OPT record without options: root, type, size, extended flags, RDLENGTH.
@@ -69,6 +71,9 @@ const (
 
 // Errors and truncated replies must fit the smallest client.
 const _ = uint(ReplyBytesMin - ErrorBytesMax)
+
+// A reply to a client with a cookie, an NSID and its network has room for all three.
+const _ = uint(ReplyOptionsMax - CookieOptionBytes - optionHeaderBytes - NSIDBytesMax - SubnetOptionBytesMax)
 
 // The longest query has room for a keepalive option and the header of a padding option.
 const _ = uint(PaddedQueryBytesMax - BuiltQueryBytesMax - 2*optionHeaderBytes)

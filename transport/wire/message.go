@@ -3,23 +3,25 @@ package wire
 import "encoding/binary"
 
 // WriteMessage writes a, which ParseResponse has filled, as a whole response to the question of key to dst and returns its length; 0 if dst has no room
-// for it, or if its rcode is above 15. ParseResponse reads it to the same Answer: of the options of its OPT only those about client subnets and
+// for it, its rcode is above 15, or it is for nobody else: it is to options of a client, or nobody knows its scope. ParseResponse reads it to the same Answer: of the options of its OPT only those about client subnets and
 // extended errors are kept, and there is no OPT without them.
 func WriteMessage(dst, key []byte, a *Answer) int {
 	question := KeyQuestion(key)
 	n := HeaderBytes + len(question) + len(a.Records)
 	optBytes := 0
-	if len(a.Options) > 0 {
-		optBytes = OPTBytes + len(a.Options)
+	var options []byte
+	if a.Told != nil && len(a.Told.Options) > 0 {
+		options = a.Told.Options
+		optBytes = OPTBytes + len(options)
 	}
-	if n+optBytes > len(dst) || a.RCode > RCodeMask {
+	if n+optBytes > len(dst) || a.RCode > RCodeMask || !shareable(key, a) {
 		return 0
 	}
 	copy(dst[HeaderBytes:], question)
 	copy(dst[HeaderBytes+len(question):], a.Records)
 	ar := a.AR
 	if optBytes > 0 {
-		if kept := keepOptions(dst[n+OPTBytes:], a.Options); kept > 0 {
+		if kept := keepOptions(dst[n+OPTBytes:], options); kept > 0 {
 			putOPT(dst[n:], 0, 0, false, uint16(kept))
 			n += OPTBytes + kept
 			ar++
@@ -39,4 +41,10 @@ func keepOptions(dst, options []byte) (kept int) {
 		options = options[n:]
 	}
 	return kept
+}
+
+// shareable says whether a, to the question of key, may answer whoever asks with the same key later.
+func shareable(key []byte, a *Answer) bool {
+	_, sent := KeySubnet(key)
+	return len(KeyOptions(key)) == 0 && !(sent && (a.Told == nil || a.Told.Scope == ScopeUnknown))
 }

@@ -48,15 +48,22 @@ func TestWriteMessage(t *testing.T) {
 	if len(got.Answer) != 2 || !got.Authoritative || !got.AuthenticatedData || len(got.IsEdns0().Option) != 2 {
 		t.Errorf("wrote\n%v", got)
 	}
-	if fault := wire.ParseResponse(buf[:n], key, &b, &again); fault != wire.FaultNone || b.Scope != 20 || !reflect.DeepEqual(plain(a), plain(b)) {
+	if fault := wire.ParseResponse(buf[:n], key, &b, &again); fault != wire.FaultNone || b.Told.Scope != 20 || !reflect.DeepEqual(plain(a), plain(b)) {
 		t.Errorf("fault %v, read %+v, want %+v", fault, b, a)
 	}
-	a.Options = nil
+	a.Told.Options = nil
 	if n := wire.WriteMessage(buf, key, &a); n == 0 || got.Unpack(buf[:n]) != nil || got.IsEdns0() != nil {
 		t.Errorf("without options: wrote\n%v", got)
 	}
 	if n := wire.WriteMessage(buf[:n/2], key, &a); n != 0 {
 		t.Errorf("wrote %d bytes where there was no room", n)
+	}
+	a.Told.Scope = wire.ScopeUnknown
+	if n := wire.WriteMessage(buf, key, &a); n != 0 {
+		t.Errorf("wrote %d bytes of an answer that nobody knows the scope of", n)
+	}
+	if n := wire.WriteMessage(buf, wire.AppendOptions(wire.KeyPlain(key), []byte("\xfd\xe9\x00\x00")), &a); n != 0 {
+		t.Errorf("wrote %d bytes of an answer to options of a client", n)
 	}
 	a.RCode = wire.RCodeBadVers
 	if n := wire.WriteMessage(buf, key, &a); n != 0 {
@@ -80,8 +87,8 @@ func TestWithoutPool(t *testing.T) {
 	}
 }
 
-// plain is an answer without its options.
+// plain is an answer without what was told beside it.
 func plain(a wire.Answer) wire.Answer {
-	a.Options = nil
+	a.Told = nil
 	return a
 }

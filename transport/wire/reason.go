@@ -15,6 +15,7 @@ const (
 	ReasonSigned                       // TSIG
 	ReasonCookie                       // of impossible length
 	ReasonSubnet                       // an ECS option that cannot be read
+	ReasonOptions                      // longer than what is passed on
 	ReasonClass                        // of the question
 	ReasonFull                         // no room for one more query
 	ReasonRate                         // a source asks for more than it may
@@ -40,6 +41,7 @@ var reasons = [reasonEnd - reasonFirst]struct {
 	ReasonSigned - reasonFirst:  {EDENotSupported, "TSIG"},
 	ReasonCookie - reasonFirst:  {EDEOther, "malformed cookie"},
 	ReasonSubnet - reasonFirst:  {EDEOther, "malformed client subnet"},
+	ReasonOptions - reasonFirst: {EDENotSupported, "EDNS options of this length"},
 	ReasonClass - reasonFirst:   {EDENotSupported, "query class"},
 	ReasonFull - reasonFirst:    {EDEOther, "too many queries under way"},
 	ReasonRate - reasonFirst:    {EDEOther, "rate limit"},

@@ -19,7 +19,7 @@ type Client struct {
 // Set by us: QR, RA. From the client: id, RD, CD, the question's bytes. From upstream: AA, TC, rcode, and AD if the client showed by AD
 // or DO that it understands it (RFC 6840 §5.8). TTLs lose age and stop at 0. An OPT is present if the client sent one (RFC 6891 §6.1.1);
 // without one an rcode above 15 cannot be told and becomes SERVFAIL. A reply that does not fit is cut; see cut.
-// c.Options and an extended error go into the OPT.
+// c.Options, a.Told.Passed and an extended error go into the OPT.
 func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16) int {
 	flags := FlagQR | FlagRA | a.Flags&(FlagAA|FlagTC) | c.Flags&(FlagRD|FlagCD)
 	if c.Flags&FlagAD != 0 || c.DO {
@@ -31,6 +31,9 @@ func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16)
 	optBytes := 0
 	if c.HasOPT {
 		optBytes = OPTBytes + len(c.Options)
+		if a.Told != nil {
+			optBytes += len(a.Told.Passed)
+		}
 		if a.Extended != 0 {
 			optBytes += edeBytes(a.Extended)
 		}
@@ -52,6 +55,9 @@ func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16)
 		putOPT(dst[end:], ownUDPSize, rcode, c.DO, uint16(optBytes-OPTBytes))
 		if optBytes > OPTBytes {
 			n := end + OPTBytes + copy(dst[end+OPTBytes:], c.Options)
+			if a.Told != nil {
+				n += copy(dst[n:], a.Told.Passed)
+			}
 			if a.Extended != 0 {
 				putEDE(dst[n:], a.Extended)
 			}

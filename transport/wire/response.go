@@ -13,6 +13,7 @@ type ResponseScratch struct {
 	// (1..255) in the low byte and the pointers passed on the way in the high byte; 0 = no name starts here.
 	names [pointerReach]uint16
 
+	told    Told
 	options [responseOptionsMax]byte // of an OPT that other records follow
 }
 
@@ -95,10 +96,11 @@ func ParseResponse(msg []byte, key []byte, a *Answer, scratch *ResponseScratch) 
 	if r.optSeen {
 		a.AR--
 		a.RCode |= r.rcodeHigh
-		a.Scope, a.Extended = r.scope, r.extended
+		a.Extended = r.extended
 	}
 	a.Records = r.withoutOPT()
-	a.Options = r.options
+	scratch.told = Told{Options: r.options, Scope: r.scope}
+	a.Told = &scratch.told
 	a.TTLs = scratch.ttls[:r.ttls]
 	r.judge(a)
 	return FaultNone

@@ -15,8 +15,11 @@ type Subnet struct {
 	Addr   [16]byte // IPv4 in the first four
 }
 
-// familyBits is the length of a family's addresses.
-func familyBits(family uint8) uint8 {
+// ScopeUnknown is longer than any scope: the answer is good for whom it was asked for, and nobody knows for whom else.
+const ScopeUnknown = 255
+
+// FamilyBits is the length of a family's addresses.
+func FamilyBits(family uint8) uint8 {
 	switch family {
 	case FamilyIPv4:
 		return 32
@@ -71,7 +74,7 @@ func subnetOption(value []byte) (s Subnet, scope uint8, sound bool) {
 	}
 	family, address := binary.BigEndian.Uint16(value), value[subnetFixedBytes:]
 	s.Bits, scope = value[2], value[3]
-	if family > FamilyIPv6 || s.Bits > familyBits(uint8(family)) || scope > 128 || len(address) != addressBytes(s.Bits) {
+	if family > FamilyIPv6 || s.Bits > FamilyBits(uint8(family)) || scope > 128 || len(address) != addressBytes(s.Bits) {
 		return Subnet{}, 0, false
 	}
 	s.Family = uint8(family)
@@ -99,5 +102,5 @@ func (s *Subnet) echoes(value []byte) (scope uint8, ok bool) {
 	if s.Bits == 0 {
 		return 0, sound
 	}
-	return scope, sound && got == *s && scope <= familyBits(s.Family)
+	return scope, sound && got == *s && scope <= FamilyBits(s.Family)
 }

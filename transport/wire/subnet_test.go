@@ -182,8 +182,8 @@ func TestResponseSubnet(t *testing.T) {
 	} {
 		var a Answer
 		got := ParseResponse(response(tt.options), keys[tt.key], &a, new(ResponseScratch))
-		if got != tt.want || got == FaultNone && a.Scope != tt.scope {
-			t.Errorf("%s: %v, scope %d; want %v, %d", tt.name, got, a.Scope, tt.want, tt.scope)
+		if got != tt.want || got == FaultNone && a.Told.Scope != tt.scope {
+			t.Errorf("%s: %v, %v; want %v, %d", tt.name, got, a.Told, tt.want, tt.scope)
 		}
 	}
 }
@@ -198,10 +198,10 @@ func TestResponseOptions(t *testing.T) {
 	} {
 		var a Answer
 		scratch := new(ResponseScratch)
-		if fault := ParseResponse([]byte(msg), mustKey(t, exampleA), &a, scratch); fault != FaultNone || a.Extended != 9 || string(a.Options) != options {
-			t.Errorf("OPT %s: %v, extended error %d, options %q", name, fault, a.Extended, a.Options)
+		if fault := ParseResponse([]byte(msg), mustKey(t, exampleA), &a, scratch); fault != FaultNone || a.Extended != 9 || string(a.Told.Options) != options {
+			t.Errorf("OPT %s: %v, extended error %d, options %q", name, fault, a.Extended, a.Told)
 		}
-		if got := SelectOptions(nil, a.Options, []uint16{3, 65001}); string(got) != "\xfd\xe9\x00\x02hi" {
+		if got := SelectOptions(nil, a.Told.Options, []uint16{3, 65001}); string(got) != "\xfd\xe9\x00\x02hi" {
 			t.Errorf("selected %q", got)
 		}
 	}

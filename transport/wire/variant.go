@@ -35,6 +35,16 @@ func appendNetwork(key []byte, kind byte, s *Subnet) []byte {
 	return append(key, s.Addr[:addressBytes(s.Bits)]...)
 }
 
+// AskForScope turns a key of AppendScope, in place, into that of an exchange in which that network is sent; false if it is none.
+func AskForScope(key []byte) bool {
+	v := KeyVariant(key)
+	if len(v) == 0 || v[0] != variantScope {
+		return false
+	}
+	v[0] = variantSubnet
+	return true
+}
+
 // AppendOptions adds to a key without options the client's options that are sent: whole ones, 1 to PassedOptionsMax bytes in all.
 func AppendOptions(key, options []byte) []byte {
 	return append(append(key, variantOptions), options...)
@@ -78,7 +88,7 @@ func ValidKey(key []byte) bool {
 	}
 	v := key[end+5:]
 	if len(v) > 0 && v[0] == variantSubnet || len(v) > 0 && v[0] == variantScope {
-		if len(v) < networkFixedBytes || v[1] > FamilyIPv6 || v[2] > familyBits(v[1]) || networkFixedBytes+addressBytes(v[2]) > len(v) {
+		if len(v) < networkFixedBytes || v[1] > FamilyIPv6 || v[2] > FamilyBits(v[1]) || networkFixedBytes+addressBytes(v[2]) > len(v) {
 			return false
 		}
 	}

@@ -151,7 +151,7 @@ func (d *DNS64) Filtered(b *wire.Assembly, a *wire.Answer, question []byte) (*wi
 		b.Copy(wire.Answers, a, question, i, a.TTLOf(i))
 	}
 	out, ok := b.Done()
-	out.TTL, out.Scope, out.Extended = min(out.TTL, a.TTL), a.Scope, a.Extended
+	out.TTL, out.Told, out.Extended = min(out.TTL, a.TTL), a.Told, a.Extended
 	return out, ok
 }
 
@@ -211,7 +211,7 @@ func (d *DNS64) translate(b *wire.Assembly, a *wire.Answer, question []byte, r *
 // finish ends an answer that was made from a.
 func finish(b *wire.Assembly, a *wire.Answer) (*wire.Answer, bool) {
 	out, ok := b.Done()
-	out.Negative, out.Scope, out.Extended = a.Negative, a.Scope, wire.EDESynthesized
+	out.Negative, out.Told, out.Extended = a.Negative, a.Told, wire.EDESynthesized
 	return out, ok
 }
 

@@ -36,7 +36,7 @@ func (r *Rebinding) Guard(a *wire.Answer, qname []byte) bool {
 	if _, allowed := r.allowed.Lookup(qname); allowed {
 		return false
 	}
-	instead := wire.Answer{Flags: a.Flags &^ (wire.RCodeMask | wire.FlagAD | wire.FlagAA), TTL: a.TTL, Negative: true, Scope: a.Scope, Extended: wire.EDEBlocked}
+	instead := wire.Answer{Flags: a.Flags &^ (wire.RCodeMask | wire.FlagAD | wire.FlagAA), TTL: a.TTL, Negative: true, Told: a.Told, Extended: wire.EDEBlocked}
 	if r.refuse {
 		instead.Flags |= wire.RCodeRefused
 		instead.RCode = wire.RCodeRefused
