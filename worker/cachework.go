@@ -156,7 +156,7 @@ func (w *worker) refresh(e *cache.Seen) bool {
 	}
 	w.failures.Forget(l.hash)
 	w.stats.CacheRefreshes++
-	w.table.At(slot).NotBefore = w.seconds()
+	w.table.At(slot).NotBefore = w.seconds() + 1 // nothing that is there already
 	w.start(slot, l)
 	return true
 }

@@ -115,6 +115,9 @@ func (w *worker) lookAfterFollowers() {
 func (w *worker) told(slot uint32, word shared.Word) {
 	s := w.table.At(slot)
 	s.Following = false
+	if word.Outcome == shared.Answer {
+		s.NotBefore = 0 // it is as new as can be
+	}
 	if w.takeShared(slot, s) { // whatever was said: the answer is what counts
 		return
 	}

@@ -113,7 +113,6 @@ func TestWhatCannotBeSharedIsAskedByEach(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			list := newTeam(t, 3, 1, nil)
-			one(t, list[0].ask(1, query(1, "other.example.", dns.TypeA))) // a slot beside it
 			up := list.together("a.example.")
 			list[0].turn(list[0].answer(up, reply(t, up.data, nil, records...)))
 			for _, b := range list[1:] {
@@ -348,6 +347,36 @@ func TestFollowingAllocatesNothing(t *testing.T) {
 	}
 }
 
+// TestLedWhileTheAnswerIsLent: a policy leads one client of a shared answer to a name that is in the shared level as well. The next client still gets the
+// first answer, not what has been fetched since.
+func TestLedWhileTheAnswerIsLent(t *testing.T) {
+	list := newTeam(t, 2, 1, func(c *Config, _ *Snapshot) { c.Policies = firstZone(t) })
+	a, b := list[0], list[1]
+	a.learn("garden.example.", 300)
+	up := one(t, a.ask(1, query(1, "a.example.", dns.TypeA)))
+	b.ask(2, query(2, "a.example.", dns.TypeA)) // led to garden.example. by the address in the answer
+	b.ask(9, query(9, "a.example.", dns.TypeA)) // 127.0.0.9: no policies
+	a.turn(a.answer(up, reply(t, up.data, nil, "a.example. 300 IN A 192.0.2.2")))
+	var asked sentDatagram
+	for _, d := range b.turn() {
+		if d.handle != clientSocket {
+			asked = d
+			continue
+		}
+		if m := unpack(t, d.data); m.Id != 9 || len(m.Answer) != 1 || m.Answer[0].(*dns.A).A.String() != "192.0.2.2" {
+			t.Errorf("got %v", m)
+		}
+	}
+	if asked.data == nil {
+		t.Fatal("nobody asks for the name that a policy leads to")
+	}
+	m := unpack(t, one(t, b.turn(b.answer(asked, reply(t, asked.data, nil, "garden.example. 300 IN A 192.0.2.1")))).data)
+	if m.Id != 2 || len(m.Answer) != 2 {
+		t.Errorf("the client that was led got %v", m)
+	}
+	list.settled()
+}
+
 // TestNoQueryIsLost has everything happen in random order to a team: queries, answers of all kinds and none, workers that do not come to their turn, inboxes
 // that are full, other tables. Every query gets exactly one reply, and nothing is left.
 func TestNoQueryIsLost(t *testing.T) {
@@ -458,6 +487,7 @@ func scramble(t *testing.T, rng *rand.Rand) team {
 		if role, _ := w.common.node.directory.Join(l.hash, 0, w.now+int64(20*time.Second), 0); role != shared.Owner {
 			t.Errorf("n%d: a question was never given up", i)
 		}
+		w.common.node.directory.Release(l.hash, 0)
 	}
 	return list
 }

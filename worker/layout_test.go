@@ -10,6 +10,7 @@ import (
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/tier"
 	"secure-dns-proxy/worker/cache"
+	"secure-dns-proxy/worker/cache/shared"
 	"secure-dns-proxy/worker/inflight"
 )
 
@@ -22,6 +23,7 @@ func TestWorkersShareNoLine(t *testing.T) {
 	for _, of := range []reflect.Type{
 		reflect.TypeFor[worker](), reflect.TypeFor[upstream](), reflect.TypeFor[ring.Ring](), reflect.TypeFor[mmsg.Engine](),
 		reflect.TypeFor[ring.Waker](), reflect.TypeFor[cache.Shard](), reflect.TypeFor[inflight.Table](), reflect.TypeFor[pool](), reflect.TypeFor[poolState](),
+		reflect.TypeFor[shared.Inbox](),
 		reflect.TypeFor[tierLink](), reflect.TypeFor[tier.Line](),
 	} {
 		first, last := of.Field(0), of.Field(of.NumField()-1)

@@ -284,6 +284,12 @@ func TestSharedPercent(t *testing.T) {
 	if n := asked(); n != 1 {
 		t.Errorf("asked %d times after a flush, want 1", n)
 	}
+	// A refresh asks again however new the shared answer is.
+	if n, err := g.Refresh(t.Context(), CacheMatch{Name: []byte("\x03one\x07example\x00")}); err != nil || n < 2 {
+		t.Errorf("refreshed %d answers, %v", n, err)
+	}
+	eventually(t, "the refresh", func() bool { return z.queries.Load() != 0 })
+	t.Logf("the refresh asked %d times", asked())
 	next := *snap
 	next.SharedPercent = 0
 	if err := g.Reload(&next); err != nil {

@@ -10,8 +10,8 @@ import (
 	"secure-dns-proxy/worker/rpz"
 )
 
-// zoned returns a bench whose worker has the policies of testdata/rpz/first.zone.
-func zoned(t testing.TB, edit func(*Config, *Snapshot)) *bench {
+// firstZone is the policies of testdata/rpz/first.zone.
+func firstZone(t testing.TB) *rpz.Set {
 	text, err := os.ReadFile("testdata/rpz/first.zone")
 	if err != nil {
 		t.Fatal(err)
@@ -20,8 +20,13 @@ func zoned(t testing.TB, edit func(*Config, *Snapshot)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return set
+}
+
+// zoned returns a bench whose worker has them.
+func zoned(t testing.TB, edit func(*Config, *Snapshot)) *bench {
 	return newBench(t, 1, func(c *Config, s *Snapshot) {
-		c.Policies = set
+		c.Policies = firstZone(t)
 		if edit != nil {
 			edit(c, s)
 		}

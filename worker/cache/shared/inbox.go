@@ -20,6 +20,7 @@ type Inbox struct {
 	cells []cell
 	mem   []byte
 	wake  func()
+	_     [128]byte
 }
 
 // cell is one word on its way. turn is twice the lap in which it is free, plus 1 when it is full.
