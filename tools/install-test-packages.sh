@@ -13,6 +13,8 @@ dnsdist:dnsdist
 redis-server:redis-server
 redis-cli:redis-tools
 memcached:memcached
+nsd:nsd
+nsd-control:nsd
 openssl:openssl
 gcc:build-essential
 ip:iproute2'

@@ -207,7 +207,9 @@ func (s *source) follow(ctx context.Context) {
 			s.put(nil, time.Time{}, "")
 			wait = s.spec.MinRefresh
 		}
-		sleep(ctx, notifyPause-time.Since(from))
+		pause := max(0, notifyPause-time.Since(from)) // NOTIFYs of this time are one
+		sleep(ctx, pause)
+		wait = max(0, wait-pause)
 	}
 }
 
