@@ -65,44 +65,51 @@ func (w *worker) heed(l *lookup, from *origin) {
 	if asked.NSID && w.active.nsid != "" {
 		w.asked.marks = inflight.AsksWho
 	}
+	var server []byte
 	if w.active.jar != nil {
 		if fault != wire.FaultNone && (l.fault == wire.FaultNone || l.query.NoQuestion) {
 			l.fault = fault
 		}
 		if asked.Client != nil {
-			w.meet(&asked, from)
+			server = w.meet(&asked, from)
 		}
 	}
-	w.client.Options = w.replyOptions(from)
+	w.client.Options = w.replyOptions(from, server)
 }
 
-// meet checks a client's cookie. A valid one is given again until it is half an hour old.
-func (w *worker) meet(asked *wire.Asked, from *origin) {
+// meet checks a client's cookie. A valid one is given again until it is half an hour old: then its server's part is returned.
+func (w *worker) meet(asked *wire.Asked, from *origin) (again []byte) {
 	a := &w.asked.cookie
 	*a = inflight.Cookie{Client: cookie.Client(asked.Client), Stamp: w.unix()}
 	if asked.Server == nil {
 		w.stats.Cookies[CookieNew]++
-		return
+		return nil
 	}
 	valid, fresh := w.active.jar.Check(&a.Client, asked.Server, from.path, a.Stamp)
 	if !valid {
 		w.stats.Cookies[CookieInvalid]++
-		return
+		return nil
 	}
 	w.asked.marks |= inflight.Proven
 	w.stats.Cookies[CookieValid]++
-	if fresh {
-		a.Stamp = cookie.Stamp(asked.Server)
+	if !fresh {
+		return nil
 	}
+	a.Stamp = cookie.Stamp(asked.Server)
+	return asked.Server
 }
 
-// replyOptions writes the options that w.asked asks for; they are valid until the next call.
-func (w *worker) replyOptions(to *origin) []byte {
+// replyOptions writes the options that w.asked asks for; they are valid until the next call. server is the server's part of the cookie if it is
+// known, else it is made.
+func (w *worker) replyOptions(to *origin, server []byte) []byte {
 	options := w.options[:0]
 	if c := &w.asked.cookie; c.Stamp != 0 && w.active.jar != nil { // they may have been switched off while the client waited
-		var server cookie.Server
-		w.active.jar.Make(&server, &c.Client, to.path, c.Stamp)
-		options = wire.AppendCookie(options, &c.Client, &server)
+		var made cookie.Server
+		if server == nil {
+			w.active.jar.Make(&made, &c.Client, to.path, c.Stamp)
+			server = made[:]
+		}
+		options = wire.AppendCookie(options, &c.Client, (*cookie.Server)(server))
 	}
 	if w.asked.marks&inflight.AsksWho != 0 {
 		options = wire.AppendNSID(options, w.active.nsid)

@@ -114,7 +114,7 @@ func (w *worker) restoreClient(s *inflight.Slot, waiter *inflight.Waiter, to *or
 		*to = origin{socket: waiter.Socket, path: &waiter.Path}
 	}
 	if w.asked = (asked{cookie: waiter.Cookie, marks: waiter.Marks, hasNetwork: waiter.HasSubnet, network: waiter.Subnet}); w.asked != (asked{}) {
-		c.Options = w.replyOptions(to)
+		c.Options = w.replyOptions(to, nil)
 	}
 	if waiter.HasSubnet {
 		if at := w.echoSubnet(&waiter.Subnet); w.poolOf(s).spec.Subnet.Mode != subnet.Override {

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"encoding/hex"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -12,6 +13,8 @@ import (
 	"github.com/miekg/dns"
 
 	"secure-dns-proxy/ring"
+	"secure-dns-proxy/worker/cookie"
+	"secure-dns-proxy/worker/limit"
 )
 
 // feed is a fakeEngine that hands out a batch of queries for cached names at each turn, as an engine under load does: each query is copied
@@ -93,6 +96,83 @@ func BenchmarkTurn(b *testing.B) {
 			}
 			bench.w.eng = bench.eng
 		})
+	}
+}
+
+// BenchmarkTurnOf is BenchmarkTurn of 10,000 names where clients ask for more than an answer, and where it is counted how much they ask: what that
+// costs over plain hits.
+func BenchmarkTurnOf(b *testing.B) {
+	for _, tt := range []struct {
+		name    string
+		cookies bool // valid ones, from all clients
+		limits  func(*Limits)
+	}{
+		{name: "plain-hits"},
+		{name: "cookies", cookies: true},
+		{name: "limits", limits: func(l *Limits) { setRates(l, limit.IPv4Address, limit.IPv4Network) }},
+		{name: "limits-and-replies", limits: func(l *Limits) { setRates(l, limit.IPv4Address, limit.IPv4Network, limit.Answers) }},
+		{name: "cookies-and-limits", cookies: true, limits: func(l *Limits) { setRates(l, limit.IPv4Address, limit.IPv4Network, limit.Cookie) }},
+	} {
+		b.Run(tt.name, func(b *testing.B) {
+			bench, f := newFeed(b, 10_000)
+			bench.relimit(func(l *Limits) {
+				if tt.limits != nil {
+					tt.limits(l)
+				}
+			})
+			bench.w.eng = f
+			if tt.cookies {
+				bench.giveCookies(f)
+			}
+			before, cookies := bench.w.stats.Hits, bench.w.stats.Cookies[CookieValid]
+			b.ReportAllocs()
+			b.ResetTimer()
+			start := cpuTime(b)
+			for n := 0; n < b.N; n += feedBatch {
+				bench.now += feedBatch * 2 * time.Microsecond // buckets fill with time
+				bench.w.turn()
+			}
+			b.StopTimer()
+			b.ReportMetric(float64(cpuTime(b)-start)/float64(b.N), "cpu-ns/op")
+			if got := bench.w.stats.Hits - before; got < uint64(b.N)/1000*999 {
+				b.Fatalf("%d hits of %d queries", got, b.N)
+			}
+			if got := bench.w.stats.Cookies[CookieValid] - cookies; tt.cookies && got < uint64(b.N)/1000*999 {
+				b.Fatalf("%d valid cookies of %d", got, b.N)
+			}
+			bench.w.eng = bench.eng
+		})
+	}
+}
+
+// setRates allows what no benchmark reaches.
+func setRates(l *Limits, kinds ...limit.Kind) {
+	for _, k := range kinds {
+		l.Rates[k].PerSecond = limit.RateMax
+	}
+	l.Window, l.IPv4Bits, l.IPv6Bits = 15*time.Second, 24, 56
+}
+
+// giveCookies makes all clients of f one that has a valid cookie.
+func (b *bench) giveCookies(f *feed) {
+	jar, err := cookie.New([]cookie.Secret{{1}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.w.active.jar = jar
+	var server cookie.Server
+	jar.Make(&server, &cookie.Client{1}, &f.paths[0], uint32(b.unix()))
+	for i := range f.paths {
+		f.paths[i] = f.paths[0]
+	}
+	text := hex.EncodeToString(append([]byte{1, 0, 0, 0, 0, 0, 0, 0}, server[:]...))
+	for i, q := range f.queries {
+		m := unpack(b.t, q)
+		if m.IsEdns0() == nil {
+			m.SetEdns0(1232, false)
+		}
+		m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: text}}
+		f.queries[i] = pack(b.t, m)
 	}
 }
 

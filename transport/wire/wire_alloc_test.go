@@ -59,6 +59,7 @@ func hotPaths(t testing.TB) []struct {
 		{"ParseResponse", func() { copy(response, original); ParseResponse(response, key, &again, scratch) }},
 		{"AgeTTLs", func() { copy(response, original); AgeTTLs(response, 5, 250) }},
 		{"WriteReply", func() { WriteReply(dst, &client, &a, 5, 1232) }},
+		{"Zone", func() { a.Zone(client.Question[:q.NameLen]) }},
 		{"Asked", func() { asking.Asked() }},
 		{"WriteReplyWithOptions", func() { WriteReply(dst, &asker, &a, 5, 1232) }},
 		{"WriteErrorWithReason", func() { WriteError(dst, &asker, RCodeFormErr, ReasonCount, 1232) }},

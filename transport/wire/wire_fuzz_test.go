@@ -203,6 +203,9 @@ func FuzzParseResponse(f *testing.F) {
 		c := Client{Question: question, Limit: MessageBytesMax}
 		dst := make([]byte, MessageBytesMax)
 		written := dst[:WriteReply(dst, &c, &a, age, 1232)]
+		if zone := a.Zone(question[:len(question)-4]); !bytes.HasSuffix(question[:len(question)-4], zone) || zone[len(zone)-1] != 0 {
+			t.Fatalf("zone %q of a question for %q", zone, question)
+		}
 		if dst[2]&(FlagTC>>8) != 0 && a.Flags&FlagTC == 0 {
 			t.Fatalf("truncated at %d bytes", len(written))
 		}

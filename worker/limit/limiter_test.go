@@ -177,7 +177,7 @@ func TestExempt(t *testing.T) {
 // stay held to their rate, the light ones are never refused.
 func TestRandomSources(t *testing.T) {
 	sources := 10_000_000
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		sources /= 10
 	}
 	for _, v6 := range []bool{false, true} {
