@@ -81,8 +81,8 @@ const lattice = `
 	worker, appliance, appliance/config: worker/synth
 	worker: ring, ring/sys, ring/mmsg, ring/probe
 	worker: transport, transport/wire, transport/do53, transport/health, transport/balance, transport/drive
-	# The cache that instances share.
-	worker: transport/tier
+	# The cache that instances share; its limits are those of its keys.
+	worker, appliance, appliance/config, appliance/telemetry: transport/tier
 	worker/subnet: ring/sys, transport/wire
 	worker: transport/concurrency, worker/route, worker/local, worker/rpz, worker/policy/acl, worker/subnet
 	worker: worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission, worker/census, worker/block
@@ -138,7 +138,7 @@ const testLattice = `
 	transport/...: transport, transport/wire, transport/health, transport/trust, transport/lanetest
 	transport/tier: transport/tier/tiertest
 	worker/...: ring, ring/mmsg, ring/enginetest, transport, transport/health, transport/balance
-	worker: transport/tier/tiertest
+	worker, appliance/...: transport/tier/tiertest
 	# Its relay: a path between the product and a server that a test can cut and move.
 	appliance/e2e: transport/lanetest
 	appliance/...: appliance, appliance/config, appliance/embedded, transport, transport/wire, transport/lanetest

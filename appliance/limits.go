@@ -3,6 +3,9 @@ package appliance
 import "time"
 
 const (
+	// remoteLook is how often it is looked whether the second-tier cache is in use.
+	remoteLook = 250 * time.Millisecond
+
 	// gcPercent trades memory that we have for garbage collections that we do not want: the Go heap is small, since caches, buffers
 	// and tables are outside of it. GOGC in the environment overrides it.
 	gcPercent = 400

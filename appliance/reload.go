@@ -45,8 +45,16 @@ func (s *service) adopt() bool {
 		return false
 	}
 	s.caps.apply(merged, planned)
+	store, err := s.remote.plan(&merged.Cache.Remote)
+	if err != nil {
+		s.caps.apply(s.checked, s.roster.entries)
+		s.log.Error("reload", "error", err)
+		return false
+	}
 	snap := snapshot(merged, planned)
+	snap.Tier = tierOf(store, &merged.Cache.Remote)
 	if err = s.group.Reload(snap); err != nil {
+		s.remote.discard(store)
 		s.caps.apply(s.checked, s.roster.entries)
 		s.log.Error("reload", "error", err)
 		return false
@@ -55,6 +63,7 @@ func (s *service) adopt() bool {
 	commitZones()
 	s.roster.adopt(planned, merged)
 	s.blocks.Adopt(merged.Blocks)
+	s.remote.adopt(store, &merged.Cache.Remote)
 	s.watch.follow(planned)
 	s.loops.Follow(plainOf(planned), merged.LoopInterval)
 	s.papers.follow(endpointsOf(planned), s.roster.openKeyLogs(), merged.TLS.ExpiryWarning)

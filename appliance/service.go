@@ -36,6 +36,7 @@ type service struct {
 	control   *control.Server   // nil: off
 	reloads   telemetry.Reloads
 	trend     telemetry.Trend
+	remote    *remote
 	watch     *watch
 	papers    *certificates
 	keeper    *keeper
@@ -55,6 +56,7 @@ type service struct {
 func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, level *slog.LevelVar, roam bool) (*service, error) {
 	s := &service{caps: connCaps{}, log: log, level: level, notify: newNotifier(), checked: c, roster: &roster{log: log, upgrades: make(chan upgrade)}, watch: newWatch(log), papers: newCertificates(log), keeper: newKeeper(log)}
 	s.loops = loop.NewWatch(log, new(worker.Beacons))
+	s.remote = &remote{log: log}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stopAll = cancel
 	tune(c.Workers.Count)
@@ -68,6 +70,7 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 		}
 	}
 	s.background.Go(func() { s.watch.run(ctx) })
+	s.background.Go(func() { s.remote.run(ctx, s.group, c.Workers.Count) })
 	s.background.Go(func() { s.observe(ctx, c.Workers.Count) })
 	s.background.Go(func() { newOverloadLog(s.log).run(ctx, s.group) })
 	s.background.Go(func() { newLimitLog(s.log).run(ctx, s.group) })
@@ -80,6 +83,7 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 	s.background.Go(func() { s.zones.Run(ctx, s.group) })
 	if s.metrics != nil {
 		page := telemetry.NewMetrics(s.group, build, &s.reloads, &s.trend)
+		telemetry.AddRemote(page, s.remote.figures)
 		telemetry.AddLookups(page, &s.roster.lookups)
 		telemetry.AddDesignations(page, s.roster.designations)
 		telemetry.AddPoolUpstreams(page, s.watch.poolsUp)
@@ -160,12 +164,21 @@ func (s *service) startWorkers() error {
 	}
 	commit()
 	s.caps.apply(s.checked, planned)
+	store, err := s.remote.plan(&s.checked.Cache.Remote)
+	if err != nil {
+		return err
+	}
 	snap := snapshot(s.checked, planned)
+	snap.Tier = tierOf(store, &s.checked.Cache.Remote)
 	s.watch.follow(planned)
 	cfg := workerConfig(s.checked, s.zones.Set(), s.log)
 	cfg.Beacons = s.loops.Beacons()
 	if s.group, err = worker.Start(cfg, s.listeners, snap); err != nil {
+		s.remote.discard(store)
 		return fmt.Errorf("start workers: %w", err)
+	}
+	if store != nil {
+		s.remote.adopt(store, &s.checked.Cache.Remote)
 	}
 	s.blocks = s.newKeeper()
 	s.blocks.Adopt(s.checked.Blocks)
@@ -248,6 +261,7 @@ func (s *service) release() error {
 	if s.zones != nil {
 		errs = append(errs, s.zones.Close())
 	}
+	s.remote.close()
 	s.watch.close()
 	errs = append(errs, s.roster.close())
 	if s.listeners != nil {

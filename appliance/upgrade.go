@@ -128,7 +128,9 @@ func (s *service) upgrade(q upgrade) error {
 		return err
 	}
 	s.caps.apply(s.checked, planned)
-	if err := s.group.Reload(snapshot(s.checked, planned)); err != nil {
+	snap := snapshot(s.checked, planned)
+	snap.Tier = tierOf(s.remote.store, &s.checked.Cache.Remote)
+	if err := s.group.Reload(snap); err != nil {
 		return err
 	}
 	s.roster.setEntries(planned)

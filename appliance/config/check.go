@@ -172,6 +172,7 @@ func (c *checker) relations(out *Checked) {
 		c.fault(c.anyOf("tcp.max_connections_per_client", "tcp.max_connections"), "max_connections_per_client (%d) is more than max_connections (%d)",
 			out.TCP.MaxConnectionsPerClient, out.TCP.MaxConnections)
 	}
+	c.remote(out)
 	c.quic(out)
 	c.handshakes(out)
 	c.locate(out)

@@ -193,6 +193,7 @@ type Cache struct {
 
 	Persist         string        // file that keeps it over a restart; "" = off
 	PersistInterval time.Duration // from one writing to the next; 0 = at the end only
+	Remote          Remote
 }
 
 // Timeouts are explained in proxy.toml.example.

@@ -172,6 +172,7 @@ var keys = slices.Concat([]key[Checked]{
 	inTable("edns", cookieKeys, func(c *Checked) *Cookies { return &c.Cookies }),
 	persistKeys,
 	inTable("edns", ednsKeys, func(c *Checked) *EDNS { return &c.EDNS }),
+	inTable("cache.remote", remoteKeys, func(c *Checked) *Remote { return &c.Cache.Remote }),
 	inTable("control", controlKeys, func(c *Checked) *Control { return &c.Control }),
 	inTable("local", localKeys, func(c *Checked) *Local { return &c.Local }),
 	inTable("dns64", dns64Keys, func(c *Checked) *DNS64 { return &c.DNS64 }),

@@ -26,6 +26,7 @@ import (
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/lanetest"
+	"secure-dns-proxy/transport/tier"
 	"secure-dns-proxy/transport/trust"
 	"secure-dns-proxy/worker"
 	"secure-dns-proxy/worker/block"
@@ -101,6 +102,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 	pairFile := testPair(t)
 	client := "client_cert_file = \"" + pairFile + "\"\nclient_key_file = \"" + pairFile + "\""
 	pin, echList := trust.Pin{1, 2, 3}, lanetest.ECHList(lanetest.ECHKey(t, 1, "public.example"))
+	passwordFile := passwordIn(t, "from a file\n")
 	const oneTLS = "[[upstream]]\nurl = \"tls://192.0.2.1\"\n"
 	root, err := lookUpUser("root") // its groups differ between distributions
 	if err != nil {
@@ -169,6 +171,27 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"cache.enabled", `cache.enabled = false`, false},
 		{"cache.bytes", `cache.bytes = "2GiB"`, int64(2 << 30)},
 		{"cache.shared_percent", `cache.shared_percent = 50`, 50},
+		{"cache.remote.kind", "cache.remote.kind = \"memcached\"\ncache.remote.addresses = \"192.0.2.1:11211\"", RemoteMemcached},
+		{"cache.remote.addresses", `cache.remote.addresses = ["192.0.2.1:1", "[2001:db8::1]:2"]`, []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("[2001:db8::1]:2")}},
+		{"cache.remote.mode", `cache.remote.mode = "sentinel"`, tier.Sentinel},
+		{"cache.remote.master_name", `cache.remote.master_name = "x"`, "x"},
+		{"cache.remote.username", `cache.remote.username = "x"`, "x"},
+		{"cache.remote.password", `cache.remote.password = "x"`, Secret("x")},
+		{"cache.remote.password_file", "cache.remote.password_file = \"" + passwordFile + "\"", Secret("from a file")},
+		{"cache.remote.db", `cache.remote.db = 3`, 3},
+		{"cache.remote.tls", `cache.remote.tls = true`, true},
+		{"cache.remote.ca_file", `cache.remote.ca_file = "` + caFile + `"`, pool},
+		{"cache.remote.tls_name", `cache.remote.tls_name = "x"`, "x"},
+		{"cache.remote.client_cert_file", `cache.remote.client_cert_file = "x"`, "x"},
+		{"cache.remote.client_key_file", `cache.remote.client_key_file = "x"`, "x"},
+		{"cache.remote.prefix", `cache.remote.prefix = ""`, ""},
+		{"cache.remote.budget", `cache.remote.budget = "2500us"`, 2500 * time.Microsecond},
+		{"cache.remote.timeout", `cache.remote.timeout = "100ms"`, 100 * ms},
+		{"cache.remote.max_value", `cache.remote.max_value = "8KiB"`, 8 << 10},
+		{"cache.remote.write_queue", `cache.remote.write_queue = "64KiB"`, 64 << 10},
+		{"cache.remote.breaker_percent", `cache.remote.breaker_percent = 10`, 10},
+		{"cache.remote.breaker_rest", `cache.remote.breaker_rest = "200ms"`, 200 * ms},
+		{"cache.remote.breaker_max_rest", `cache.remote.breaker_max_rest = "5s"`, 5 * second},
 		{"cache.min_ttl", `cache.min_ttl = "5s"`, 5 * second},
 		{"cache.max_ttl", `cache.max_ttl = "1h"`, hour},
 		{"cache.min_negative_ttl", `cache.min_negative_ttl = "5s"`, 5 * second},

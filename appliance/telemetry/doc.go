@@ -15,6 +15,9 @@
 //	sdp_in_flight, sdp_waiters                 sdp_tcp_connections, sdp_tcp_connection_events_total{event}
 //	sdp_cache_entries, sdp_cache_bytes         sdp_cache_{inserts,evictions,expired,refused,flushes,flushed,refreshes,prefetches,prefetches_denied}_total
 //	sdp_cache_shared_bytes                     sdp_cache_shared_{hits,misses,busy,inserts,evictions,refused}_total
+//	sdp_remote_cache_{asked,late_hits,fills,fills_dropped,taken_out,connects,connect_errors,read,read_errors,stored,store_errors}_total, sdp_remote_cache_out_workers
+//	sdp_remote_cache_results_total{result}     sdp_remote_cache_unasked_total{reason}, sdp_remote_cache_unusable_values_total{reason}
+//	                                           sdp_remote_cache_duration_seconds (histogram)
 //	sdp_engine{engine}                         sdp_engine_fallback{reason}
 //	                                           sdp_engine_{turns,enters,datagrams_received,datagrams_sent,rearms,buffers_exhausted}_total
 //	sdp_engine_enters_per_query                sdp_worker_queries_total{worker,transport}, sdp_worker_skew

@@ -54,6 +54,7 @@ func scrape(t *testing.T, f *figures) map[string]string {
 	lookups.Upstream.Store(3)
 	lookups.Server.Store(2)
 	AddLookups(set, lookups)
+	AddRemote(set, someRemote)
 	commands := new(control.Server)
 	commands.Counters.Requests.Store(7)
 	commands.Counters.Refused.Store(2)
