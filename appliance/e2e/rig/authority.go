@@ -35,6 +35,7 @@ type Certificate struct{ ChainFile, KeyFile string }
 type Leaf struct {
 	Name     string    // DNS name instead of ServerName; the addresses are left out then
 	NotAfter time.Time // instead of tomorrow
+	Client   bool      // for a client, not a server
 }
 
 // NewAuthority makes a new authority that nobody trusts yet.
@@ -75,6 +76,9 @@ func (a *Authority) Issue(leaf Leaf) Certificate {
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames:     []string{ServerName},
 		IPAddresses:  []net.IP{Loopback.AsSlice(), Loopback6.AsSlice()},
+	}
+	if leaf.Client {
+		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	}
 	if leaf.Name != "" {
 		template.DNSNames, template.IPAddresses = []string{leaf.Name}, nil
