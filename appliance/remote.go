@@ -51,7 +51,11 @@ func (r *remote) plan(c *config.Remote) (*tier.Store, error) {
 			cfg.TLS.Certificates = []tls.Certificate{pair}
 		}
 	}
-	return tier.New(cfg)
+	store, err := tier.New(cfg)
+	if err == nil && r.store != nil {
+		store.Inherit(r.store) // the same answers may be at the other end
+	}
+	return store, err
 }
 
 // adopt makes a planned store, which the workers use now, the one in use and closes the one before.
@@ -111,7 +115,7 @@ func (r *remote) figures() tier.Stats {
 func addTierStats(a, b tier.Stats) tier.Stats {
 	return tier.Stats{
 		Connects: a.Connects + b.Connects, ConnectErrors: a.ConnectErrors + b.ConnectErrors, Asks: a.Asks + b.Asks, GetErrors: a.GetErrors + b.GetErrors,
-		Expired: a.Expired + b.Expired, Broken: a.Broken + b.Broken, Stored: a.Stored + b.Stored, SetErrors: a.SetErrors + b.SetErrors,
+		Expired: a.Expired + b.Expired, Broken: a.Broken + b.Broken, Forgotten: a.Forgotten + b.Forgotten, Stored: a.Stored + b.Stored, SetErrors: a.SetErrors + b.SetErrors,
 	}
 }
 

@@ -43,6 +43,7 @@ func (g *Group) Flush(ctx context.Context, m CacheMatch) (Flushed, error) {
 	if err != nil {
 		return Flushed{}, err
 	}
+	g.forgetTier(&match, m.Pool)
 	sum := Flushed{Answers: g.flushShared(&match)} // first: what a worker takes over from there before its own flush begins goes with that
 	var parts []*Flushed
 	err = g.errand(ctx, func() func(w *worker) progress {

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"secure-dns-proxy/transport/tier"
+	"secure-dns-proxy/worker/cache"
 )
 
 // linkTier returns the links of the workers to the Store of a snapshot: those in use if it is the same, new ones that are served if not; nil for none.
@@ -52,4 +53,16 @@ func closeLinks(links []*tierLink) error {
 		errs = append(errs, t.line.Close(ctx))
 	}
 	return errors.Join(errs...)
+}
+
+// forgetTier makes the tier's Store, if there is one, find nothing that it has now of what m means; pool is the name of m's.
+func (g *Group) forgetTier(m *cache.Match, pool string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.tier) == 0 {
+		return
+	}
+	keys := *m
+	keys.Pools = 0 // keys in the tier have no tags
+	g.tier[0].store.Forget(pool, keys.Matches)
 }

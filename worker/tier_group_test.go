@@ -71,9 +71,25 @@ func TestInstancesShareATier(t *testing.T) {
 			t.Errorf("%s: %d queries to the upstream, want %d", c.what, n, c.want)
 		}
 	}
-	eventually(t, "3 hits and a miss are counted", func() bool {
+	// A flush of the second instance is about what the tier had, too.
+	before := z.queries.Load()
+	flush := func(name string) {
+		t.Helper()
+		if _, err := second.Flush(t.Context(), CacheMatch{Name: wireName(name)}); err != nil {
+			t.Fatal(err)
+		}
+		exchange(t, "udp", others[0], query(3, "n1.example.", dns.TypeTXT))
+	}
+	flush("n2.example.")
+	if n := z.queries.Load() - before; n != 0 {
+		t.Errorf("%d queries to the upstream after a flush of another name", n)
+	}
+	if flush("n1.example."); z.queries.Load() != before+1 {
+		t.Errorf("%d queries to the upstream after a flush, want 1: the tier has what was flushed", z.queries.Load()-before)
+	}
+	eventually(t, "3 hits and 2 misses are counted", func() bool {
 		s := second.Stats()
-		return s.TierHits == 3 && s.TierMisses == 1 && s.TierOut == 0
+		return s.TierHits == 3 && s.TierMisses == 2 && s.TierOut == 0
 	})
 }
 

@@ -8,7 +8,7 @@ import (
 
 // someRemote has a figure of its own for everything.
 func someRemote() tier.Stats {
-	return tier.Stats{Connects: 31, ConnectErrors: 32, Asks: 33, GetErrors: 34, Expired: 35, Broken: 36, Stored: 37, SetErrors: 38}
+	return tier.Stats{Connects: 31, ConnectErrors: 32, Asks: 33, GetErrors: 34, Expired: 35, Broken: 36, Forgotten: 39, Stored: 37, SetErrors: 38}
 }
 
 func TestRemoteCacheOnThePage(t *testing.T) {
@@ -40,6 +40,7 @@ func TestRemoteCacheOnThePage(t *testing.T) {
 		`sdp_remote_cache_read_errors_total`:                       "34",
 		`sdp_remote_cache_unusable_values_total{reason="expired"}`: "35",
 		`sdp_remote_cache_unusable_values_total{reason="broken"}`:  "36",
+		`sdp_remote_cache_unusable_values_total{reason="flushed"}`: "39",
 		`sdp_remote_cache_stored_total`:                            "37",
 		`sdp_remote_cache_store_errors_total`:                      "38",
 	} {

@@ -66,6 +66,9 @@ const (
 	// fillFailuresMax failed fills in a row are a state that is worth a line in the log.
 	fillFailuresMax = 10
 
+	// forgetMax bounds what Store.Forget keeps apart: each value found is compared with all of them.
+	forgetMax = 64
+
 	// connectPauseFirst and connectPauseMax: how soon a first connection is tried again that could not be made.
 	connectPauseFirst = 100 * time.Millisecond
 	connectPauseMax   = 5 * time.Second

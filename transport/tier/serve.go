@@ -189,10 +189,13 @@ func (d *driver) ask(c *askCall, scratch []byte) {
 // judge replies with what a value is worth.
 func (d *driver) judge(q *question, value []byte) {
 	msg, v := ParseValue(value, q.id, time.Now().UnixMilli())
-	switch v {
-	case Good:
+	switch {
+	case v == Good && d.store.forgotten.holds(value, q.id):
+		d.store.stats.forgotten.Add(1)
+		d.line.Found(q.slot, q.gen, nil)
+	case v == Good:
 		d.line.Found(q.slot, q.gen, msg)
-	case Expired:
+	case v == Expired:
 		d.store.stats.expired.Add(1)
 		d.line.Found(q.slot, q.gen, nil)
 	default:

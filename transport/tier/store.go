@@ -83,6 +83,8 @@ type Store struct {
 	stats   counters
 	reason  atomic.Pointer[string] // of the last failure
 	refused atomic.Uint32          // fills that failed in a row
+
+	forgotten forgotten
 }
 
 // connected is a client that has been made.
@@ -105,7 +107,7 @@ type item struct {
 }
 
 type counters struct {
-	connects, connectErrors, asks, getErrors, broken, expired, stored, setErrors atomic.Uint64
+	connects, connectErrors, asks, getErrors, broken, expired, forgotten, stored, setErrors atomic.Uint64
 }
 
 // Stats are the figures of a Store, of all its Lines together.
@@ -114,6 +116,7 @@ type Stats struct {
 	Asks                    uint64 // questions that went to the servers
 	GetErrors               uint64 // of them, those that failed
 	Expired                 uint64 // values past their time
+	Forgotten               uint64 // values that Forget is about
 	Broken                  uint64 // values that were damaged or to another question
 	Stored, SetErrors       uint64 // answers stored; those that the servers did not take
 }
@@ -148,7 +151,8 @@ func (s *Store) Stats() Stats {
 	c := &s.stats
 	return Stats{
 		Connects: c.connects.Load(), ConnectErrors: c.connectErrors.Load(), Asks: c.asks.Load(), GetErrors: c.getErrors.Load(), Expired: c.expired.Load(),
-		Broken: c.broken.Load(), Stored: c.stored.Load(), SetErrors: c.setErrors.Load(),
+		Forgotten: c.forgotten.Load(),
+		Broken:    c.broken.Load(), Stored: c.stored.Load(), SetErrors: c.setErrors.Load(),
 	}
 }
 
