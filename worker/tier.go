@@ -160,6 +160,9 @@ func (w *worker) tierAnswered(t *tierLink, slot uint32, s *inflight.Slot, late b
 		t.breaker.Good(w.now)
 	}
 	p := w.poolOf(s)
+	if !w.active.passErrors {
+		w.answer.Extended = 0
+	}
 	if w.scrub(slot, s, p, false) {
 		return // goes on with another question
 	}
