@@ -70,5 +70,5 @@ func (b *belt) next() record {
 	return record(c.mem[at : at+n : at+n])
 }
 
-// ended reports whether everything was delivered and taken. It is asked for before next, which may find what came in between.
+// ended reports whether everything was delivered and taken. The filler sends before it says that all was delivered, and that is looked at first.
 func (b *belt) ended() bool { return b.delivered.Load() && !b.crates[b.from].full.Load() }

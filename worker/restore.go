@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/cache/shared"
 )
 
 // Restored says what became of the records of a load.
@@ -41,7 +42,7 @@ type restoring struct {
 
 // Load gives the workers the answers whose records next returns, until it returns io.EOF, or another error, which is returned after all that came
 // before was loaded. pools are the names of the records' pools (PoolTags), away is how long ago they were written. Answers that were asked for
-// again go to all workers, others to one. A worker takes a bounded part in each turn.
+// again go to all workers, others to one, and where workers share a level of the cache, to that. A worker takes a bounded part in each turn.
 func (g *Group) Load(ctx context.Context, pools []string, away time.Duration, next func() ([]byte, error)) (Restored, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -169,11 +170,10 @@ func (l *restoring) awaitCrate(b *belt) error {
 func taking(b *belt, out *Restored) func(w *worker) progress {
 	space := make([]byte, wire.MessageBytesMax)
 	return func(w *worker) progress {
-		over := b.ended()
 		for range loadStep {
 			r := b.next()
 			switch {
-			case r == nil && over:
+			case r == nil && b.ended():
 				return ended
 			case r == nil:
 				return waits
@@ -198,9 +198,16 @@ func (w *worker) restore(r record, space []byte, out *Restored) {
 		return
 	}
 	w.answer.Negative, w.answer.Extended = r.negative(), r.extended()
-	if w.cache.Restore(wire.Hash(w.seed, key), key, &w.answer, min(r.ttl(), cacheAgeMax), r.age(), r.visits(), w.seconds()) {
-		out.Answers++
-	} else {
+	hash, ttl, now := wire.Hash(w.seed, key), min(r.ttl(), cacheAgeMax), w.seconds()
+	if !w.cache.Restore(hash, key, &w.answer, ttl, r.age(), r.visits(), now) {
 		out.Known++
+		return
+	}
+	out.Answers++
+	if c := &w.common; c.table != nil && r.age() < ttl {
+		// The table's own Put knows no ages: the answer is put at the time that it was learned.
+		if _, state := c.table.Get(hash, key, now, c.copy); state != shared.Fresh {
+			c.table.Put(hash, key, &w.answer, ttl, now-r.age(), c.copy)
+		}
 	}
 }
