@@ -98,6 +98,10 @@ const lattice = `
 	worker: worker/limit
 	# What is answered here, as the configuration says it.
 	appliance, appliance/config: worker/local, worker/subnet
+	appliance, appliance/config: worker/local
+	# Rules, as the configuration says them; their names in metrics and the log.
+	appliance, appliance/config, appliance/telemetry: worker/policy
+	appliance/config: transport/wire
 	# Telemetry names wire's faults in a label, and shows how names are looked up.
 	appliance/telemetry: transport/wire, appliance/bootstrap, appliance/ddr
 	# config fills in the very Config that the state machine goes by.

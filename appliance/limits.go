@@ -46,6 +46,9 @@ const (
 	limitLines     = 10
 	limitLinesTime = time.Minute
 
+	// ruleLogPoll is how often the lines of rules are written.
+	ruleLogPoll = 100 * time.Millisecond
+
 	// overloadPause is the least time between two lines about overloads of one worker; what happened in between is in the metrics.
 	overloadPause = 10 * time.Second
 

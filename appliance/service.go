@@ -74,6 +74,7 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 	s.background.Go(func() { s.observe(ctx, c.Workers.Count) })
 	s.background.Go(func() { newOverloadLog(s.log).run(ctx, s.group) })
 	s.background.Go(func() { newLimitLog(s.log).run(ctx, s.group) })
+	s.background.Go(func() { ruleLog{s.log}.run(ctx, s.group) })
 	s.background.Go(func() { s.papers.run(ctx) })
 	s.keeper.group = s.group
 	s.keeper.adopt(&c.Cache)

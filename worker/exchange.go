@@ -10,6 +10,7 @@ import (
 	"secure-dns-proxy/worker/cache/shared"
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/subnet"
+	"secure-dns-proxy/worker/policy"
 )
 
 // exchange asks the first upstreams for a new slot: one, or with Race several. When none can be asked the query fails.
@@ -258,6 +259,21 @@ func (w *worker) conclude(slot uint32, s *inflight.Slot, p *pool) {
 	w.clampTTLs(&w.answer, p)
 	w.tellResult(s, w.keep(s, p))
 	w.returnOptions(s)
+	result := shared.TooLarge
+	keep := !s.Passing
+	if w.rules.policy != nil && w.rules.policy.Has(policy.ChainResponse) {
+		kept, given := w.decideAnswer(s)
+		if keep = keep && kept; !given {
+			w.tellResult(s, result)
+			w.forsake(s, slot)
+			return
+		}
+	}
+	if keep && w.answer.TTL != 0 && w.keeps(p, s.KeyBytes()) {
+		w.cache.Put(s.Hash, s.KeyBytes(), &w.answer, w.answer.TTL, w.seconds())
+		result = w.share(s.Hash, s.KeyBytes())
+	}
+	w.tellResult(s, result)
 	w.deliver(s, slot, &w.answer, 0, 0)
 	w.free(slot)
 }
@@ -332,6 +348,11 @@ func (w *worker) clampTTLs(a *wire.Answer, p *pool) {
 	if a.Negative {
 		low, high = p.ttls.NegativeMin, min(high, p.ttls.NegativeMax)
 	}
+	clampTTLs(a, low, high)
+}
+
+// clampTTLs does it with bounds of its own.
+func clampTTLs(a *wire.Answer, low, high uint32) {
 	if a.TTL != 0 {
 		a.TTL = min(max(a.TTL, low), high)
 		if a.Negative {

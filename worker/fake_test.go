@@ -30,10 +30,13 @@ type fakeEngine struct {
 	events []ring.Event
 	sent   []sentDatagram
 	keep   bool // record what is sent
-	slot   [ring.DatagramBytesMax]byte
-	next   ring.Handle
-	fds    map[ring.Handle]int
-	count  ring.Counters
+
+	streamed []sentDatagram // what Send was given
+	closed   []ring.Handle
+	slot     [ring.DatagramBytesMax]byte
+	next     ring.Handle
+	fds      map[ring.Handle]int
+	count    ring.Counters
 }
 
 // sentDatagram is one Commit.
@@ -63,13 +66,20 @@ func (f *fakeEngine) AddDatagram(fd int, _ uint32, _ bool) (ring.Handle, error) 
 func (f *fakeEngine) AddListener(fd int, _ uint32) (ring.Handle, error) { return f.add(fd), nil }
 func (f *fakeEngine) SetTag(ring.Handle, uint32)                        {}
 func (f *fakeEngine) Recv(ring.Handle)                                  {}
-func (f *fakeEngine) Send(ring.Handle, []byte)                          {}
-func (f *fakeEngine) Reserve() []byte                                   { return f.slot[:] }
-func (f *fakeEngine) Waker() *ring.Waker                                { return f.waker }
-func (f *fakeEngine) Counters() *ring.Counters                          { return &f.count }
-func (f *fakeEngine) Name() string                                      { return "fake" }
+
+// Send records what a stream is sent; the kernel has taken it at once.
+func (f *fakeEngine) Send(h ring.Handle, data []byte) {
+	if f.keep {
+		f.streamed = append(f.streamed, sentDatagram{handle: h, data: append([]byte(nil), data...)})
+	}
+}
+func (f *fakeEngine) Reserve() []byte          { return f.slot[:] }
+func (f *fakeEngine) Waker() *ring.Waker       { return f.waker }
+func (f *fakeEngine) Counters() *ring.Counters { return &f.count }
+func (f *fakeEngine) Name() string             { return "fake" }
 
 func (f *fakeEngine) Close(h ring.Handle) {
+	f.closed = append(f.closed, h)
 	if fd, ok := f.fds[h]; ok {
 		sys.CloseFD(fd)
 		delete(f.fds, h)
@@ -181,6 +191,10 @@ func newBench(t testing.TB, upstreams int, edit func(*Config, *Snapshot)) *bench
 	if snap.Census != nil {
 		c.census = census.New(*snap.Census)
 	}
+	if c.policy, err = snap.compileRules(1); err != nil {
+		t.Fatal(err)
+	}
+	c.ruleHits = new(Group).ruleHits(c.policy)
 	if c.access, err = snap.Access.compile(); err != nil {
 		t.Fatal(err)
 	}

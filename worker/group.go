@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math/bits"
+	"net/netip"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -22,6 +23,7 @@ import (
 	"secure-dns-proxy/worker/cookie"
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/local"
+	"secure-dns-proxy/worker/policy"
 )
 
 // Group is the set of workers of a process with the lanes that serve them. Its methods are safe from any goroutine; reloads and the drain
@@ -31,7 +33,7 @@ type Group struct {
 	engine, reason string
 	steering       string // SteeringCPU or SteeringHash
 	steeringReason string
-	listeners      int
+	listen         []netip.AddrPort
 	workers        []*worker
 	wakers         []atomic.Pointer[ring.Waker] // lanes exist before the workers that they wake
 	fault          chan error
@@ -54,8 +56,9 @@ type Group struct {
 	census   []*census.Counter // per worker; nil: nothing is counted
 	never    never
 	closed   bool
-	past     map[string]*UpstreamReport // figures of closed members by endpoint name, so that counters never fall
-	pools    map[string][]*poolState    // of every pool there ever was, per worker
+	past     map[string]*UpstreamReport       // figures of closed members by endpoint name, so that counters never fall
+	pools    map[string][]*poolState          // of every pool there ever was, per worker
+	rules    map[policy.RuleID]*atomic.Uint64 // hits of every rule there ever was
 }
 
 // member is one endpoint of the group: an upstream per worker, each with its lane.
@@ -76,7 +79,7 @@ func Start(cfg Config, ls *Listeners, snap *Snapshot) (*Group, error) {
 	if len(ls.workers) != cfg.Workers {
 		return nil, fmt.Errorf("listeners for %d workers, %d workers", len(ls.workers), cfg.Workers)
 	}
-	g := &Group{cfg: cfg, listeners: len(ls.addrs), fault: make(chan error, cfg.Workers), secret: cookie.Random()}
+	g := &Group{cfg: cfg, listen: ls.addrs, fault: make(chan error, cfg.Workers), secret: cookie.Random()}
 	var err error
 	if g.engine, g.reason, err = chooseEngine(cfg.Backend); err != nil {
 		return nil, err
@@ -271,12 +274,14 @@ func (g *Group) compose(snap *Snapshot) []*command {
 	router, _ := snap.router() // validated, as all of snap
 	answers, _ := local.New(&snap.Local)
 	access, _ := snap.Access.compile()
+	compiled, _ := snap.compileRules(g.cfg.Workers)
+	hits := g.ruleHits(compiled)
 	g.never.set(snap.NeverKept)
 	jar, _ := snap.jar(g.secret)
 	_, own, _ := g.split(snap)
 	for i := range commands {
 		c := &command{
-			snapshot: snap, router: router, local: answers, access: access, jar: jar, neverKept: g.never.table, cacheBytes: own,
+			snapshot: snap, router: router, local: answers, access: access, listen: g.listen, policy: compiled, ruleHits: hits, jar: jar, neverKept: g.never.table, cacheBytes: own,
 		}
 		if c.node = g.nodeOf[i]; c.node != nil {
 			c.table = c.node.table
@@ -323,7 +328,7 @@ func (g *Group) change(edit func(*command)) {
 // Reload puts snap in place of the current snapshot and returns once every worker has adopted it. The cache, the TCP clients and the
 // connections to upstreams that stay are kept; upstreams that are gone finish what is under way. On an error nothing has changed.
 func (g *Group) Reload(snap *Snapshot) error {
-	if err := errors.Join(snap.validate(g.cfg.Workers), snap.Access.fits(g.listeners)); err != nil {
+	if err := errors.Join(snap.validate(g.cfg.Workers), snap.Access.fits(len(g.listen))); err != nil {
 		return err
 	}
 	g.mu.Lock()

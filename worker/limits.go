@@ -147,6 +147,10 @@ const (
 	// LookMax bounds the entries that are shown of one worker's cache; the rest is not.
 	LookMax = 500
 
+	// restingMax bounds the queries of a worker that rules delay at a time, restingBytesMax one of them. Full, or longer: not delayed, counted.
+	restingMax      = 1024
+	restingBytesMax = 512
+
 	// ackPoll is how often a reload looks whether the workers have adopted it.
 	ackPoll = time.Millisecond
 

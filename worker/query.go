@@ -32,6 +32,9 @@ type lookup struct {
 	tailored tailored // of queries in the selection that tailors
 
 	space [wire.KeyBytesMax]byte
+
+	message   []byte // all of it
+	passCache bool   // a rule wants the answer neither from the cache nor in it
 }
 
 // name is the folded name that was asked for, what wire.KeyName finds in the key.
@@ -40,6 +43,7 @@ func (l *lookup) name() []byte { return l.key[:l.query.NameLen] }
 // parse reads a message and makes the key of its question.
 func (w *worker) parse(msg []byte, l *lookup) {
 	l.key, l.later = nil, scrutinyNone
+	l.message, l.passCache = msg, false
 	if l.fault = wire.ParseQuery(msg, &l.query); l.fault == wire.FaultNone && (l.query.Class == wire.ClassINET || w.active.requests.Classes == Forwarded) {
 		l.key = l.query.Key(&l.space)
 		l.pool = w.poolFor(l.name())
@@ -76,6 +80,19 @@ func (w *worker) resolve(l *lookup, from *origin) {
 	if len(l.query.Options) != 0 {
 		w.heed(l, from)
 	}
+	if w.rules.policy != nil && w.decide(l, from) {
+		return
+	}
+	w.proceed(l, from)
+}
+
+// cacheable reports whether answers to a query may come from the cache, and be kept in it.
+func (w *worker) cacheable(l *lookup) bool {
+	return w.cache != nil && !l.pool.spec.NoCache && !l.passCache
+}
+
+// proceed is what becomes of a query that no rule has ended.
+func (w *worker) proceed(l *lookup, from *origin) {
 	if l.fault != wire.FaultNone {
 		w.faulty(l, from)
 		return
@@ -101,6 +118,8 @@ func (w *worker) resolve(l *lookup, from *origin) {
 	}
 	if w.cache != nil && !l.pool.spec.NoCache && !l.tailored.passed {
 		age, state := w.get(l)
+	if w.cacheable(l) {
+		age, state := w.cache.Get(l.hash, l.key, w.seconds(), &w.answer)
 		if state == cache.Fresh {
 			w.hits++
 			w.give(l, age, from)
@@ -109,13 +128,16 @@ func (w *worker) resolve(l *lookup, from *origin) {
 			}
 			return
 		}
+		if w.missRules() && w.decideMiss(l, from, &age, &state) {
+			return
+		}
 		if w.locally(l, from) || w.fromShared(l, from) || w.withoutAsking(l, from, age, state == cache.Expired) {
 			return
 		}
 		if w.active.nxdomainCut && w.below(l, from) {
 			return
 		}
-	} else if w.locally(l, from) {
+	} else if w.missRules() && w.decideMiss(l, from, new(uint32), new(cache.State)) || w.locally(l, from) {
 		return
 	}
 	w.miss(l, from)
@@ -156,7 +178,7 @@ func (w *worker) locally(l *lookup, from *origin) bool {
 		return false
 	}
 	w.stats.Local++
-	w.reply(from, a, 0)
+	w.ownReply(from, a)
 	return true
 }
 
@@ -233,7 +255,7 @@ func (w *worker) miss(l *lookup, from *origin) {
 func (w *worker) start(slot uint32, l *lookup) {
 	s := w.table.At(slot)
 	s.Started, s.Deadline = w.now, w.now+w.active.queryTimeout
-	s.Pool = l.pool.tag
+	s.Pool, s.Passing = l.pool.tag, l.passCache
 	if l.pool.spec.Policy == balance.Hash {
 		s.Name = balance.NameHash(l.name())
 	}
@@ -264,6 +286,8 @@ func (w *worker) wait(slot uint32, later scrutiny, from *origin) bool {
 	waiter := inflight.Waiter{
 		ID: c.ID, Flags: c.Flags, HasOPT: c.HasOPT, DO: c.DO, Limit: uint16(c.Limit), At: w.now, Later: later,
 		Cookie: w.asked.cookie, Marks: w.asked.marks, HasSubnet: w.asked.hasNetwork, Subnet: w.asked.network,
+		Cookie: w.asked.cookie, Marks: w.asked.marks,
+		Extended: c.Extended, TTLHigh: c.TTLHigh,
 	}
 	if from.tcp {
 		waiter.TCP, waiter.Conn = true, uint32(from.conn)

@@ -100,6 +100,7 @@ func (w *worker) restoreClient(s *inflight.Slot, waiter *inflight.Waiter, to *or
 	c.ID, c.Flags = waiter.ID, waiter.Flags
 	c.Question = wire.RestoreQuestion(&w.question, s.KeyBytes(), &waiter.Case)
 	c.HasOPT, c.DO = waiter.HasOPT, waiter.DO
+	c.Extended, c.TTLHigh = waiter.Extended, waiter.TTLHigh
 	c.Limit = int(waiter.Limit)
 	c.Options = nil
 	if waiter.TCP {
@@ -122,6 +123,17 @@ func (w *worker) restoreClient(s *inflight.Slot, waiter *inflight.Waiter, to *or
 		}
 	}
 	return true
+}
+
+// forsake ends a slot whose clients get no answer, because a rule says so.
+func (w *worker) forsake(s *inflight.Slot, slot uint32) {
+	var to origin
+	for waiter := w.table.FirstWaiter(slot); waiter != nil; waiter = w.table.NextWaiter(waiter) {
+		if w.restoreClient(s, waiter, &to) {
+			w.dropByRule(&to)
+		}
+	}
+	w.free(slot)
 }
 
 // deliver replies to every waiter of a slot, with the answer (rcode and ede ignored) or, where a is nil, with an error. The slot stays

@@ -14,6 +14,7 @@ import (
 	"secure-dns-proxy/worker/cookie"
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/local"
+	"secure-dns-proxy/worker/policy"
 	"secure-dns-proxy/worker/route"
 	"secure-dns-proxy/worker/subnet"
 	"secure-dns-proxy/worker/synth"
@@ -27,7 +28,8 @@ type Snapshot struct {
 
 	Access   Access     // who may ask
 	Local    local.Spec // what is answered here
-	Requests Requests   // what becomes of requests that are no queries of class IN
+	Rules    []policy.Rule
+	Requests Requests // what becomes of requests that are no queries of class IN
 
 	DNS64     *synth.DNS64     // nil: off
 	Rebinding *synth.Rebinding // nil: off
@@ -146,6 +148,9 @@ func (s *Snapshot) validate(workers int) error {
 		errs = append(errs, err)
 	}
 	if err := s.Tier.validate(s.CacheBytes); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := s.compileRules(workers); err != nil {
 		errs = append(errs, err)
 	}
 	if per := s.CacheBytes / int64(max(workers, 1)); s.CacheBytes != 0 && per < cache.BytesMin {

@@ -31,6 +31,8 @@ const (
 	DropSlowReader
 	// DropProhibited is a query over UDP of a client that may not ask (Access).
 	DropProhibited
+	// DropRule is a query, or an answer, that a rule drops.
+	DropRule
 	dropKinds
 )
 
@@ -39,7 +41,7 @@ const DropKinds = int(dropKinds)
 
 // String returns the value of the `reason` label in metrics.
 func (d Drop) String() string {
-	return [...]string{"short", "response", "oversized", "draining", "send_failed", "client_gone", "slow_reader", "prohibited"}[d]
+	return [...]string{"short", "response", "oversized", "draining", "send_failed", "client_gone", "slow_reader", "prohibited", "rule"}[d]
 }
 
 // Stream says what became of a TCP connection or of an attempt to open one.
@@ -141,6 +143,8 @@ type Stats struct {
 	PrefetchesDenied       uint64                 // that would have been beyond the rate
 	Shed                   uint64                 // refused because a table was full
 	RefusedClass           uint64                 // refused: a class other than IN
+	Delays, DelaysDenied   uint64                 // queries that a rule had wait; those that could not for want of room
+	Tees, TeesDenied       uint64                 // exchanges whose answers are ignored; those that were not for want of room
 	Prohibited             uint64                 // over UDP, of clients that may not ask: REFUSED or dropped
 	Malformed              [wire.FaultsMax]uint64 // answered FORMERR, NOTIMP, BADVERS or NOTAUTH, by wire.Fault
 	Truncated              uint64                 // replies sent with TC

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"net/netip"
 	"slices"
 	"sync/atomic"
 
@@ -14,6 +15,7 @@ import (
 	"secure-dns-proxy/worker/census"
 	"secure-dns-proxy/worker/cookie"
 	"secure-dns-proxy/worker/local"
+	"secure-dns-proxy/worker/policy"
 	"secure-dns-proxy/worker/policy/acl"
 	"secure-dns-proxy/worker/route"
 	"secure-dns-proxy/worker/subnet"
@@ -62,6 +64,7 @@ type selection struct {
 	router     *route.Table // nil: all names are the first pool's
 	tier       *tierLink    // nil: no cache is shared with other instances
 	local      *local.Table
+	listen     []netip.AddrPort
 	access     []*acl.List // by listener; nil: everybody may ask
 	silent     bool        // those who may not get no answer
 	requests   Requests
@@ -93,6 +96,9 @@ type command struct {
 	local      *local.Table
 	census     *census.Counter // this worker's; nil: nothing is counted
 	access     []*acl.List
+	listen     []netip.AddrPort // the listeners' addresses
+	policy     *policy.Policy   // nil: no rules
+	ruleHits   []*atomic.Uint64 // of all workers
 	jar        *cookie.Jar
 	neverKept  *route.Table // nil: none
 	tier       *tierLink    // this worker's; nil: none
@@ -120,6 +126,7 @@ func (w *worker) adopt(c *command) {
 	w.setLimits(&c.snapshot.Limits)
 	w.blocks.census = c.census
 	w.closeProhibited()
+	w.setRules(c)
 	if c.drain && !w.draining {
 		w.startDraining()
 	}
@@ -157,6 +164,7 @@ func (w *worker) setUpstreams(c *command) {
 	next := selection{
 		router: c.router,
 		local:  c.local,
+		listen: c.listen,
 		access: c.access, silent: s.Access.Silent,
 		jar:          c.jar,
 		nsid:         s.NSID,

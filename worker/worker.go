@@ -98,6 +98,8 @@ type worker struct {
 	scoped [wire.QuestionBytesMax + 1 + wire.SubnetVariantBytesMax]byte // a key of the cache for a network
 	bare   [wire.KeyBytesMax]byte                                       // a key that tells no network
 	found  []byte                                                       // key of the cache's answer to a query with a variant
+	rules   rules
+	journal atomic.Pointer[journal]
 
 	stats       Stats
 	hits        uint64 // since the turn began
@@ -231,6 +233,7 @@ func (w *worker) turn() {
 	if w.common.node != nil {
 		w.receiveWords()
 	}
+	w.wake()
 	w.expire() // after the answers: an answer beats its own deadline
 	w.flushDirty()
 	w.flushLanes()
@@ -271,6 +274,9 @@ func (w *worker) untilTimer() time.Duration {
 	}
 	if at := w.conns.NextTimer(w.now); at >= 0 {
 		wait = min(wait, at-w.now)
+	}
+	if w.rules.rest.next != 0 {
+		wait = min(wait, w.rules.rest.next-w.now)
 	}
 	if w.stats.Overloaded != 0 {
 		wait = min(wait, int64(admission.LookInterval))
@@ -419,6 +425,7 @@ func (w *worker) publish() {
 	if w.zones.room != nil {
 		publish(&w.zones.public, &w.zones.room.stats, zoneStatsWords)
 	}
+	w.publishRules()
 	for _, u := range w.upstreams {
 		if u != nil {
 			u.stats.InFlight, u.stats.Limit = uint64(u.outstanding), uint64(min(u.limit.Value(), u.most, w.cfg.Slots))

@@ -35,6 +35,12 @@ type checker struct {
 	file     *File
 	machine  machine
 	problems Problems
+
+	// For rules.
+	ruleTables  []value
+	poolNumbers map[string]int
+	poolsUsed   map[string]bool
+	tags        map[string]int
 }
 
 func (c *checker) fault(v value, format string, args ...any) { c.report(v, false, format, args...) }
@@ -121,6 +127,15 @@ func Names() []string {
 	for _, k := range poolKeys {
 		names = append(names, "pool.NAME."+k.name)
 	}
+	for _, k := range ruleKeys {
+		names = append(names, "rule[]."+k.name)
+	}
+	for _, name := range selectorNames() {
+		names = append(names, "rule[].match."+name)
+	}
+	for _, k := range actionKeys {
+		names = append(names, "rule[].action."+k.name)
+	}
 	for _, k := range listenerKeys {
 		names = append(names, "acl.listener[]."+k.name)
 	}
@@ -184,6 +199,8 @@ func (c *checker) relations(out *Checked) {
 	c.pools(out)
 	c.cookies(out)
 	c.limits(out)
+	c.rules(out)
+	c.idlePools(out)
 }
 
 // ttls checks that the bounds of TTLs leave something between them.

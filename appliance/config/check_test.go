@@ -228,8 +228,8 @@ func TestProblems(t *testing.T) {
 		{"quic: port 53", "upstream = \"quic://192.0.2.1:53\"\n", []string{`f.toml:1: upstream: "quic://192.0.2.1:53": port 53 is not for DNS over QUIC (RFC 9250 §4.1.1)`}},
 		{"pool: no table", "[[upstream]]\nurl = \"udp://192.0.2.1\"\npools = [\"default\", \"a\"]\n", []string{`f.toml:3: upstream[0].pools: pool "a" is not there: write a table [pool.a]`}},
 		{"pool: nobody in it, nothing for it", good + "[pool.a]\n", []string{
-			`f.toml:2: pool.a: has no suffixes: no query would be sent to it`,
 			`f.toml:2: pool.a: no upstream is in this pool: write pools = ["a"] in an [[upstream]]`,
+			`f.toml:2: pool.a: has no suffixes, and no rule names it: no query would be sent to it`,
 		}},
 		{"pool: default one empty", "[[upstream]]\nurl = \"udp://192.0.2.1\"\npools = [\"a\"]\n[pool.a]\nsuffixes = [\"a.example\"]\n", []string{
 			`f.toml:1: upstream: no upstream is in the pool "default": nobody could be asked for the names that no other pool claims`,
@@ -243,8 +243,8 @@ func TestProblems(t *testing.T) {
 			`f.toml:4: pool.x: must be a table, written [pool.x], not an integer`,
 		}},
 		{"pool: bad suffixes", good + "[pool.a]\nsuffixes = [\"a..example\", 1]\n", []string{
-			`f.toml:2: pool.a: has no suffixes: no query would be sent to it`,
 			`f.toml:2: pool.a: no upstream is in this pool: write pools = ["a"] in an [[upstream]]`,
+			`f.toml:2: pool.a: has no suffixes, and no rule names it: no query would be sent to it`,
 			`f.toml:3: pool.a.suffixes[0]: "a..example" is not a name`,
 			`f.toml:3: pool.a.suffixes[1]: must be a string, not an integer`,
 		}},

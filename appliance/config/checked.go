@@ -14,6 +14,7 @@ import (
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/trust"
 	"secure-dns-proxy/worker"
+	"secure-dns-proxy/worker/policy"
 )
 
 // Checked is a configuration in which every value has been found good. Defaults are filled in; proxy.toml.example says what
@@ -26,6 +27,7 @@ type Checked struct {
 	Policy    balance.Policy // of the default pool
 	Fanout    int            // of the default pool
 	Pools     []Pool         // at least 1; the first is DefaultPool
+	Rules     []policy.Rule  // pools by number in Pools
 	Caps      Caps
 	Prewarm   bool
 	User      *User  // nil = stay who we are

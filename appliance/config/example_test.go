@@ -16,6 +16,9 @@ var indexed = regexp.MustCompile(`\[\d+\]`)
 // pooled finds the default in pool.default.policy.
 var pooled = regexp.MustCompile(`^pool\.[a-z]+`)
 
+// parts are what is within the value of one selector.
+var parts = regexp.MustCompile(`^rule\[\]\.match\.(over_rate|over_source_rate|pool_outstanding|time|all\[\]|any\[\]|not)\.`)
+
 // TestExampleIsValid: the file can be used as it is.
 func TestExampleIsValid(t *testing.T) {
 	if _, problems := Load(examplePath); len(problems) != 0 {
@@ -42,6 +45,7 @@ func TestExampleIsComplete(t *testing.T) {
 		switch {
 		case name == "pool.NAME":
 		case slices.Contains(known, name), isTable(name), strings.HasPrefix(name, "hosts."):
+		case parts.MatchString(name): // tables of a selector, matches within matches
 		case strings.HasPrefix(name, "upstream[].health.") && slices.Contains(known, strings.TrimPrefix(name, "upstream[].")):
 		case strings.HasSuffix(name, "[]"): // an element of a list
 		default:
@@ -69,6 +73,15 @@ func TestExampleIsComplete(t *testing.T) {
 	}
 	for _, k := range keys {
 		check(k.name, k.bounds, k.standard, k.live)
+	}
+	for _, k := range ruleKeys {
+		check("rule[]."+k.name, k.bounds, k.standard, k.live)
+	}
+	for _, s := range slices.Concat(selectors, joiners) {
+		check("rule[].match."+s.name, s.bounds, "", true)
+	}
+	for _, k := range actionKeys {
+		check("rule[].action."+k.name, k.bounds, k.standard, k.live)
 	}
 	for _, k := range listenerKeys {
 		check("acl.listener[]."+k.name, k.bounds, k.standard, k.live)

@@ -30,6 +30,10 @@ var keys = slices.Concat([]key[Checked]{
 		name: "pool", bounds: "tables [pool.NAME], 16 at most",
 		read: readPools, get: func(c *Checked) any { return &c.Pools },
 	}.reload(),
+	key[Checked]{
+		name: "rule", bounds: "tables [[rule]], 1024 at most",
+		read: readRules, get: func(c *Checked) any { return &c.Rules },
+	}.reload(),
 	booleanKey("prewarm_pools", true, func(c *Checked) *bool { return &c.Prewarm }).reload(),
 	{
 		name: "user", standard: `""`, bounds: "a user of this machine",

@@ -28,6 +28,7 @@ import (
 	"secure-dns-proxy/transport/lanetest"
 	"secure-dns-proxy/transport/tier"
 	"secure-dns-proxy/transport/trust"
+	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker"
 	"secure-dns-proxy/worker/block"
 	"secure-dns-proxy/worker/census"
@@ -35,6 +36,7 @@ import (
 	"secure-dns-proxy/worker/local"
 	policy "secure-dns-proxy/worker/rpz"
 	"secure-dns-proxy/worker/subnet"
+	"secure-dns-proxy/worker/policy"
 )
 
 // testCA writes a self-signed certificate and returns its file and the pool that reading it must give.
@@ -290,6 +292,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"blocks.rule[].action", blockRule(`action = "refuse"`), block.Refuse},
 		{"blocks.rule[].rate", blockRule("action = \"limit\"\nrate = 9"), 9},
 		{"blocks.rule[].duration", blockRule(`duration = "2m"`), 2 * time.Minute},
+		{"rule", "[[rule]]\nname = \"a\"\naction.type = \"drop\"", []policy.Rule{{Name: "a", Match: policy.Everything(), Action: policy.Action{Do: policy.Drop, Extended: wire.EDENone, Pool: 0}}}},
 		{"acl.allow", `acl.allow = ["192.0.2.1", "2001:db8::/32"]`, []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")}},
 		{"acl.deny", `acl.deny = "10.1.0.0/16"`, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}},
 		{"acl.action", `acl.action = "drop"`, true},
@@ -441,6 +444,9 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 				t.Errorf("%v is the default: the test shows nothing", got)
 			}
 		})
+	}
+	for name := range ruleEffects() {
+		tested[name] = true // TestEveryKeyOfARuleHasItsEffect
 	}
 	for _, name := range Names() {
 		if !tested[name] {

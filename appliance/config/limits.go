@@ -74,6 +74,14 @@ const thresholdMax = 1_000_000_000
 // prefixesMax bounds each list of [acl].
 const prefixesMax = 4096
 
+// Ranges of rules.
+const (
+	matchesMax      = 64 // in one all or any
+	recordsMax      = 64 // of one answer
+	sourcesStandard = 1 << 14
+	linesStandard   = 10 // a second, of log
+)
+
 // Ranges of pools and caps.
 const (
 	fanoutMax         = 8       // inflight.ExchangesMax, which this folder may not import

@@ -232,19 +232,24 @@ func (c *checker) defaultPool(out *Checked, p *Pool) {
 	}
 }
 
-// suffixes makes sure that every name belongs to one pool, and that every pool is sent something.
+// suffixes makes sure that every name belongs to one pool.
 func (c *checker) suffixes(out *Checked) {
 	owner := map[string]string{}
 	for _, p := range out.Pools[1:] {
-		v := c.written(joinKey("pool", p.Name))
-		if len(p.Suffixes) == 0 {
-			c.fault(v, "has no suffixes: no query would be sent to it")
-		}
 		for _, suffix := range p.Suffixes {
 			if other, twice := owner[suffix]; twice {
 				c.fault(c.written(joinKey("pool", p.Name)+".suffixes"), "%q is claimed by pool %q already", suffix, other)
 			}
 			owner[suffix] = p.Name
+		}
+	}
+}
+
+// idlePools makes sure that queries are sent to every pool.
+func (c *checker) idlePools(out *Checked) {
+	for _, p := range out.Pools[1:] {
+		if len(p.Suffixes) == 0 && !c.poolsUsed[p.Name] {
+			c.fault(c.written(joinKey("pool", p.Name)), "has no suffixes, and no rule names it: no query would be sent to it")
 		}
 	}
 }

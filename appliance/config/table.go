@@ -35,6 +35,12 @@ func (k key[T]) apart() key[T] {
 	return k
 }
 
+// needed takes the default from a row.
+func (k key[T]) needed() key[T] {
+	k.standard = ""
+	return k
+}
+
 // inTable makes rows of T out of rows of V, which is a table of that name and a part of T.
 func inTable[T, V any](table string, rows []key[V], at func(*T) *V) []key[T] {
 	var out []key[T]

@@ -41,6 +41,10 @@
 //	sdp_cache_loads_total{result}              sdp_cache_damaged_files_total
 //	sdp_name_lookups_total{result}             sdp_control_requests_total{result} (with a control socket)
 //
+// for each rule
+//
+//	sdp_rule_hits_total{chain,rule}            sdp_rule_{delays,delays_denied,tees,tees_denied}_total (of all rules)
+//
 // and for each upstream, label upstream = its URL as configured:
 //
 //	sdp_upstream_state{state}                  sdp_upstream_transitions_total{state}

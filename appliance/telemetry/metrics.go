@@ -25,6 +25,7 @@ type Source interface {
 	Engine() (name, reason string)
 	Steering() (mode, reason string)
 	Workers() []worker.WorkerReport
+	Rules() []worker.RuleReport
 }
 
 // Build says which program this is.
@@ -57,6 +58,7 @@ func NewMetrics(source Source, build Build, reloads *Reloads, trend *Trend) *met
 		p.workers(source.Workers(), trend.Last())
 		p.upstreams(source.Upstreams())
 		p.pools(source.Pools())
+		p.rules(source.Rules(), &stats)
 		p.writeTo(w)
 	})
 	set.RegisterMetricsWriter(metrics.WriteProcessMetrics)

@@ -28,6 +28,7 @@ import (
 	"secure-dns-proxy/worker"
 	"secure-dns-proxy/worker/block"
 	policy "secure-dns-proxy/worker/rpz"
+	"secure-dns-proxy/worker/policy"
 )
 
 // figures is a Source that says what it was told.
@@ -37,6 +38,7 @@ type figures struct {
 	engine, reason string
 	workers        []worker.WorkerReport
 	pools          []worker.PoolReport
+	rules          []worker.RuleReport
 }
 
 func (f *figures) Stats() worker.Stats                { return f.stats }
@@ -44,6 +46,7 @@ func (f *figures) Upstreams() []worker.UpstreamReport { return f.upstreams }
 func (f *figures) Engine() (engine, reason string)    { return f.engine, f.reason }
 func (f *figures) Steering() (mode, reason string)    { return worker.SteeringCPU, "" }
 func (f *figures) Pools() []worker.PoolReport         { return f.pools }
+func (f *figures) Rules() []worker.RuleReport         { return f.rules }
 func (f *figures) Workers() []worker.WorkerReport     { return slices.Clone(f.workers) }
 
 func scrape(t *testing.T, f *figures) map[string]string {
@@ -92,6 +95,8 @@ func sample() *figures {
 	s.Prefetches, s.PrefetchesDenied = 16, 17
 	s.SharedHits, s.SharedMisses, s.SharedBusy, s.SharedInserts, s.SharedEvictions, s.SharedRefused, s.SharedBytes = 18, 19, 20, 21, 22, 23, 24
 	s.Followed, s.FollowsFailed = 25, 26
+	s.Delays, s.DelaysDenied, s.Tees, s.TeesDenied = 19, 20, 21, 22
+	f.rules = []worker.RuleReport{{RuleID: policy.RuleID{Chain: policy.ChainMiss, Name: "no-any"}, Hits: 23}}
 	s.Answers[0], s.Answers[3], s.Answers[worker.RCodeOther] = 95, 4, 1
 	s.Drops[worker.DropShort] = 7
 	s.Cookies[worker.CookieValid] = 18
@@ -197,6 +202,11 @@ func TestPage(t *testing.T) {
 		`sdp_blocks_list_full_total`:                                                    "0",
 		`sdp_held_failures_total`:                                                       "14",
 		`sdp_prohibited_total`:                                                          "18",
+		`sdp_rule_hits_total{chain="miss",rule="no-any"}`:                               "23",
+		`sdp_rule_delays_total`:                                                         "19",
+		`sdp_rule_delays_denied_total`:                                                  "20",
+		`sdp_rule_tees_total`:                                                           "21",
+		`sdp_rule_tees_denied_total`:                                                    "22",
 		`sdp_cache_prefetches_total`:                                                    "16",
 		`sdp_cache_prefetches_denied_total`:                                             "17",
 		`sdp_followed_total`:                                                            "25",

@@ -1,5 +1,7 @@
 package wire
 
+import "encoding/binary"
+
 // Answer is a response in the form that is cached and replied from: everything after the question, without the OPT. Compression
 // pointers still refer to a message with the same question at offset 12.
 type Answer struct {
@@ -28,4 +30,16 @@ func (a *Answer) Reason() uint16 {
 		return EDENone
 	}
 	return a.Extended
+}
+
+// AppendRecord adds a record to those of an answer that is being made; the caller counts it in the section that it belongs to. owner is a name
+// on the wire, or a pointer to the question's.
+func (a *Answer) AppendRecord(owner []byte, rrtype, class uint16, ttl uint32, data []byte) {
+	r := append(a.Records, owner...)
+	r = binary.BigEndian.AppendUint16(r, rrtype)
+	r = binary.BigEndian.AppendUint16(r, class)
+	a.TTLs = append(a.TTLs, uint16(len(r)))
+	r = binary.BigEndian.AppendUint32(r, ttl)
+	r = binary.BigEndian.AppendUint16(r, uint16(len(data)))
+	a.Records = append(r, data...)
 }

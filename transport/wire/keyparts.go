@@ -31,3 +31,20 @@ func Below(name, suffix []byte) bool {
 	}
 	return string(name) == string(suffix)
 }
+
+// KeyHeader returns the header flags of the queries that a key is of: RD and CD.
+func KeyHeader(key []byte) uint16 {
+	bits := uint16(KeyFlags(key))
+	return bits&KeyRD<<(8-2) | bits&KeyCD<<(4-1)
+}
+
+// ChangeKey clears RD, or sets CD, or both, in a key that has no variant yet.
+func ChangeKey(key []byte, clearRD, setCD bool) {
+	flags := &key[len(key)-1]
+	if clearRD {
+		*flags &^= KeyRD
+	}
+	if setCD {
+		*flags |= KeyCD
+	}
+}

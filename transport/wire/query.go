@@ -15,6 +15,7 @@ type Query struct {
 	Version     uint8  // EDNS version
 	UDPSize     uint16 // as sent, 0 without OPT; see ReplyLimit
 	Options     []byte // view: RDATA of the OPT, whole options
+	Additionals uint16 // records in the additional section, the OPT included
 }
 
 // ParseQuery reads the query in msg, which is a whole message without stream length. The views in q live as long as msg.
@@ -49,6 +50,7 @@ func ParseQuery(msg []byte, q *Query) Fault {
 	q.Question = msg[HeaderBytes : end+4]
 	q.Type = binary.BigEndian.Uint16(msg[end:])
 	q.Class = binary.BigEndian.Uint16(msg[end+2:])
+	q.Additionals = uint16(counts)
 	if fault := q.parseAdditional(msg, end+4, int(counts&0xFFFF)); fault != FaultNone {
 		return fault
 	}

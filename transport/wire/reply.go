@@ -11,6 +11,8 @@ type Client struct {
 	DO       bool
 	Options  []byte // whole options for the reply's OPT, at most ReplyOptionsMax bytes; only with HasOPT
 	Limit    int    // bytes of the biggest reply: 512 to the configured maximum for UDP, 65535 for TCP
+	Extended uint16 // extended error, told with an answer that has none; 0: none
+	TTLHigh  uint32 // seconds: no TTL above is told; 0: no bound
 }
 
 // WriteReply writes the reply to c from answer a, which has been held for age seconds, and returns its length: at most c.Limit and
@@ -28,7 +30,7 @@ func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16)
 	an, ns, ar, records, ttls := a.AN, a.NS, a.AR, a.Records, a.TTLs
 	start := HeaderBytes + len(c.Question)
 	end := start + len(records)
-	optBytes := 0
+	optBytes, extended := 0, a.Extended
 	if c.HasOPT {
 		optBytes = OPTBytes + len(c.Options)
 		if a.Told != nil {
@@ -36,6 +38,11 @@ func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16)
 		}
 		if a.Extended != 0 {
 			optBytes += edeBytes(a.Extended)
+		if extended == 0 {
+			extended = c.Extended
+		}
+		if extended != 0 {
+			optBytes += edeBytes(extended)
 		}
 	}
 	if room := min(c.Limit, len(dst)) - start - optBytes; len(records) > room {
@@ -60,6 +67,8 @@ func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16)
 			}
 			if a.Extended != 0 {
 				putEDE(dst[n:], a.Extended)
+			if extended != 0 {
+				putEDE(dst[n:], extended)
 			}
 		}
 	} else if rcode > RCodeMask {
@@ -76,6 +85,9 @@ func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16)
 		case age > 0:
 			ageTTLs(body, ttls, age)
 		}
+		if c.TTLHigh != 0 {
+			lowerTTLs(body, ttls, c.TTLHigh)
+		}
 	}
 	return len(dst)
 }
@@ -84,6 +96,14 @@ func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16)
 func setTTLs(records []byte, offsets []uint16, ttl uint32) {
 	for _, off := range offsets {
 		binary.BigEndian.PutUint32(records[off:], ttl)
+	}
+}
+
+// lowerTTLs lets no TTL be above high.
+func lowerTTLs(records []byte, offsets []uint16, high uint32) {
+	for _, off := range offsets {
+		field := records[off:]
+		binary.BigEndian.PutUint32(field, min(binary.BigEndian.Uint32(field), high))
 	}
 }
 

@@ -44,6 +44,7 @@ type Slot struct {
 	NotBefore   uint32    // seconds: an answer that another worker learned earlier will not do; 0: any that is fresh
 	AskingTier  bool      // no upstream is asked yet, but the cache that instances share is
 	Refuser     uint8     // number + 1 of the upstream that would not have the key's client subnet, which is not sent since then; 0: none
+	Passing     bool      // the answer is not kept
 	StaleDone   bool      // its clients have had what there is of an older answer: who comes later gets that at once
 	Exchanges   [ExchangesMax]Exchange
 	Key         [wire.KeyBytesMax]byte

@@ -42,6 +42,7 @@ func TestSizes(t *testing.T) {
 	}{
 		{"Slot", unsafe.Sizeof(Slot{}), 584},
 		{"Waiter", unsafe.Sizeof(Waiter{}), 152},
+		{"Waiter", unsafe.Sizeof(Waiter{}), 136},
 		{"indexEntry", unsafe.Sizeof(indexEntry{}), 8},
 		{"wheelNode", unsafe.Sizeof(wheelNode{}), 16},
 		{"Slot before Key", unsafe.Offsetof(Slot{}.Key), 224},

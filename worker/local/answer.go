@@ -20,28 +20,17 @@ func name(text string) []byte {
 // question is a compression pointer to the name that was asked for (RFC 1035 §4.1.4).
 var question = []byte{0xC0, wire.HeaderBytes}
 
-// record appends a record to an answer's.
-func record(a *wire.Answer, owner []byte, rrtype, class uint16, ttl uint32, data []byte) {
-	r := append(a.Records, owner...)
-	r = binary.BigEndian.AppendUint16(r, rrtype)
-	r = binary.BigEndian.AppendUint16(r, class)
-	a.TTLs = append(a.TTLs, uint16(len(r)))
-	r = binary.BigEndian.AppendUint32(r, ttl)
-	r = binary.BigEndian.AppendUint16(r, uint16(len(data)))
-	a.Records = append(r, data...)
-}
-
 // positive is an answer of one record.
 func positive(rrtype uint16, ttl uint32, data []byte) *wire.Answer {
 	a := &wire.Answer{Flags: wire.FlagAA, AN: 1, Extended: wire.EDESynthesized}
-	record(a, question, rrtype, wire.ClassINET, ttl, data)
+	a.AppendRecord(question, rrtype, wire.ClassINET, ttl, data)
 	return a
 }
 
 // negative is an answer that something is not there, with the SOA that lets it be cached (RFC 2308 §3).
 func negative(zone []byte, rcode uint16) *wire.Answer {
 	a := &wire.Answer{Flags: wire.FlagAA, NS: 1, RCode: rcode, Negative: true, Extended: wire.EDESynthesized}
-	record(a, zone, wire.TypeSOA, wire.ClassINET, soaTTL, soaData(zone))
+	a.AppendRecord(zone, wire.TypeSOA, wire.ClassINET, soaTTL, soaData(zone))
 	return a
 }
 
@@ -65,7 +54,7 @@ func hinfo() *wire.Answer {
 // chaosText is RFC 4892's form of an answer, which nobody should keep.
 func chaosText(text string) *wire.Answer {
 	a := &wire.Answer{Flags: wire.FlagAA, AN: 1}
-	record(a, question, wire.TypeTXT, wire.ClassCHAOS, 0, characters(text))
+	a.AppendRecord(question, wire.TypeTXT, wire.ClassCHAOS, 0, characters(text))
 	return a
 }
 

@@ -1,0 +1,247 @@
+package config
+
+import (
+	"net/netip"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/policy"
+)
+
+// ruleEffect is a part of a [[rule]] and what it makes of the rule.
+type ruleEffect struct {
+	text string // the part, in a rule with another action or match than the default
+	want any    // policy.Selector, policy.Action or another part of the rule
+}
+
+// ruleEffects has an entry for every key of [[rule]], by its name in Names.
+func ruleEffects() map[string]ruleEffect {
+	numbers := func(kind policy.Kind, n ...uint16) policy.Selector {
+		return policy.Selector{Kind: kind, Numbers: n}
+	}
+	span := func(kind policy.Kind, low, high uint32) policy.Selector {
+		return policy.Selector{Kind: kind, Low: low, High: high}
+	}
+	yes := func(kind policy.Kind) policy.Selector { return policy.Selector{Kind: kind, Want: true} }
+	names := func(kind policy.Kind, names ...string) policy.Selector {
+		s := policy.Selector{Kind: kind}
+		for _, name := range names {
+			s.Names = append(s.Names, packName(name))
+		}
+		return s
+	}
+	prefix := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	act := func(a policy.Action) policy.Action {
+		if a.Extended == 0 {
+			a.Extended = wire.EDENone
+		}
+		return a
+	}
+	rate := policy.Rate{PerSecond: 10, Burst: 20, Bits4: 32, Bits6: 64, Sources: 1 << 14}
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		panic(err)
+	}
+	drop := act(policy.Action{Do: policy.Drop})
+	limit := func(change func(*policy.Action)) policy.Action {
+		a := act(policy.Action{Do: policy.Limit, RCode: 5, PerSource: true, Over: policy.Drop, Rate: policy.Rate{PerSecond: 5, Burst: 5, Bits4: 32, Bits6: 64, Sources: 1 << 14}})
+		change(&a)
+		return a
+	}
+	matches := map[string]ruleEffect{
+		"qname":            {`["WWW.Example", "b."]`, names(policy.QName, "www.example.", "b.")},
+		"suffix":           {`"Example"`, names(policy.Suffix, "example.")},
+		"regex":            {`"^ads[0-9]+\\."`, policy.Selector{Kind: policy.Regex, Pattern: regexp.MustCompile(`^ads[0-9]+\.`)}},
+		"labels":           {`"5-"`, span(policy.Labels, 5, 127)},
+		"name_bytes":       {`"-100"`, span(policy.NameBytes, 0, 100)},
+		"qtype":            {`["aaaa", "TYPE65", 99]`, numbers(policy.QType, 28, 65, 99)},
+		"qclass":           {`"CH"`, numbers(policy.QClass, 3)},
+		"opcode":           {`["notify", 5]`, numbers(policy.Opcode, 4, 5)},
+		"rd":               {`true`, yes(policy.RD)},
+		"do":               {`true`, yes(policy.DO)},
+		"cd":               {`true`, yes(policy.CD)},
+		"edns":             {`true`, yes(policy.EDNS)},
+		"edns_version":     {`"1-"`, span(policy.EDNSVersion, 1, 255)},
+		"edns_option":      {`["ecs", "COOKIE", 65001]`, numbers(policy.EDNSOption, 8, 10, 65001)},
+		"source":           {`["10.0.0.0/8", "::1"]`, policy.Selector{Kind: policy.Source, Prefixes: prefix}},
+		"source_port":      {`"-1023"`, span(policy.SourcePort, 0, 1023)},
+		"destination":      {`["10.0.0.0/8", "::1"]`, policy.Selector{Kind: policy.Destination, Prefixes: prefix}},
+		"destination_port": {`5353`, span(policy.DestinationPort, 5353, 5353)},
+		"protocol":         {`"tcp"`, yes(policy.TCP)},
+		"size":             {`"512-1000"`, span(policy.Size, 512, 1000)},
+		"answers":          {`1`, span(policy.Answers, 1, 1)},
+		"authorities":      {`1`, span(policy.Authorities, 1, 1)},
+		"additionals":      {`"2-"`, span(policy.Additionals, 2, 65535)},
+		"rcode":            {`["NXDOMAIN", 2]`, numbers(policy.RCode, 3, 2)},
+		"probability":      {`0.25`, policy.Selector{Kind: policy.Chance, Share: 0.25}},
+		"over_rate":        {`{ per_second = 10, burst = 20 }`, policy.Selector{Kind: policy.OverRate, Rate: rate}},
+		"over_source_rate": {`{ per_second = 10, burst = 20, ipv4_prefix = 24, ipv6_prefix = 56, sources = 1000 }`, policy.Selector{Kind: policy.OverSourceRate, Rate: policy.Rate{PerSecond: 10, Burst: 20, Bits4: 24, Bits6: 56, Sources: 1024}}},
+		"pool_available":   {`"other"`, policy.Selector{Kind: policy.PoolAvailable, Pool: 1, Want: true}},
+		"pool_outstanding": {`{ pool = "other", exchanges = "100-" }`, policy.Selector{Kind: policy.PoolOutstanding, Pool: 1, Low: 100, High: outstandingMax}},
+		"tag":              {`["a", "b"]`, policy.Selector{Kind: policy.Tagged, Tags: 3}},
+		"time":             {`{ days = ["mon", "sat"], from = "08:30", to = "24:00", zone = "Europe/Berlin" }`, policy.Selector{Kind: policy.Clock, Schedule: policy.Schedule{Days: 0b1000010, From: 510, To: 1440, Zone: berlin}}},
+		"all":              {`[ { rd = true } ]`, policy.Match{Op: policy.All, Of: []policy.Match{{Selector: yes(policy.RD)}}}},
+		"any":              {`[ { rd = true }, { cd = true } ]`, policy.Match{Op: policy.Any, Of: []policy.Match{{Selector: yes(policy.RD)}, {Selector: yes(policy.CD)}}}},
+		"not":              {`{ rd = true }`, policy.Match{Op: policy.Not, Of: []policy.Match{{Selector: yes(policy.RD)}}}},
+	}
+	soa := append(append(packName("mail.example."), packName("hostmaster.example.")...), 0, 0, 0, 1, 0, 0, 14, 16, 0, 0, 4, 176, 0, 9, 58, 128, 0, 0, 0, 60)
+	none := &wire.Answer{Flags: wire.FlagAA, RCode: 3, Negative: true, NS: 1, TTL: 60, Extended: 15}
+	none.AppendRecord(packName("example."), wire.TypeSOA, 1, 60, soa)
+	address := &wire.Answer{TTL: 300, AN: 1}
+	address.AppendRecord(question, wire.TypeA, 1, 300, []byte{192, 0, 2, 1})
+	spoof := act(policy.Action{Do: policy.Answer, Records: &policy.Records{ByType: map[uint16]*wire.Answer{1: address}, Any: address, Other: &wire.Answer{Negative: true}}})
+	only := spoof
+	only.Records = &policy.Records{ByType: spoof.Records.ByType, Any: address}
+	short := &wire.Answer{TTL: 60, AN: 1}
+	short.AppendRecord(question, wire.TypeA, 1, 60, []byte{192, 0, 2, 1})
+	brief := act(policy.Action{Do: policy.Answer, Records: &policy.Records{ByType: map[uint16]*wire.Answer{1: short}, Any: short, Other: &wire.Answer{Negative: true}}})
+	const negative = `type = "negative", rcode = "NXDOMAIN", zone = "example", mname = "mail.example", rname = "hostmaster.example", record_ttl = "1m", ede = "blocked"`
+	nothing := act(policy.Action{Do: policy.Answer, RCode: 3, Extended: 15, Records: &policy.Records{Other: none}})
+	actions := map[string]ruleEffect{
+		"type":        {`type = "truncate"`, act(policy.Action{Do: policy.Truncate})},
+		"rcode":       {`type = "rcode", rcode = "NOTIMP"`, act(policy.Action{Do: policy.Answer, RCode: 4})},
+		"ede":         {`type = "refuse", ede = "Prohibited"`, act(policy.Action{Do: policy.Answer, RCode: 5, Extended: 18})},
+		"records":     {`type = "answer", records = "A 192.0.2.1"`, spoof},
+		"record_ttl":  {`type = "answer", records = "A 192.0.2.1", record_ttl = "1m"`, brief},
+		"other_types": {`type = "answer", records = "A 192.0.2.1", other_types = "continue"`, only},
+		"zone":        {negative, nothing},
+		"mname":       {negative, nothing},
+		"rname":       {negative, nothing},
+		"pool":        {`type = "tee", pool = "other"`, act(policy.Action{Do: policy.Tee, Pool: 1})},
+		"continue":    {`type = "pool", pool = "other", continue = true`, act(policy.Action{Do: policy.Route, Pool: 1, Continue: true})},
+		"wait":        {`type = "delay", wait = "250ms"`, act(policy.Action{Do: policy.Delay, Wait: 250 * time.Millisecond})},
+		"min_ttl":     {`type = "ttl", min_ttl = "1m"`, act(policy.Action{Do: policy.LimitTTL, Low: 60, High: 7 * 86400})},
+		"max_ttl":     {`type = "ttl", max_ttl = "1m"`, act(policy.Action{Do: policy.LimitTTL, High: 60})},
+		"set":         {`type = "tag", set = ["a", "b"]`, act(policy.Action{Do: policy.SetTags, Set: 3})},
+		"unset":       {`type = "tag", set = "a", unset = "b"`, act(policy.Action{Do: policy.SetTags, Set: 1, Unset: 2})},
+		"per_second":  {`type = "rate_limit", per_second = 5`, limit(func(*policy.Action) {})},
+		"burst":       {`type = "rate_limit", per_second = 5, burst = 50`, limit(func(a *policy.Action) { a.Rate.Burst = 50 })},
+		"per":         {`type = "rate_limit", per_second = 5, per = "all"`, limit(func(a *policy.Action) { a.PerSource = false })},
+		"then":        {`type = "rate_limit", per_second = 5, then = "refuse"`, limit(func(a *policy.Action) { a.Over = policy.Answer })},
+		"ipv4_prefix": {`type = "rate_limit", per_second = 5, ipv4_prefix = 24`, limit(func(a *policy.Action) { a.Rate.Bits4 = 24 })},
+		"ipv6_prefix": {`type = "rate_limit", per_second = 5, ipv6_prefix = 56`, limit(func(a *policy.Action) { a.Rate.Bits6 = 56 })},
+		"sources":     {`type = "rate_limit", per_second = 5, sources = 100`, limit(func(a *policy.Action) { a.Rate.Sources = 128 })},
+	}
+	out := map[string]ruleEffect{
+		"rule[].name":   {`name = "b"`, "b"},
+		"rule[].chain":  {`chain = "miss"`, policy.ChainMiss},
+		"rule[].match":  {`match.rd = true`, policy.Match{Selector: yes(policy.RD)}},
+		"rule[].action": {`action.type = "drop"`, drop},
+	}
+	for name, e := range matches {
+		chain := ""
+		if name == "rcode" || name == "answers" || name == "authorities" {
+			chain = "chain = \"own\"\n"
+		}
+		out["rule[].match."+name] = ruleEffect{chain + "match." + name + " = " + e.text, e.want}
+	}
+	for name, e := range actions {
+		out["rule[].action."+name] = ruleEffect{"action = { " + e.text + " }", e.want}
+	}
+	return out
+}
+
+// twoPools is a file with a pool for rules to name; a rule that names it is in the way of nothing.
+const twoPools = "[[upstream]]\nurl = \"udp://192.0.2.1\"\npools = [\"default\", \"other\"]\n[pool.other]\nsuffixes = \"other\"\n"
+
+func TestEveryKeyOfARuleHasItsEffect(t *testing.T) {
+	for name, e := range ruleEffects() {
+		t.Run(name, func(t *testing.T) {
+			text := twoPools + "[[rule]]\n"
+			if !strings.Contains(e.text, "name = \"b\"") {
+				text += "name = \"a\"\n"
+			}
+			if text += e.text + "\n"; !strings.Contains(e.text, "action") {
+				text += "action.type = \"drop\"\n"
+			}
+			checked, problems := checkText(text)
+			if checked == nil {
+				t.Fatal(problems)
+			}
+			rule := checked.Rules[0]
+			var got any
+			switch e.want.(type) {
+			case string:
+				got = rule.Name
+			case policy.Chain:
+				got = rule.Chain
+			case policy.Match:
+				got = rule.Match
+			case policy.Selector:
+				got = rule.Match.Selector
+			case policy.Action:
+				got = rule.Action
+			}
+			if !reflect.DeepEqual(got, e.want) {
+				t.Errorf("got\n%+v, want\n%+v", got, e.want)
+			}
+		})
+	}
+}
+
+func TestRuleProblems(t *testing.T) {
+	const rule = "[[rule]]\nname = \"a\"\n"
+	for _, tt := range []struct{ text, want string }{
+		{"rule = 1", `f.toml:6: rule: must be tables, written [[rule]], not an integer`},
+		{"[[rule]]\naction.type = \"drop\"", `f.toml:6: rule[0]: has no name: metrics and the log need one`},
+		{"[[rule]]\nname = \"a b\"\naction.type = \"drop\"", `f.toml:7: rule[0].name: "a b" is no name of a rule: 1 to 64 letters, digits, ., - and _`},
+		{rule, `f.toml:6: rule[0]: has no action`},
+		{rule + "action.type = \"drop\"\n" + rule + "action.type = \"drop\"", `f.toml:10: rule[1].name: "a" is the name of a rule of chain "query" on line 6 already`},
+		{rule + "action = {}", `f.toml:8: rule[0].action: has no type`},
+		{rule + "action.type = \"dorp\"", `f.toml:8: rule[0].action.type: "dorp" is not one of `},
+		{rule + "action = { type = \"drop\", ede = 1 }", `f.toml:8: rule[0].action.ede: has no effect with type "drop"`},
+		{rule + "action = { type = \"pool\" }", `f.toml:8: rule[0].action: of type "pool" has no pool`},
+		{rule + "action = { type = \"pool\", pool = \"b\" }", `f.toml:8: rule[0].action.pool: pool "b" is not there: write a table [pool.b]`},
+		{rule + "action = { type = \"tag\" }", `f.toml:8: rule[0].action: neither sets nor unsets a tag`},
+		{rule + "action = { type = \"ttl\", min_ttl = \"2s\", max_ttl = \"1s\" }", `f.toml:8: rule[0].action: min_ttl is more than max_ttl`},
+		{rule + "action = { type = \"negative\", rcode = \"REFUSED\", zone = \"a\" }", `f.toml:8: rule[0].action.rcode: is neither "NXDOMAIN" nor "NOERROR"`},
+		{rule + "action = { type = \"answer\", records = [\"A 192.0.2\"] }", `f.toml:8: rule[0].action.records[0]: "A 192.0.2" is no record: write a type and its data, such as "A 192.0.2.1", "CNAME www.example." or "TYPE65 \\# 3 000100"`},
+		{rule + "action = { type = \"answer\", records = [\"CNAME a.\", \"A 192.0.2.1\"] }", `f.toml:8: rule[0].action.records[0]: an alias (CNAME) stands alone (RFC 1034 §3.6.2)`},
+		{rule + "action = { type = \"rcode\", rcode = \"NXDOMIAN\" }", `f.toml:8: rule[0].action.rcode: "NXDOMIAN" is not known; the nearest that is is "NXDOMAIN"`},
+		{rule + "match.qtyp = \"A\"\naction.type = \"drop\"", `f.toml:8: rule[0].match.qtyp: unknown key; the nearest known key is "qtype"`},
+		{rule + "match.qtype = 65536\naction.type = \"drop\"", `f.toml:8: rule[0].match.qtype: 65536 is out of range (0 to 65535)`},
+		{rule + "match.regex = \"(\"\naction.type = \"drop\"", "f.toml:8: rule[0].match.regex: error parsing regexp: missing closing ): `(`"},
+		{rule + "match.labels = \"5-3\"\naction.type = \"drop\"", `f.toml:8: rule[0].match.labels: "5-3" is no range within 0 and 127: write a number, "3-5", "3-" or "-5"`},
+		{rule + "match.labels = 1.5\naction.type = \"drop\"", `f.toml:8: rule[0].match.labels: must be a number or a range such as "3-5", "3-" or "-5", not a float`},
+		{rule + "match.suffix = []\naction.type = \"drop\"", `f.toml:8: rule[0].match.suffix: is empty: nothing would match`},
+		{rule + "match.source = \"10.0.0.1/8\"\naction.type = \"drop\"", `f.toml:8: rule[0].match.source: "10.0.0.1/8" has bits beyond its length: write "10.0.0.0/8", or the address without a length`},
+		{rule + "match.protocol = \"tls\"\naction.type = \"drop\"", `f.toml:8: rule[0].match.protocol: "tls" is not one of "udp" or "tcp"`},
+		{rule + "match.probability = 1.1\naction.type = \"drop\"", `f.toml:8: rule[0].match.probability: 1.1 is out of range (0 to 1)`},
+		{rule + "match.over_rate = { burst = 1 }\naction.type = \"drop\"", `f.toml:8: rule[0].match.over_rate: has no per_second`},
+		{rule + "match.over_rate = { per_second = 1, sources = 1 }\naction.type = \"drop\"", `f.toml:8: rule[0].match.over_rate.sources: unknown key; `},
+		{rule + "match.time = { from = \"8:00\" }\naction.type = \"drop\"", `f.toml:8: rule[0].match.time.from: "8:00" is no time of day such as "08:30"`},
+		{rule + "match.time = { days = [\"monday\"] }\naction.type = \"drop\"", `f.toml:8: rule[0].match.time.days[0]: "monday" is not one of sun, mon, tue, wed, thu, fri, sat`},
+		{rule + "match.time = { zone = \"Mars/Base\" }\naction.type = \"drop\"", `f.toml:8: rule[0].match.time.zone: "Mars/Base" is no time zone that this machine knows`},
+		{rule + "match.any = []\naction.type = \"drop\"", `f.toml:8: rule[0].match.any: must be an array of 1 to 64 matches`},
+		{rule + "match.rcode = 3\naction.type = \"drop\"", `f.toml:6: rule[0]: rule "a" of chain query: looks at an answer (rcode), and there is none yet`},
+		{rule + "chain = \"response\"\nmatch.source = \"::1\"\naction.type = \"drop\"", `f.toml:6: rule[0]: rule "a" of chain response: looks at the client (source): an answer of an upstream is the same for all who wait for it`},
+		{rule + "chain = \"response\"\naction = { type = \"pool\", pool = \"other\" }", `f.toml:6: rule[0]: rule "a" of chain response: pool has no meaning in chain response`},
+		{rule + "match = " + strings.Repeat("{ not = ", 12) + "{ rd = true }" + strings.Repeat(" }", 12) + "\naction.type = \"drop\"", `f.toml:8: rule[0].match.not.not.not.not.not.not.not.not.not: is nested too deep`},
+	} {
+		if strings.HasPrefix(tt.text, "rule = ") {
+			tt.text = strings.ReplaceAll(twoPools, "[[upstream]]", tt.text+"\n[[upstream]]")
+			tt.want = strings.Replace(tt.want, ":6:", ":1:", 1)
+		} else {
+			tt.text = twoPools + tt.text
+		}
+		checked, problems := checkText(tt.text)
+		if checked != nil || !strings.HasPrefix(problems.Error(), tt.want) || strings.Contains(problems.Error(), "\n") {
+			t.Errorf("%s\ngot  %v\nwant %s", tt.text, problems, tt.want)
+		}
+	}
+}
+
+// TestPoolOfARule: a pool without suffixes is one that rules send queries to.
+func TestPoolOfARule(t *testing.T) {
+	text := strings.ReplaceAll(twoPools, "suffixes = \"other\"\n", "")
+	if checked, _ := checkText(text); checked != nil {
+		t.Error("a pool that nobody is sent to was accepted")
+	}
+	if checked, problems := checkText(text + "[[rule]]\nname = \"a\"\naction = { type = \"pool\", pool = \"other\" }\n"); checked == nil {
+		t.Error(problems)
+	}
+}

@@ -1,0 +1,121 @@
+package policy
+
+import (
+	"secure-dns-proxy/transport/wire"
+)
+
+// Outcome is what a chain came to.
+type Outcome uint8
+
+const (
+	Pass Outcome = iota // no final rule matched, or one that lets pass
+	Dropped
+	Answered  // Verdict.Answer, or RCode where that is nil
+	Truncated // TC
+)
+
+// Verdict is what a chain decided. The changes stand beside any outcome.
+type Verdict struct {
+	Outcome  Outcome
+	RCode    uint16
+	Extended uint16 // of an answer without records, or where another answer has none; wire.EDENone: none
+	Answer   *wire.Answer
+
+	Pool, Tee           int16 // numbers of pools; -1: none
+	SkipCache           bool
+	NoRecurse, NoVerify bool
+	Limited             bool   // TTLLow and TTLHigh bound
+	TTLLow, TTLHigh     uint32 // seconds
+	Wait                int64  // ns
+}
+
+// nothing is the verdict of a chain without a rule that matches.
+var nothing = Verdict{Extended: wire.EDENone, Pool: -1, Tee: -1}
+
+// Run looks at the rules of a chain in their order until a final one matches. q.Tags may change.
+func (p *Policy) Run(c Chain, q *Query, s *State, v *Verdict) {
+	*v = nothing
+	chain := &p.chains[c]
+	found := p.candidates(chain, q, s)
+	for word, bits := range found {
+		for bits != 0 {
+			at := chain.order[word*64+first(bits)]
+			bits &= bits - 1
+			r := &p.rules[at]
+			if r.views != ^uint64(0) && (q.View < 0 || r.views&(1<<q.View) == 0) || !r.matchAll && !p.matches(r.node, q, s) {
+				continue
+			}
+			s.hits[at]++
+			if p.act(r, at, q, s, v) {
+				return
+			}
+		}
+	}
+}
+
+// act carries out an action, and reports whether it is final.
+func (p *Policy) act(r *rule, at int32, q *Query, s *State, v *Verdict) (final bool) {
+	a := &r.action
+	switch a.Do {
+	case Allow:
+		return true
+	case Drop, Answer, Truncate:
+		return v.end(a, a.Do, q)
+	case Route:
+		v.Pool = int16(a.Pool)
+		return !a.Continue
+	case Delay:
+		v.Wait += int64(a.Wait)
+	case SkipCache:
+		v.SkipCache = true
+	case Extend:
+		v.Extended = a.Extended
+	case LimitTTL:
+		if !v.Limited {
+			v.Limited, v.TTLLow, v.TTLHigh = true, a.Low, a.High
+		} else {
+			v.TTLLow, v.TTLHigh = max(v.TTLLow, a.Low), min(v.TTLHigh, a.High)
+		}
+	case SetTags:
+		q.Tags = q.Tags&^a.Unset | a.Set
+	case NoRecurse:
+		v.NoRecurse = true
+	case NoVerify:
+		v.NoVerify = true
+	case Log:
+		if !s.buckets[r.rate].over(&p.rates[r.rate], q.Now) {
+			s.Log.note(int(at), q)
+		}
+	case Tee:
+		v.Tee = int16(a.Pool)
+	case Limit:
+		if a.PerSource && s.sources[r.rate].over(&p.bySource[r.rate], q.Source.Addr(), q.Now) ||
+			!a.PerSource && s.buckets[r.rate].over(&p.rates[r.rate], q.Now) {
+			return v.end(a, a.Over, q)
+		}
+	}
+	return false
+}
+
+// end makes a final outcome, unless what is to be done cannot be done to this query.
+func (v *Verdict) end(a *Action, do Do, q *Query) bool {
+	switch {
+	case do == Drop:
+		v.Outcome = Dropped
+	case do == Truncate && q.TCP:
+		return false
+	case do == Truncate:
+		v.Outcome, v.Extended = Truncated, a.Extended
+	case a.Records != nil:
+		if q.Class != wire.ClassINET {
+			return false
+		}
+		if v.Answer = a.Records.reply(q.Type); v.Answer == nil {
+			return false
+		}
+		v.Outcome = Answered
+	default:
+		v.Outcome, v.RCode, v.Extended = Answered, a.RCode, a.Extended
+	}
+	return true
+}
