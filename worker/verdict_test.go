@@ -336,8 +336,10 @@ func TestRulesAllocateNothing(t *testing.T) {
 	set.AddName(wireName("listed.test"))
 	any := []policy.Match{}
 	for k := policy.QName; k <= policy.Clock; k++ {
-		s := policy.Selector{Kind: k, Names: [][]byte{wireName("x.test")}, Set: policy.NewSetRef("s", set), Numbers: []uint16{4000}, Low: 60000, High: 60001, Want: true,
-			Rate: policy.Rate{PerSecond: 1 << 20, Burst: 1 << 20, Bits4: 32, Bits6: 64, Sources: 1024}, Schedule: policy.Schedule{Days: 1, From: 1, To: 2, Zone: time.Local}}
+		s := policy.Selector{
+			Kind: k, Names: [][]byte{wireName("x.test")}, Set: policy.NewSetRef("s", set), Numbers: []uint16{4000}, Low: 60000, High: 60001, Want: true,
+			Rate: policy.Rate{PerSecond: 1 << 20, Burst: 1 << 20, Bits4: 32, Bits6: 64, Sources: 1024}, Schedule: policy.Schedule{Days: 1, From: 1, To: 2, Zone: time.Local},
+		}
 		switch k {
 		case policy.Regex:
 			s.Pattern = dullPattern
