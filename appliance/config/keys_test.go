@@ -37,6 +37,7 @@ import (
 	policy "secure-dns-proxy/worker/rpz"
 	"secure-dns-proxy/worker/subnet"
 	"secure-dns-proxy/worker/policy"
+	policy "secure-dns-proxy/worker/rpz"
 )
 
 // testCA writes a self-signed certificate and returns its file and the pool that reading it must give.

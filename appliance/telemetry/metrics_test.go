@@ -27,8 +27,8 @@ import (
 	"secure-dns-proxy/transport/trust"
 	"secure-dns-proxy/worker"
 	"secure-dns-proxy/worker/block"
-	policy "secure-dns-proxy/worker/rpz"
 	"secure-dns-proxy/worker/policy"
+	policy "secure-dns-proxy/worker/rpz"
 )
 
 // figures is a Source that says what it was told.
