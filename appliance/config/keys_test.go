@@ -37,6 +37,7 @@ import (
 	policy "secure-dns-proxy/worker/rpz"
 	"secure-dns-proxy/worker/subnet"
 	"secure-dns-proxy/worker/policy"
+	rules "secure-dns-proxy/worker/policy"
 	policy "secure-dns-proxy/worker/rpz"
 )
 
@@ -293,7 +294,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"blocks.rule[].action", blockRule(`action = "refuse"`), block.Refuse},
 		{"blocks.rule[].rate", blockRule("action = \"limit\"\nrate = 9"), 9},
 		{"blocks.rule[].duration", blockRule(`duration = "2m"`), 2 * time.Minute},
-		{"rule", "[[rule]]\nname = \"a\"\naction.type = \"drop\"", []policy.Rule{{Name: "a", Match: policy.Everything(), Action: policy.Action{Do: policy.Drop, Extended: wire.EDENone, Pool: 0}}}},
+		{"rule", "[[rule]]\nname = \"a\"\naction.type = \"drop\"", []rules.Rule{{Name: "a", Match: rules.Everything(), Action: rules.Action{Do: rules.Drop, Extended: wire.EDENone, Pool: 0}}}},
 		{"acl.allow", `acl.allow = ["192.0.2.1", "2001:db8::/32"]`, []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")}},
 		{"acl.deny", `acl.deny = "10.1.0.0/16"`, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}},
 		{"acl.action", `acl.action = "drop"`, true},

@@ -27,7 +27,7 @@ import (
 	"secure-dns-proxy/transport/trust"
 	"secure-dns-proxy/worker"
 	"secure-dns-proxy/worker/block"
-	"secure-dns-proxy/worker/policy"
+	rules "secure-dns-proxy/worker/policy"
 	policy "secure-dns-proxy/worker/rpz"
 )
 
@@ -96,7 +96,7 @@ func sample() *figures {
 	s.SharedHits, s.SharedMisses, s.SharedBusy, s.SharedInserts, s.SharedEvictions, s.SharedRefused, s.SharedBytes = 18, 19, 20, 21, 22, 23, 24
 	s.Followed, s.FollowsFailed = 25, 26
 	s.Delays, s.DelaysDenied, s.Tees, s.TeesDenied = 19, 20, 21, 22
-	f.rules = []worker.RuleReport{{RuleID: policy.RuleID{Chain: policy.ChainMiss, Name: "no-any"}, Hits: 23}}
+	f.rules = []worker.RuleReport{{RuleID: rules.RuleID{Chain: rules.ChainMiss, Name: "no-any"}, Hits: 23}}
 	s.Answers[0], s.Answers[3], s.Answers[worker.RCodeOther] = 95, 4, 1
 	s.Drops[worker.DropShort] = 7
 	s.Cookies[worker.CookieValid] = 18
