@@ -9,8 +9,8 @@ import (
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/cache/shared"
 	"secure-dns-proxy/worker/inflight"
-	"secure-dns-proxy/worker/subnet"
 	"secure-dns-proxy/worker/policy"
+	"secure-dns-proxy/worker/subnet"
 )
 
 // exchange asks the first upstreams for a new slot: one, or with Race several. When none can be asked the query fails.
@@ -257,10 +257,7 @@ func (w *worker) answered(slot uint32, u *upstream) {
 func (w *worker) conclude(slot uint32, s *inflight.Slot, p *pool) {
 	w.countOutcome(s, w.answer.RCode)
 	w.clampTTLs(&w.answer, p)
-	w.tellResult(s, w.keep(s, p))
-	w.returnOptions(s)
-	result := shared.TooLarge
-	keep := !s.Passing
+	result, keep := shared.TooLarge, !s.Passing
 	if w.rules.policy != nil && w.rules.policy.Has(policy.ChainResponse) {
 		kept, given := w.decideAnswer(s)
 		if keep = keep && kept; !given {
@@ -269,11 +266,11 @@ func (w *worker) conclude(slot uint32, s *inflight.Slot, p *pool) {
 			return
 		}
 	}
-	if keep && w.answer.TTL != 0 && w.keeps(p, s.KeyBytes()) {
-		w.cache.Put(s.Hash, s.KeyBytes(), &w.answer, w.answer.TTL, w.seconds())
-		result = w.share(s.Hash, s.KeyBytes())
+	if keep {
+		result = w.keep(s, p)
 	}
 	w.tellResult(s, result)
+	w.returnOptions(s)
 	w.deliver(s, slot, &w.answer, 0, 0)
 	w.free(slot)
 }

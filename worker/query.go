@@ -88,7 +88,7 @@ func (w *worker) resolve(l *lookup, from *origin) {
 
 // cacheable reports whether answers to a query may come from the cache, and be kept in it.
 func (w *worker) cacheable(l *lookup) bool {
-	return w.cache != nil && !l.pool.spec.NoCache && !l.passCache
+	return w.cache != nil && !l.pool.spec.NoCache && !l.passCache && !l.tailored.passed
 }
 
 // proceed is what becomes of a query that no rule has ended.
@@ -116,10 +116,8 @@ func (w *worker) proceed(l *lookup, from *origin) {
 	if w.zones.set != nil && w.governed(l, from) {
 		return
 	}
-	if w.cache != nil && !l.pool.spec.NoCache && !l.tailored.passed {
-		age, state := w.get(l)
 	if w.cacheable(l) {
-		age, state := w.cache.Get(l.hash, l.key, w.seconds(), &w.answer)
+		age, state := w.get(l)
 		if state == cache.Fresh {
 			w.hits++
 			w.give(l, age, from)
@@ -286,7 +284,6 @@ func (w *worker) wait(slot uint32, later scrutiny, from *origin) bool {
 	waiter := inflight.Waiter{
 		ID: c.ID, Flags: c.Flags, HasOPT: c.HasOPT, DO: c.DO, Limit: uint16(c.Limit), At: w.now, Later: later,
 		Cookie: w.asked.cookie, Marks: w.asked.marks, HasSubnet: w.asked.hasNetwork, Subnet: w.asked.network,
-		Cookie: w.asked.cookie, Marks: w.asked.marks,
 		Extended: c.Extended, TTLHigh: c.TTLHigh,
 	}
 	if from.tcp {

@@ -129,7 +129,10 @@ func (w *worker) restoreClient(s *inflight.Slot, waiter *inflight.Waiter, to *or
 func (w *worker) forsake(s *inflight.Slot, slot uint32) {
 	var to origin
 	for waiter := w.table.FirstWaiter(slot); waiter != nil; waiter = w.table.NextWaiter(waiter) {
-		if w.restoreClient(s, waiter, &to) {
+		switch {
+		case waiter.Alias:
+			w.deliverAlias(s, waiter, nil, 0, wire.RCodeServFail, wire.EDEBlocked)
+		case w.restoreClient(s, waiter, &to):
 			w.dropByRule(&to)
 		}
 	}

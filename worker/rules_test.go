@@ -31,7 +31,7 @@ func newRuled(t testing.TB, rules ...policy.Rule) *ruled {
 			rules[i].Name = fmt.Sprint("rule", i)
 		}
 	}
-	c := &rfcConversation{clients: map[string]int{}}
+	c := &rfcConversation{clients: map[string]string{}}
 	c.bench = newBench(t, 3, func(_ *Config, s *Snapshot) {
 		s.Pools = []Pool{defaultPool(1), defaultPool(1), defaultPool(1)}
 		for i, name := range []string{"default", "other", "shadow"} {
@@ -67,7 +67,7 @@ func (r *ruled) send(text string) (got *dns.Msg, asked int) {
 		}
 	}
 	r.next++
-	msg := r.query(1, plain)
+	msg := r.query("1", plain)
 	if tcp {
 		return r.sendTCP(msg, path, listener)
 	}

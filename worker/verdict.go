@@ -141,6 +141,9 @@ func (w *worker) redirect(l *lookup, v *policy.Verdict) {
 	}
 	wire.ChangeKey(l.key, v.NoRecurse, v.NoVerify)
 	l.hash = wire.Hash(w.seed, l.key)
+	if l.tailored.is {
+		l.tailored.plain = wire.Hash(w.seed, wire.KeyPlain(l.key))
+	}
 }
 
 // missRules reports whether there are rules for misses.
@@ -164,7 +167,7 @@ func (w *worker) decideMiss(l *lookup, from *origin, age *uint32, state *cache.S
 	if !w.cacheable(l) {
 		return false
 	}
-	if *age, *state = w.cache.Get(l.hash, l.key, w.seconds(), &w.answer); *state != cache.Fresh {
+	if *age, *state = w.get(l); *state != cache.Fresh {
 		return false
 	}
 	w.hits++

@@ -357,7 +357,7 @@ func TestRulesAllocateNothing(t *testing.T) {
 	r.give(2, "| a.b.c.d. 1000 IN A 192.0.2.1")
 	r.eng.keep = false
 	for _, words := range []string{"a.b.c.d. A edns", "a.b.c.d. MX edns", "a.b.c.d. TXT edns"} {
-		msg := r.query(1, strings.Fields(words))
+		msg := r.query("1", strings.Fields(words))
 		from := origin{socket: clientSocket, path: client(1)}
 		if n := testing.AllocsPerRun(200, func() { r.w.handle(msg, &from) }); n != 0 {
 			t.Errorf("%s: %v allocations", words, n)

@@ -34,11 +34,9 @@ import (
 	"secure-dns-proxy/worker/census"
 	"secure-dns-proxy/worker/limit"
 	"secure-dns-proxy/worker/local"
-	policy "secure-dns-proxy/worker/rpz"
-	"secure-dns-proxy/worker/subnet"
-	"secure-dns-proxy/worker/policy"
 	rules "secure-dns-proxy/worker/policy"
 	policy "secure-dns-proxy/worker/rpz"
+	"secure-dns-proxy/worker/subnet"
 )
 
 // testCA writes a self-signed certificate and returns its file and the pool that reading it must give.

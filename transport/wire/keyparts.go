@@ -38,9 +38,9 @@ func KeyHeader(key []byte) uint16 {
 	return bits&KeyRD<<(8-2) | bits&KeyCD<<(4-1)
 }
 
-// ChangeKey clears RD, or sets CD, or both, in a key that has no variant yet.
+// ChangeKey clears RD, or sets CD, or both, in a key.
 func ChangeKey(key []byte, clearRD, setCD bool) {
-	flags := &key[len(key)-1]
+	flags := &key[len(KeyName(key))+4]
 	if clearRD {
 		*flags &^= KeyRD
 	}

@@ -36,8 +36,6 @@ func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16)
 		if a.Told != nil {
 			optBytes += len(a.Told.Passed)
 		}
-		if a.Extended != 0 {
-			optBytes += edeBytes(a.Extended)
 		if extended == 0 {
 			extended = c.Extended
 		}
@@ -65,8 +63,6 @@ func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16)
 			if a.Told != nil {
 				n += copy(dst[n:], a.Told.Passed)
 			}
-			if a.Extended != 0 {
-				putEDE(dst[n:], a.Extended)
 			if extended != 0 {
 				putEDE(dst[n:], extended)
 			}

@@ -15,6 +15,8 @@ type Waiter struct {
 	ID        uint16      // DNS id
 	Flags     uint16      // header flags as sent
 	Limit     uint16      // largest reply in bytes
+	Extended  uint16      // as in wire.Client
+	TTLHigh   uint32      // as in wire.Client
 	HasOPT    bool
 	DO        bool
 	TCP       bool
@@ -25,26 +27,6 @@ type Waiter struct {
 	Subnet    wire.Subnet
 	Cookie    Cookie
 	Case      [32]byte // wire.CaseBits of the name as it was spelled
-	At     int64       // ns: when it asked
-	Path   ring.Path   // UDP: where the reply goes
-	Conn   uint32      // TCP: the stream.ConnID; of an alias: the number of the slot whose clients wait
-	Socket ring.Handle // UDP: the socket it asked on; of an alias: that slot's generation
-	next   uint32      // number + 1 of the next in the same slot, or in the free list
-	ID     uint16      // DNS id
-	Flags  uint16      // header flags as sent
-	Limit  uint16      // largest reply in bytes
-
-	Extended uint16 // as in wire.Client
-	TTLHigh  uint32 // as in wire.Client
-
-	HasOPT bool
-	DO     bool
-	TCP    bool
-	Alias  bool  // no client, but a slot whose clients wait for this answer
-	Marks  Marks // what its options say
-	Later  uint8 // what the caller has yet to do with the answer before this client gets it
-	Cookie Cookie
-	Case   [32]byte // wire.CaseBits of the name as it was spelled
 }
 
 // Marks is what the options of a client's query say beside its cookie.
