@@ -24,6 +24,12 @@ func Check(file string, out, problems io.Writer) int {
 	if checked == nil {
 		return ExitUsage
 	}
+	if bad := checked.RPZ.CheckFiles(); len(bad) != 0 {
+		for _, err := range bad {
+			fmt.Fprintln(problems, err)
+		}
+		return ExitUsage
+	}
 	fmt.Fprintf(out, "%s: ok: %s\n", file, summary(checked))
 	return ExitDone
 }

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -156,4 +158,46 @@ func effect(outcome string) string {
 	}
 	slices.Sort(data)
 	return status + " " + strings.Join(data, ", ")
+}
+
+// TestBadPolicyZone: a zone file that is wrong is named with its line by --check, at the start and at a reload, and what is in force stays.
+func TestBadPolicyZone(t *testing.T) {
+	dir := rig.SharedDir(t)
+	good, bad := filepath.Join(dir, "good.zone"), filepath.Join(dir, "bad.zone")
+	for file, text := range map[string]string{good: policyText(1, ""), bad: policyText(2, "32.1.2.3.rpz-ip CNAME .\n")} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	setting := func(file string) string {
+		return fmt.Sprintf("rpz.zone = [{name = \"rpz.test\", file = %q}]", file)
+	}
+	want := fmt.Sprintf("%s:%d: 32.1.2.3.rpz-ip.rpz.test.: an address of 3 labels", bad, strings.Count(policyText(2, ""), "\n")+1)
+	actor := rig.NewActor(t)
+	proxy := actorProxy(t, actor, setting(good))
+	text := proxy.Config.Text()
+	if code, output, _ := rig.Check(t, proxyBinary, text); code != 0 {
+		t.Errorf("--check of the good zone: %d\n%s", code, output)
+	}
+	text = strings.Replace(text, good, bad, 1)
+	if code, output, _ := rig.Check(t, proxyBinary, text); code != rig.CheckUsage || !strings.Contains(output, want) {
+		t.Errorf("--check of the bad zone: %d, want %q\n%s", code, want, output)
+	}
+	proxy.WriteConfig(t, text)
+	proxy.Signal(syscall.SIGHUP)
+	rig.Eventually(t, 10*time.Second, "the reload is refused", func() bool { return len(proxy.LogLines("reload refused")) == 1 })
+	if len(proxy.LogLines(want)) != 1 {
+		t.Errorf("the log does not say %q:\n%s", want, proxy.Log())
+	}
+	if got := outcome(t, proxy.Addr, "udp", "host0.example.", dns.TypeA); got != "NXDOMAIN " {
+		t.Errorf("after a refused reload: got %s", got)
+	}
+	other := filepath.Join(dir, "other.toml")
+	if err := os.WriteFile(other, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	proxy.Stop()
+	if output, err := exec.Command(proxyBinary, "--config", other).CombinedOutput(); err == nil || !strings.Contains(string(output), want) {
+		t.Errorf("started with the bad zone: %v\n%s", err, output)
+	}
 }

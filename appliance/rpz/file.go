@@ -92,6 +92,18 @@ func readZone(path, name string) (*rpz.Zone, error) {
 	return parseZone(f, path, name)
 }
 
+// CheckFiles reads the zone files of a configuration and returns what is wrong with each.
+func (c *Config) CheckFiles() (errs []error) {
+	for i := range c.Zones {
+		if z := &c.Zones[i]; z.File != "" {
+			if _, err := readZone(z.File, z.Name); err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errs
+}
+
 func parseZone(text io.Reader, path, name string) (*rpz.Zone, error) {
 	lines := &lineReader{in: bufio.NewReaderSize(text, 1<<16)}
 	b := rpz.NewBuilder(wireName(name))
