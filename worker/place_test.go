@@ -1,7 +1,9 @@
 package worker
 
 import (
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -62,6 +64,29 @@ func TestPinnedWorkersOwnLocalMemory(t *testing.T) {
 				t.Log("one node only: the policy was checked, that pages come from the right one of several was not")
 			}
 		})
+	})
+}
+
+// TestSharedCacheIsOnItsNode: what pinned workers share is bound to their node, all of it is provided, and only where there is more than one of them.
+func TestSharedCacheIsOnItsNode(t *testing.T) {
+	z := newZone(t)
+	cfg := testConfig(t, BackendAuto)
+	snap := testSnapshot(z.endpoint(transport.UDP))
+	snap.CacheBytes, snap.SharedPercent = 128<<20, 75
+	cfg.Workers, cfg.CPUs = 1, []int{0}
+	if g, _ := serve(t, cfg, snap); len(g.nodes) != 0 || g.Stats().SharedBytes != 0 {
+		t.Errorf("one worker shares with %d nodes", len(g.nodes))
+	}
+	cfg.Workers, cfg.CPUs = 2, []int{0, 0} // of one node, whatever machine this is
+	g, _ := serve(t, cfg, snap)
+	if len(g.nodes) != 1 || g.nodeOf[0] != g.nodes[0] || g.nodeOf[1] != g.nodes[0] {
+		t.Fatalf("two workers of one node have %d", len(g.nodes))
+	}
+	preferredPages(t) // skips where the kernel knows no nodes
+	const shared = 128 << 20 / 100 * 75
+	eventually(t, "the shared cache to be provided on one node", func() bool {
+		pages := preferredPages(t)
+		return len(pages) == 1 && slices.Max(slices.Collect(maps.Values(pages)))*os.Getpagesize() >= shared
 	})
 }
 

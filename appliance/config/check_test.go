@@ -108,6 +108,7 @@ func TestProblems(t *testing.T) {
 		{"cache: share too small", good + "[cache]\nbytes = \"6MiB\"\n[workers]\ncount = 4\n", []string{`f.toml:3: cache.bytes: 6MiB for 4 workers: each takes 2MiB to 32GiB`}},
 		{"cache: off needs no share", good + "[cache]\nenabled = false\nbytes = \"2MiB\"\n[workers]\ncount = 4\n", nil},
 		{"tcp: share too big", good + "[tcp]\nmax_connections = 200000\n", []string{`f.toml:3: tcp.max_connections: 200000 for 2 workers: each takes at most 60000`}},
+		{"cache: nothing left for the workers", good + "[cache]\nshared_percent = 91\n", []string{`f.toml:3: cache.shared_percent: 91 is out of range (0 to 90)`}},
 		{"cache: type", good + "[cache]\nbytes = 1.5\n", []string{`f.toml:3: cache.bytes: must be a size such as "64MiB" or a number of bytes, not a float`}},
 		{"rpz: no name, no source", good + "[[rpz.zone]]\n", []string{
 			"f.toml:2: rpz.zone[0]: has no name: below which name are its triggers?", "f.toml:2: rpz.zone[0]: needs file or primaries, one of them: where does it come from?",
