@@ -303,11 +303,33 @@ func TestCopyTo(t *testing.T) {
 	}
 }
 
+// TestChangedSlotIsNotRead: a copy counts only if the slot has not changed since its state was seen, even to the same question.
+func TestChangedSlotIsNotRead(t *testing.T) {
+	table := onHeap(BytesMin)
+	var c Copy
+	key, hash := testKey(1), testHash(1)
+	table.Put(hash, key, testAnswer(1, 1, 8), 300, 1, &c)
+	s := table.classes[0].set(hash)
+	way, seen, _ := s.find(hash)
+	if !s.read(way, seen, &c) {
+		t.Fatal("an unchanged slot was not read")
+	}
+	table.Put(hash, key, testAnswer(1, 2, 8), 300, 1, &c)
+	if s.read(way, seen, &c) {
+		t.Error("a slot was read that has been written again")
+	}
+	_, seen, _ = s.find(hash)
+	s.take(way, seen, tagOf(hash))
+	if s.read(way, seen, &c) {
+		t.Error("a slot was read that is being written")
+	}
+}
+
 // TestReadersSeeWholeAnswers has threads write and read the same few answers all the time. What a reader gets is one answer, whole, to its
 // question, and never older than what it has seen before from a single writer.
 func TestReadersSeeWholeAnswers(t *testing.T) {
 	table := onHeap(BytesMin)
-	const keys, writers, readers, rounds = 24, 3, 3, 6000
+	const keys, writers, readers, rounds, versions = 6, 3, 3, 10_000, 100
 	var threads sync.WaitGroup
 	var found, torn atomic.Int64
 	var stop atomic.Bool
@@ -315,10 +337,16 @@ func TestReadersSeeWholeAnswers(t *testing.T) {
 		threads.Go(func() {
 			var c Copy
 			rng := rand.New(rand.NewPCG(uint64(n), 1))
-			for version := range rounds {
-				i := n + writers*rng.IntN(keys/writers)
-				table.Put(testHash(i), testKey(i), testAnswer(i, version, 8*rng.IntN(150)), 300, 1, &c)
-				if version%1000 == 999 {
+			var answers [keys][versions]*wire.Answer // made before, so that there is little but writing
+			for i := range answers {
+				for version := range versions {
+					answers[i][version] = testAnswer(i, version, 1000+8*rng.IntN(300))
+				}
+			}
+			for round := range rounds {
+				i, version := n+writers*rng.IntN(keys/writers), round*versions/rounds
+				table.Put(testHash(i), testKey(i), answers[i][version], 300, 1, &c)
+				if round%2500 == 2499 {
 					table.FlushMatching(func(key []byte) bool { return wire.KeyName(key)[6] == '3' })
 				}
 			}
