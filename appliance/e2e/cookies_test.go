@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,4 +123,33 @@ func TestCookiesOfAFarm(t *testing.T) {
 	rig.Eventually(t, 10*time.Second, "the cookie from another address is found invalid", func() bool {
 		return one.Metrics(t).Delta(metrics).Sum(t, "sdp_cookies_total", `cookie="invalid"`) == 1
 	})
+}
+
+// A farm may have servers of several makers (RFC 9018 §1): what a real NSD and this proxy make with one secret, each finds valid, and gives again.
+func TestCookiesBesideNSD(t *testing.T) {
+	proxy := actorProxy(t, rig.NewActor(t), `edns.cookie_secrets = "`+farmSecret+`"`)
+	zone := "zone.example. 300 IN SOA ns. h. 1 3600 1200 604800 60\nzone.example. 300 IN NS ns.zone.example.\nwww.zone.example. 300 IN A 192.0.2.1\n"
+	nsd := rig.NewNSD(t, map[string]string{"zone.example": zone}, rig.TSIG{}, netip.AddrPort{})
+	nsd.AnswerCookies(farmSecret)
+	of := func(server netip.AddrPort, cookie string) string {
+		return rig.Dig(t, server, "+cookie="+cookie, "www.zone.example").Cookie
+	}
+	ours, theirs := of(proxy.Addr, clientCookie), of(nsd.Addr, clientCookie)
+	if len(ours) != 48 || len(theirs) != 48 {
+		t.Fatalf("cookies %q of the proxy, %q of NSD", ours, theirs)
+	}
+	time.Sleep(1100 * time.Millisecond) // a cookie that is made now has another time in it
+	if again := of(nsd.Addr, ours); again != ours {
+		t.Errorf("NSD gives %s for %s of the proxy", again, ours)
+	}
+	if again := of(proxy.Addr, theirs); again != theirs {
+		t.Errorf("the proxy gives %s for %s of NSD", again, theirs)
+	}
+	forged := ours[:len(ours)-1] + map[bool]string{true: "1", false: "0"}[ours[len(ours)-1] == '0']
+	if again := of(nsd.Addr, forged); again == forged {
+		t.Error("NSD gives any cookie again: the test shows nothing")
+	}
+	if again := of(proxy.Addr, forged); again == forged {
+		t.Error("the proxy gives a forged cookie again")
+	}
 }

@@ -18,6 +18,7 @@ type NSD struct {
 	notify  netip.AddrPort
 	key     TSIG
 	zones   []string
+	cookies string // lines of the configuration
 	process *Process
 }
 
@@ -33,11 +34,24 @@ func NewNSD(tb testing.TB, zones map[string]string, key TSIG, notify netip.AddrP
 		n.zones = append(n.zones, name)
 		n.write(name, text)
 	}
-	if err := os.WriteFile(filepath.Join(n.dir, "nsd.conf"), []byte(n.config()), 0o644); err != nil {
-		tb.Fatal(err)
-	}
+	n.configure()
 	n.Start()
 	return n
+}
+
+func (n *NSD) configure() {
+	if err := os.WriteFile(filepath.Join(n.dir, "nsd.conf"), []byte(n.config()), 0o644); err != nil {
+		n.tb.Fatal(err)
+	}
+}
+
+// AnswerCookies starts NSD again, to answer cookies of clients (RFC 9018) with a secret of 32 hexadecimal digits.
+func (n *NSD) AnswerCookies(secret string) {
+	n.tb.Helper()
+	n.Kill()
+	n.cookies = fmt.Sprintf("  answer-cookie: yes\n  cookie-secret: %q\n", secret)
+	n.configure()
+	n.Start()
 }
 
 func (n *NSD) config() string {
@@ -57,10 +71,10 @@ func (n *NSD) config() string {
   server-count: 1
   zonefiles-write: 0
   rrl-ratelimit: 0
-remote-control:
+%sremote-control:
   control-enable: yes
   control-interface: %q
-`, n.Addr.Addr(), n.Addr.Port(), n.dir, n.dir, filepath.Join(n.dir, "control"))
+`, n.Addr.Addr(), n.Addr.Port(), n.dir, n.dir, n.cookies, filepath.Join(n.dir, "control"))
 	key := "NOKEY"
 	if n.key.Name != "" {
 		key = n.key.Name
