@@ -589,3 +589,59 @@ func TestTierHoldsWhatUpstreamsSaid(t *testing.T) {
 
 // answersA reports whether an id is of a question for A records.
 func answersA(id []byte) bool { return wire.KeyType(id[1+int(id[0]):]) == wire.TypeA }
+
+// TestTierAndFollowers: while one worker asks the tier, the others wait for it as they do while it asks an upstream.
+func TestTierAndFollowers(t *testing.T) {
+	for name, late := range map[string]bool{"in time": false, "late": true} {
+		t.Run(name, func(t *testing.T) {
+			list := newTeam(t, 2, 1, nil)
+			line, err := tier.NewLine(func() {}, tier.LineLimits{FillBytes: tier.FillBytesMin, MessageBytesMax: 1024})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { line.Close(context.Background()) })
+			owner, follower := &tierBench{bench: list[0], line: line}, list[1]
+			owner.w.active.tier = (&tierLink{line: line}).set(&Tier{
+				Budget: testBudget, Breaker: tier.BreakerConfig{Percent: 50, Rest: time.Second, RestMax: time.Second},
+			})
+			if sent := append(owner.ask(1, query(1, "a.example.", dns.TypeA)), follower.ask(2, query(2, "a.example.", dns.TypeA))...); len(sent) != 0 {
+				t.Fatalf("%d datagrams sent while the tier is asked", len(sent))
+			}
+			q := owner.question()
+			var sent []sentDatagram
+			if late {
+				up := one(t, owner.at(owner.now+testBudget))
+				follower.now = owner.now
+				if sent := follower.turn(); len(sent) != 0 {
+					t.Fatalf("the follower sent %d datagrams when the budget was over", len(sent))
+				}
+				sent = owner.turn(owner.answer(up, reply(t, up.data, nil, recordA)))
+			} else {
+				sent = owner.found(q, stored(t, "a.example.", nil, recordA))
+			}
+			if address(t, one(t, sent)) != "192.0.2.1" || address(t, one(t, follower.turn())) != "192.0.2.1" {
+				t.Error("not both clients have the answer")
+			}
+		})
+	}
+}
+
+// BenchmarkTurnWithTier is BenchmarkTurn/hits-of-10000 with a cache that instances share: hits do not come near it.
+func BenchmarkTurnWithTier(b *testing.B) {
+	bench, _ := newFeed(b, 10_000)
+	line, err := tier.NewLine(func() {}, tier.LineLimits{FillBytes: tier.FillBytesMin, MessageBytesMax: 1024})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer line.Close(context.Background())
+	bench.w.active.tier = (&tierLink{line: line}).set(&Tier{Budget: testBudget})
+	b.ReportAllocs()
+	b.ResetTimer()
+	start := cpuTime(b)
+	for n := 0; n < b.N; n += feedBatch {
+		bench.w.turn()
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(cpuTime(b)-start)/float64(b.N), "cpu-ns/op")
+	bench.w.eng = bench.eng
+}
