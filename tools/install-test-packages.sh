@@ -8,6 +8,7 @@ wanted='unbound:unbound
 unbound-checkconf:unbound
 dig:bind9-dnsutils
 kdig:knot-dnsutils
+knotd:knot knot-module-geoip
 dnsperf:dnsperf
 dnsdist:dnsdist
 redis-server:redis-server
