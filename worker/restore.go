@@ -204,6 +204,7 @@ func (w *worker) restore(r record, space []byte, out *Restored) {
 		return
 	}
 	out.Answers++
+	w.lookFor(key)
 	if c := &w.common; c.table != nil && r.age() < ttl {
 		// The table's own Put knows no ages: the answer is put at the time that it was learned.
 		if _, state := c.table.Get(hash, key, now, c.copy); state != shared.Fresh {

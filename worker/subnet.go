@@ -225,9 +225,17 @@ func (w *worker) keep(s *inflight.Slot, p *pool) (result shared.Result) {
 // be told.
 func (w *worker) takeOver(s *inflight.Slot) {
 	w.scope = 0
-	if told, sent := wire.KeySubnet(s.KeyBytes()); sent && told.Bits != 0 {
+	if told, sent := wire.KeySubnet(s.KeyBytes()); sent {
 		w.scope = beyond(&told)
-		w.scopes.Keep(wire.Hash(w.seed, wire.KeyPlain(s.KeyBytes())), told.Family, 0, told.Bits, w.seconds())
+	}
+	w.lookFor(s.KeyBytes())
+}
+
+// lookFor sees to it that an answer is found that has got into the cache under key in another way than by an exchange of this worker.
+func (w *worker) lookFor(key []byte) {
+	s, length, ok := wire.KeyNetwork(key)
+	if ok && s.Bits != 0 {
+		w.scopes.Keep(wire.Hash(w.seed, wire.KeyPlain(key)), s.Family, length, s.Bits, w.seconds())
 	}
 }
 

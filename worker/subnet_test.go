@@ -3,6 +3,7 @@ package worker
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"secure-dns-proxy/ring"
 	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/cache"
 	"secure-dns-proxy/worker/subnet"
 )
 
@@ -210,5 +212,93 @@ func TestPaddingIsForEncryptedHops(t *testing.T) {
 		if got := unpack(t, d.data).IsEdns0(); got == nil || len(got.Option) != 0 {
 			t.Errorf("OPT %v, want one without options", got)
 		}
+	}
+}
+
+// TestSubnetsOutliveRestarts: answers for a network, for exactly one, and for everybody are found after a dump and a load by a process that has
+// never heard of their scopes.
+func TestSubnetsOutliveRestarts(t *testing.T) {
+	b, again := subnetBench(t), subnetBench(t)
+	b.tailorNames("16", "0", "32")
+	var cursor cache.Cursor
+	space := make([]byte, wire.MessageBytesMax)
+	var out Restored
+	for more := true; more; {
+		more = b.w.cache.Walk(&cursor, 1000, nil, func(e *cache.Seen) bool {
+			r := make(record, recordBytes(e))
+			putRecord(r, e, 0, b.w.seconds())
+			again.w.restore(r, space, &out)
+			return true
+		})
+	}
+	if out.Answers != 3 {
+		t.Fatalf("%+v, want 3 answers", out)
+	}
+	for name, want := range map[string]string{"a0.example.": "127.0.0.0/24/16", "a1.example.": "127.0.0.0/24/0", "a2.example.": "127.0.0.0/24/25"} {
+		d := one(t, again.ask(1, withSubnet(name, "127.0.0.0/24")))
+		if d.handle != clientSocket {
+			t.Errorf("%s is asked for", name)
+		} else if got := subnetIn(unpack(t, d.data)); got != want {
+			t.Errorf("%s: the client is told %q, want %q", name, got, want)
+		}
+	}
+}
+
+// TestRefreshTellsNetworks: what is refreshed by hand is asked for with the network that it was for; what is good for everybody waits for somebody.
+func TestRefreshTellsNetworks(t *testing.T) {
+	b := subnetBench(t)
+	b.tailorNames("16", "0")
+	var cursor cache.Cursor
+	b.eng.sent = nil
+	b.w.cache.Walk(&cursor, 1000, nil, func(e *cache.Seen) bool { return b.w.refresh(e) })
+	up := one(t, b.eng.sent)
+	if got := subnetIn(unpack(t, up.data)); got != "127.0.0.0/16/0" {
+		t.Fatalf("the upstream is told %q", got)
+	}
+	b.turn(b.answer(up, reply(t, up.data, func(m *dns.Msg) { echo(t, m, up.data, "16") }, "a0.example. 300 IN A 192.0.2.9")))
+	if d := one(t, b.ask(1, query(1, "a0.example.", dns.TypeA))); d.handle != clientSocket || !strings.Contains(unpack(t, d.data).String(), "192.0.2.9") {
+		t.Errorf("not refreshed: %v", unpack(t, d.data))
+	}
+}
+
+// TestWorkersAskOnceForANetwork: a worker that follows another one's question for the same network takes its answer, for that network, and keeps it; one for
+// another network asks.
+func TestWorkersAskOnceForANetwork(t *testing.T) {
+	for _, scope := range []string{"16", "24", "32", "0"} {
+		list := newTeam(t, 3, 1, func(_ *Config, s *Snapshot) {
+			s.Pools[0].Subnet = subnet.Spec{Mode: subnet.Add, IPv4: 24, IPv6: 56, Private: true}
+		})
+		up := list.together("a.example.")
+		other := one(t, list[1].ask(1, withSubnet("a.example.", "192.0.2.0/24")))
+		if other.handle == clientSocket {
+			t.Fatal("an answer for another network")
+		}
+		list[0].turn(list[0].answer(up, reply(t, up.data, func(m *dns.Msg) { echo(t, m, up.data, scope) }, "a.example. 300 IN A 198.51.100.1")))
+		for _, b := range list[1:] {
+			if m := b.gets(); len(m.Answer) != 1 || m.Id != 2 {
+				t.Errorf("scope %s: a follower's client got %v", scope, m)
+			}
+			d := one(t, b.ask(3, query(3, "a.example.", dns.TypeA)))
+			if d.handle != clientSocket || len(unpack(t, d.data).Answer) != 1 {
+				t.Errorf("scope %s: the follower has not kept it", scope)
+			}
+		}
+	}
+}
+
+// TestSharedAnswersForNetworks: what one worker has learned for a network or for everybody, another one that knows of the scope takes from the shared level.
+func TestSharedAnswersForNetworks(t *testing.T) {
+	list := newTeam(t, 2, 1, func(_ *Config, s *Snapshot) {
+		s.Pools[0].Subnet = subnet.Spec{Mode: subnet.Add, IPv4: 24, IPv6: 56, Private: true}
+	})
+	list[0].tailorNames("16", "0")
+	if d := one(t, list[1].ask(1, withSubnet("a1.example.", "127.9.0.0/24"))); d.handle != clientSocket || subnetIn(unpack(t, d.data)) != "127.9.0.0/24/0" {
+		t.Error("what is good for everybody is not found")
+	}
+	up := one(t, list[1].ask(1, withSubnet("a0.example.", "127.9.0.0/24"))) // it learns the scope
+	list[1].turn(list[1].answer(up, reply(t, up.data, func(m *dns.Msg) { echo(t, m, up.data, "16") }, "a0.example. 300 IN A 192.0.2.9")))
+	d := one(t, list[1].ask(1, withSubnet("a0.example.", "127.0.7.0/24")))
+	if m := unpack(t, d.data); d.handle != clientSocket || subnetIn(m) != "127.0.7.0/24/16" || !strings.Contains(m.String(), "192.0.2.1") {
+		t.Errorf("what the other worker knows of 127.0.0.0/16 is not found: %v", m)
 	}
 }

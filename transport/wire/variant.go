@@ -61,6 +61,19 @@ func KeySubnet(key []byte) (s Subnet, sent bool) {
 	return s, true
 }
 
+// KeyNetwork returns the network in a key of AppendSubnet, for exactly which its answer is good, or of AppendScope, for all in which it is good: then
+// length is how long it is, else 0.
+func KeyNetwork(key []byte) (s Subnet, length uint8, ok bool) {
+	if s, ok = KeySubnet(key); ok {
+		return s, 0, true
+	}
+	v := KeyVariant(key)
+	if len(v) < networkFixedBytes || v[0] != variantScope {
+		return Subnet{}, 0, false
+	}
+	return Subnet{Family: v[1], Bits: v[2]}, v[2], true
+}
+
 // KeyOptions returns the client's options that are sent for key: a view, empty for most keys.
 func KeyOptions(key []byte) []byte {
 	v := KeyVariant(key)
