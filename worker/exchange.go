@@ -257,19 +257,16 @@ func (w *worker) answered(slot uint32, u *upstream) {
 func (w *worker) conclude(slot uint32, s *inflight.Slot, p *pool) {
 	w.countOutcome(s, w.answer.RCode)
 	w.clampTTLs(&w.answer, p)
-	result, keep := shared.TooLarge, !s.Passing
+	keep := !s.Passing
 	if w.rules.policy != nil && w.rules.policy.Has(policy.ChainResponse) {
 		kept, given := w.decideAnswer(s)
 		if keep = keep && kept; !given {
-			w.tellResult(s, result)
+			w.tellResult(s, shared.TooLarge)
 			w.forsake(s, slot)
 			return
 		}
 	}
-	if keep {
-		result = w.keep(s, p)
-	}
-	w.tellResult(s, result)
+	w.tellResult(s, w.keep(s, p, keep))
 	w.returnOptions(s)
 	w.deliver(s, slot, &w.answer, 0, 0)
 	w.free(slot)

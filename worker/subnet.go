@@ -19,6 +19,7 @@ type tailored struct {
 	passed  bool   // options of the client are sent: nothing is cached
 	plain   uint64 // hash of the plain key
 	found   uint64 // hash of w.found, which the cache has an answer to
+	options int    // bytes of w.client.Options before that
 	scopeAt int    // where the scope is in w.client.Options; 0: the client is not told any
 }
 
@@ -40,7 +41,7 @@ func (l *lookup) questionHash() uint64 {
 
 // tailor makes the key of a query's exchange, and reports whether the query goes on; else it has been answered.
 func (w *worker) tailor(l *lookup, from *origin) bool {
-	l.tailored = tailored{plain: l.hash}
+	l.tailored = tailored{plain: l.hash, options: len(w.client.Options)}
 	plain := len(l.key)
 	if spec := &l.pool.spec.Subnet; spec.Mode != subnet.Strip {
 		var sound bool
@@ -69,6 +70,14 @@ func (w *worker) tailor(l *lookup, from *origin) bool {
 		l.hash = wire.Hash(w.seed, l.key)
 	}
 	return true
+}
+
+// tailorAgain is tailor for a query that was tailored and has then been sent to another pool, which may have other ideas of networks.
+func (w *worker) tailorAgain(l *lookup, from *origin) bool {
+	l.key = wire.KeyPlain(l.key)
+	l.hash = wire.Hash(w.seed, l.key)
+	w.client.Options, w.asked.hasNetwork = w.client.Options[:l.tailored.options], false
+	return w.tailor(l, from)
 }
 
 // malformedSubnet answers a query whose ECS option cannot be read (RFC 7871 §6, §7.2.1).
@@ -196,11 +205,11 @@ func beyond(s *wire.Subnet) uint8 {
 	return min(s.Bits+1, wire.FamilyBits(s.Family))
 }
 
-// keep puts w.answer into the cache for those whom it is good for. w.scope is what clients are to be told.
+// keep puts w.answer into the cache, if that is wanted, for those whom it is good for. w.scope is what clients are to be told.
 // It returns whether workers that follow the slot can find the answer: under the slot's own key, as they do not know its scope.
-func (w *worker) keep(s *inflight.Slot, p *pool) (result shared.Result) {
+func (w *worker) keep(s *inflight.Slot, p *pool, wanted bool) (result shared.Result) {
 	hash, key := s.Hash, s.KeyBytes()
-	kept := w.answer.TTL != 0 && w.keeps(p, key)
+	kept := wanted && w.answer.TTL != 0 && w.keeps(p, key)
 	w.scope = 0
 	switch {
 	case len(wire.KeyVariant(key)) != 0:

@@ -12,6 +12,7 @@ import (
 	"secure-dns-proxy/ring"
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/cache"
+	"secure-dns-proxy/worker/policy"
 	"secure-dns-proxy/worker/subnet"
 )
 
@@ -300,5 +301,51 @@ func TestSharedAnswersForNetworks(t *testing.T) {
 	d := one(t, list[1].ask(1, withSubnet("a0.example.", "127.0.7.0/24")))
 	if m := unpack(t, d.data); d.handle != clientSocket || subnetIn(m) != "127.0.7.0/24/16" || !strings.Contains(m.String(), "192.0.2.1") {
 		t.Errorf("what the other worker knows of 127.0.0.0/16 is not found: %v", m)
+	}
+}
+
+// TestRulesAndNetworks: a query that a rule sends to another pool, before the cache or after it, is told there what that pool is told of networks, and so is a
+// copy for a third one.
+func TestRulesAndNetworks(t *testing.T) {
+	for _, chain := range []policy.Chain{policy.ChainQuery, policy.ChainMiss} {
+		for _, mode := range []subnet.Mode{subnet.Strip, subnet.Add} { // of the pool that it is sent to
+			rule := policy.Rule{Name: "rule", Chain: chain, Match: policy.Everything(), Action: policy.Action{Do: policy.Route, Pool: 1, Extended: wire.EDENone}}
+			tee := policy.Rule{Name: "copy", Chain: chain, Match: policy.Everything(), Action: policy.Action{Do: policy.Tee, Pool: 2, Extended: wire.EDENone}}
+			b := newBench(t, 3, func(_ *Config, s *Snapshot) {
+				s.Pools = []Pool{defaultPool(1), defaultPool(1), defaultPool(1)}
+				for i, name := range []string{"default", "other", "third"} {
+					s.Pools[i].Name, s.Pools[i].Members = name, []int{i}
+				}
+				s.Pools[1].Suffixes, s.Pools[2].Suffixes = [][]byte{wireName("other.test")}, [][]byte{wireName("third.test")}
+				s.Pools[0].Subnet = subnet.Spec{Mode: subnet.Add - mode, IPv4: 24, IPv6: 56} // the other way round
+				s.Pools[1].Subnet = subnet.Spec{Mode: mode, IPv4: 24, IPv6: 56}
+				s.Rules = []policy.Rule{tee, rule}
+			})
+			sent := b.ask(1, withSubnet("a.example.", "192.0.2.0/24"))
+			if len(sent) != 2 {
+				t.Fatalf("%v, %v: %d queries, want 2", chain, mode, len(sent))
+			}
+			want := map[subnet.Mode]string{subnet.Strip: "", subnet.Add: "192.0.2.0/24/0"}[mode]
+			for _, d := range sent {
+				ev := b.answer(d, nil)
+				pool := b.w.sockets[ev.Tag&^upstreamTag].upstream.index
+				got := subnetIn(unpack(t, d.data))
+				if pool == 1 && got != want || pool == 2 && got != "" || pool == 0 {
+					t.Errorf("%v, %v: pool %d is told %q", chain, subnet.ModeNames[mode], pool, got)
+				}
+				if pool != 1 {
+					continue
+				}
+				back := b.turn(b.answer(d, reply(t, d.data, func(m *dns.Msg) {
+					if want != "" {
+						echo(t, m, d.data, "24")
+					}
+				}, "a.example. 60 IN A 198.51.100.1")))
+				told := map[subnet.Mode]string{subnet.Strip: "", subnet.Add: "192.0.2.0/24/24"}[mode]
+				if m := unpack(t, one(t, back).data); subnetIn(m) != told || len(m.IsEdns0().Option) > 1 {
+					t.Errorf("%v, %v: the client is told %v, want %q", chain, subnet.ModeNames[mode], m.IsEdns0().Option, told)
+				}
+			}
+		}
 	}
 }

@@ -141,9 +141,6 @@ func (w *worker) redirect(l *lookup, v *policy.Verdict) {
 	}
 	wire.ChangeKey(l.key, v.NoRecurse, v.NoVerify)
 	l.hash = wire.Hash(w.seed, l.key)
-	if l.tailored.is {
-		l.tailored.plain = wire.Hash(w.seed, wire.KeyPlain(l.key))
-	}
 }
 
 // missRules reports whether there are rules for misses.
@@ -162,6 +159,9 @@ func (w *worker) decideMiss(l *lookup, from *origin, age *uint32, state *cache.S
 	}
 	if l.hash == before {
 		return false
+	}
+	if w.active.tailors && !w.tailorAgain(l, from) {
+		return true
 	}
 	*state = cache.Miss
 	if !w.cacheable(l) {
@@ -274,7 +274,7 @@ func (w *worker) dropByRule(from *origin) {
 func (w *worker) tee(l *lookup, to *pool) {
 	t := &w.rules.shadow
 	t.query.NameLen, t.pool, t.passCache = l.query.NameLen, to, true
-	t.key = append(t.space[:0], l.key...)
+	t.key = append(t.space[:0], wire.KeyPlain(l.key)...) // the network of the client is that pool's business alone
 	wire.MoveKey(t.key, to.tag)
 	t.hash = wire.Hash(w.seed, t.key)
 	if _, under := w.table.Find(t.hash, t.key); under {
