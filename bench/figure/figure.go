@@ -48,6 +48,7 @@ const (
 	Calm999     Name = "calm_p999_us"  // pauses: p99.9 at half load with nothing else going on
 	Scrape999   Name = "scrape_p999_us"
 	Reload999   Name = "reload_p999_us"
+	Dump999     Name = "dump_p999_us"
 	GC999       Name = "gc_p999_us" // with scrapes, under a garbage collector that runs far more often than it would
 	GCCycles    Name = "gc_cycles"  // in that run
 )

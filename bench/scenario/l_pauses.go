@@ -17,14 +17,14 @@ const disturbancePause = 50 * time.Millisecond
 // eagerGC makes a collector that starts a cycle whenever the heap has grown by a hundredth: far more often than in operation.
 const eagerGC = "GOGC=1"
 
-// pauses: what do a scrape, a reload and a cycle of the garbage collector cost the queries that come meanwhile?
+// pauses: what do a scrape, a reload, a dump of the cache and a cycle of the garbage collector cost the queries that come meanwhile?
 func pauses() *Scenario {
 	return &Scenario{
-		ID: Pauses, Title: "pauses by scrapes, reloads and garbage collection",
-		Question: "What do scrapes of /metrics, reloads and GC cycles cost the queries that come meanwhile?",
-		Load:     "hits at half of the closed-loop rate: undisturbed, with 20 scrapes/s, with 20 reloads/s; with 20 scrapes/s and GOGC=1",
+		ID: Pauses, Title: "pauses by scrapes, reloads, dumps of the cache and garbage collection",
+		Question: "What do scrapes of /metrics, reloads, dumps of the cache and GC cycles cost the queries that come meanwhile?",
+		Load:     "hits at half of the closed-loop rate: undisturbed, with 20 scrapes/s, with 20 reloads/s, with dumps of the whole cache 50 ms apart; with 20 scrapes/s and GOGC=1",
 		Bar:      "none in numbers: the pause must be bounded",
-		Programs: ours, Takes: func(s Settings) time.Duration { return s.Full + 4*s.Half },
+		Programs: ours, Takes: func(s Settings) time.Duration { return s.Full + 5*s.Half },
 		Run: func(ctx context.Context, t *Turn) (figure.Sample, error) {
 			if err := t.startFull(ctx); err != nil {
 				return nil, err
@@ -43,7 +43,7 @@ func pauses() *Scenario {
 			for _, d := range []struct {
 				name    figure.Name
 				disturb func() error
-			}{{figure.Calm999, nothing}, {figure.Scrape999, scrape}, {figure.Reload999, reload}} {
+			}{{figure.Calm999, nothing}, {figure.Scrape999, scrape}, {figure.Reload999, reload}, {figure.Dump999, dumper(ctx, t.process.Setup)}} {
 				if s[d.name], err = t.disturbed(ctx, s[figure.QPS]/2, d.disturb); err != nil {
 					return nil, err
 				}

@@ -14,6 +14,7 @@ func proxy(engine string) func(Setup) (Launch, error) {
 		fmt.Fprintf(&b, "[workers]\ncount = %d\ncpus = [%s]\n\n", s.Workers, join(s.CPUs[:s.Workers], ", "))
 		fmt.Fprintf(&b, "[cache]\nbytes = %d\n\n", s.Cache.bytes(proxyEntryBytes))
 		fmt.Fprintf(&b, "[metrics]\nlisten = %q\n\n", s.Control)
+		fmt.Fprintf(&b, "[control]\nsocket = %q\n\n", ControlSocket(s))
 		fmt.Fprintf(&b, "[[upstream]]\nurl = %q\n", url(s.Upstream))
 		switch s.Upstream.Scheme {
 		case TLS, QUIC, HTTPS:
@@ -25,6 +26,9 @@ func proxy(engine string) func(Setup) (Launch, error) {
 		}, nil
 	}
 }
+
+// ControlSocket is where this project's own program takes commands.
+func ControlSocket(s Setup) string { return filepath.Join(s.Dir, "control.sock") }
 
 // url of the backend by address, as this proxy and dnsproxy read it.
 func url(u Upstream) string {
