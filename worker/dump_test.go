@@ -244,3 +244,56 @@ func FuzzRestore(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkDump is the part of a turn that a worker gives to a dump or to a load: a step of each, over a cache of 200,000 answers.
+func BenchmarkDump(b *testing.B) {
+	const names = 200_000
+	bench, _ := newFeed(b, names)
+	w := bench.w
+	b.Run("dump", func(b *testing.B) {
+		belt, answers := newBelt(), 0
+		step := dumping(belt)
+		for b.Loop() {
+			if step(w) == ended {
+				b.StopTimer()
+				belt = newBelt()
+				step = dumping(belt)
+				b.StartTimer()
+			}
+			if !belt.free() {
+				b.StopTimer()
+				for r := belt.next(); r != nil; r = belt.next() {
+					answers++
+				}
+				b.StartTimer()
+			}
+		}
+		b.ReportMetric(float64(answers)/float64(b.N), "answers/op")
+	})
+	b.Run("load", func(b *testing.B) {
+		var records []record
+		var cursor cache.Cursor
+		w.cache.Walk(&cursor, loadStep*200, nil, func(e *cache.Seen) bool {
+			r := make(record, recordBytes(e))
+			putRecord(r, e, 0, w.seconds())
+			records = append(records, r)
+			return true
+		})
+		w.cache.Flush()
+		belt, out, next := newBelt(), new(Restored), 0
+		step := taking(belt, out)
+		for b.Loop() {
+			if belt.free() {
+				b.StopTimer()
+				for room := belt.room(len(records[next])); room != nil; room = belt.room(len(records[next])) {
+					copy(room, records[next])
+					next = (next + 1) % len(records)
+				}
+				belt.send()
+				b.StartTimer()
+			}
+			step(w)
+		}
+		b.ReportMetric(float64(out.Answers+out.Known)/float64(b.N), "answers/op")
+	})
+}

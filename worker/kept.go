@@ -67,6 +67,8 @@ func (n *never) set(names [][]byte) {
 // forgetNever removes what has been kept of names that are not to be kept any more.
 func (w *worker) forgetNever(names *route.Table) {
 	if names != nil && names != w.active.neverKept && w.cache != nil && w.cache.Stats().Entries != 0 {
-		w.chores = append(w.chores, &errand{step: flushing(cache.Match{In: names}, new(Flushed))})
+		step := flushing(cache.Match{In: names}, new(Flushed))
+		step(w) // at once: when the reload is done, none of them is found any more
+		w.chores = append(w.chores, &errand{step: step})
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"secure-dns-proxy/transport"
 )
 
 // TestPoolsHaveTTLsOfTheirOwn: the same TTL is kept for 60 s by one pool, for 25 s by the other.
@@ -82,5 +84,27 @@ func TestReloadForgetsNamesThatAreNotKept(t *testing.T) {
 	b.turn()
 	if b.w.stats.CacheFlushes != before {
 		t.Error("flushed again although nothing has changed")
+	}
+}
+
+// TestNeverKeptIsNotTakenOver: what another worker has of such a name, from before that was so, is not told.
+func TestNeverKeptIsNotTakenOver(t *testing.T) {
+	z := newZone(t)
+	snap := testSnapshot(z.endpoint(transport.UDP))
+	snap.SharedPercent = 25
+	g, addrs := serve(t, testConfig(t, BackendMmsg), snap)
+	exchange(t, "udp", addrs[0], query(1, "a.dyn.test.", dns.TypeTXT))
+	next := *snap
+	next.NeverKept = [][]byte{[]byte("\x03dyn\x04test\x00")}
+	if err := g.Reload(&next); err != nil {
+		t.Fatal(err)
+	}
+	asked := z.queries.Load()
+	const more = 12 // by both workers
+	for range more {
+		exchange(t, "udp", addrs[0], query(1, "a.dyn.test.", dns.TypeTXT))
+	}
+	if n := z.queries.Load() - asked; n != more {
+		t.Errorf("%d of %d queries were asked for", n, more)
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // proxy answers as the product does, with fixed figures.
-func proxy(t *testing.T) string {
+func proxy(t *testing.T, more ...func(*control.Server)) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "control.sock")
 	s, err := control.Listen(path, control.Owner{})
@@ -35,6 +35,9 @@ func proxy(t *testing.T) string {
 	s.Handle("GET /v1/upstreams", func(context.Context, *control.Request) (any, error) {
 		return []control.Upstream{{Name: "tls://192.0.2.1", State: "recovering", Share: 0.25, Queries: 9, Failures: 2, P50: 1234 * time.Microsecond, Reason: "line\nbreak"}}, nil
 	})
+	for _, add := range more {
+		add(s)
+	}
 	s.Serve(slog.New(slog.DiscardHandler))
 	return path
 }
