@@ -29,13 +29,12 @@ type Policy struct {
 
 // rule is a rule as it is carried out.
 type rule struct {
-	views    uint64 // bit i: the view i; all ones: any client
-	node     int32
-	rate     int32 // in rates, or with Action.PerSource in bySource; -1: none
-	action   Action
-	name     string
-	chain    Chain
-	matchAll bool
+	views  uint64 // as in head
+	node   int32
+	rate   int32 // in rates, or with Action.PerSource in bySource; -1: none
+	action Action
+	name   string
+	chain  Chain
 }
 
 // node is one selector or one of All, Any and Not, followed by what is in it.
@@ -119,7 +118,6 @@ func (p *Policy) add(r *Rule) error {
 	if n := len(p.nodes) - first; n > NodesMax {
 		return fmt.Errorf("%d selectors: at most %d", n, NodesMax)
 	}
-	out.matchAll = r.Match.Op == All && len(r.Match.Of) == 0
 	p.rules = append(p.rules, out)
 	return nil
 }

@@ -1,8 +1,8 @@
 package policy
 
-// chain is the rules of one chain with an index of them. Rule i of the chain is rules[from+i]... by number in Policy.rules.
+// chain is the rules of one chain with an index of them.
 type chain struct {
-	order []int32 // rules of the chain, in order
+	heads []head // of the rules of the chain, in order
 	words int     // of a bitmap of them; 0: no rules
 
 	// Without an index general holds all. Rules that need one of certain types or names stand in types and names only.
@@ -12,6 +12,14 @@ type chain struct {
 	exact   map[uint64][]uint64 // rules that need just this name
 	deepest int                 // labels of the longest of names
 	indexed bool
+}
+
+// head is what is looked at of every rule that may match: 24 bytes, so that many rules are few lines of memory.
+type head struct {
+	views uint64 // bit i: the view i; all ones: any client
+	node  int32  // its match; -1: everything
+	rule  int32  // number in Policy.rules
+	alone bool   // node is a single selector
 }
 
 // needs says what a match cannot do without: nil types and nil names for nothing that is known.
@@ -68,14 +76,19 @@ func (p *Policy) index(c Chain, rules []Rule) chain {
 	out := chain{types: map[uint16][]uint64{}, names: map[uint64][]uint64{}, exact: map[uint64][]uint64{}}
 	for i := range rules {
 		if rules[i].Chain == c {
-			out.order = append(out.order, int32(i))
+			r := &p.rules[i]
+			h := head{views: r.views, node: r.node, rule: int32(i), alone: p.nodes[r.node].op == Is}
+			if m := &rules[i].Match; m.Op == All && len(m.Of) == 0 {
+				h.node = -1
+			}
+			out.heads = append(out.heads, h)
 		}
 	}
-	out.words = (len(out.order) + 63) / 64
+	out.words = (len(out.heads) + 63) / 64
 	out.general = make([]uint64, out.words)
-	out.indexed = len(out.order) >= indexMin
-	for bit, at := range out.order {
-		n := needsOf(&rules[at].Match)
+	out.indexed = len(out.heads) >= indexMin
+	for bit := range out.heads {
+		n := needsOf(&rules[out.heads[bit].rule].Match)
 		if !out.indexed {
 			n = needs{}
 		}

@@ -39,18 +39,28 @@ func (p *Policy) Run(c Chain, q *Query, s *State, v *Verdict) {
 	found := p.candidates(chain, q, s)
 	for word, bits := range found {
 		for bits != 0 {
-			at := chain.order[word*64+first(bits)]
+			h := &chain.heads[word*64+first(bits)]
 			bits &= bits - 1
-			r := &p.rules[at]
-			if r.views != ^uint64(0) && (q.View < 0 || r.views&(1<<q.View) == 0) || !r.matchAll && !p.matches(r.node, q, s) {
+			if h.views != ^uint64(0) && (q.View < 0 || h.views&(1<<q.View) == 0) || !p.holds(h, q, s) {
 				continue
 			}
-			s.hits[at]++
-			if p.act(r, at, q, s, v) {
+			s.hits[h.rule]++
+			if p.act(&p.rules[h.rule], h.rule, q, s, v) {
 				return
 			}
 		}
 	}
+}
+
+// holds reports whether the match of a rule does.
+func (p *Policy) holds(h *head, q *Query, s *State) bool {
+	switch {
+	case h.node < 0:
+		return true
+	case h.alone:
+		return p.selects(&p.nodes[h.node], q, s)
+	}
+	return p.matches(h.node, q, s)
 }
 
 // act carries out an action, and reports whether it is final.
