@@ -46,6 +46,9 @@ const (
 	limitLines     = 10
 	limitLinesTime = time.Minute
 
+	// setPoll is how often the files of sets are looked at.
+	setPoll = time.Second
+
 	// ruleLogPoll is how often the lines of rules are written.
 	ruleLogPoll = 100 * time.Millisecond
 

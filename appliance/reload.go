@@ -66,6 +66,7 @@ func (s *service) adopt() bool {
 	s.remote.adopt(store, &merged.Cache.Remote)
 	s.watch.follow(planned)
 	s.loops.Follow(plainOf(planned), merged.LoopInterval)
+	s.sets.follow(merged.Sets)
 	s.papers.follow(endpointsOf(planned), s.roster.openKeyLogs(), merged.TLS.ExpiryWarning)
 	s.keeper.adopt(&merged.Cache)
 	s.level.Set(merged.Logging.Level)

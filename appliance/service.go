@@ -39,6 +39,7 @@ type service struct {
 	remote    *remote
 	watch     *watch
 	papers    *certificates
+	sets      *setWatch
 	keeper    *keeper
 	loops     *loop.Watch
 	blocks    *blocks.Keeper
@@ -57,6 +58,7 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 	s := &service{caps: connCaps{}, log: log, level: level, notify: newNotifier(), checked: c, roster: &roster{log: log, upgrades: make(chan upgrade)}, watch: newWatch(log), papers: newCertificates(log), keeper: newKeeper(log)}
 	s.loops = loop.NewWatch(log, new(worker.Beacons))
 	s.remote = &remote{log: log}
+	s := &service{caps: connCaps{}, log: log, level: level, notify: newNotifier(), checked: c, roster: &roster{log: log, upgrades: make(chan upgrade)}, watch: newWatch(log), papers: newCertificates(log), sets: &setWatch{log: log}, keeper: newKeeper(log)}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stopAll = cancel
 	tune(c.Workers.Count)
@@ -75,6 +77,7 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 	s.background.Go(func() { newOverloadLog(s.log).run(ctx, s.group) })
 	s.background.Go(func() { newLimitLog(s.log).run(ctx, s.group) })
 	s.background.Go(func() { ruleLog{s.log}.run(ctx, s.group) })
+	s.background.Go(func() { s.sets.run(ctx) })
 	s.background.Go(func() { s.papers.run(ctx) })
 	s.keeper.group = s.group
 	s.keeper.adopt(&c.Cache)
@@ -88,6 +91,7 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 		telemetry.AddLookups(page, &s.roster.lookups)
 		telemetry.AddDesignations(page, s.roster.designations)
 		telemetry.AddPoolUpstreams(page, s.watch.poolsUp)
+		telemetry.AddSets(page, s.sets.sizes, &s.sets.reloads)
 		telemetry.AddControl(page, s.control)
 		telemetry.AddKept(page, &s.keeper.figures)
 		telemetry.AddBlocks(page, s.blocks, s.kernelInterfaces())
@@ -176,6 +180,8 @@ func (s *service) startWorkers() error {
 	cfg.Beacons = s.loops.Beacons()
 	if s.group, err = worker.Start(cfg, s.listeners, snap); err != nil {
 		s.remote.discard(store)
+	s.sets.follow(s.checked.Sets)
+	if s.group, err = worker.Start(workerConfig(s.checked, s.zones.Set(), s.log), s.listeners, snap); err != nil {
 		return fmt.Errorf("start workers: %w", err)
 	}
 	if store != nil {

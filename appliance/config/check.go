@@ -41,6 +41,7 @@ type checker struct {
 	poolNumbers map[string]int
 	poolsUsed   map[string]bool
 	tags        map[string]int
+	sets        []Set
 }
 
 func (c *checker) fault(v value, format string, args ...any) { c.report(v, false, format, args...) }
@@ -126,6 +127,9 @@ func Names() []string {
 	}
 	for _, k := range poolKeys {
 		names = append(names, "pool.NAME."+k.name)
+	}
+	for _, k := range setKeys {
+		names = append(names, "set.NAME."+k.name)
 	}
 	for _, k := range ruleKeys {
 		names = append(names, "rule[]."+k.name)

@@ -28,6 +28,7 @@ type Checked struct {
 	Fanout    int            // of the default pool
 	Pools     []Pool         // at least 1; the first is DefaultPool
 	Rules     []policy.Rule  // pools by number in Pools
+	Sets      []Set          // by name
 	Caps      Caps
 	Prewarm   bool
 	User      *User  // nil = stay who we are

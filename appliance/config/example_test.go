@@ -14,7 +14,7 @@ const examplePath = "../../proxy.toml.example"
 var indexed = regexp.MustCompile(`\[\d+\]`)
 
 // pooled finds the default in pool.default.policy.
-var pooled = regexp.MustCompile(`^pool\.[a-z]+`)
+var pooled = regexp.MustCompile(`^(pool|set)\.[a-z]+`)
 
 // parts are what is within the value of one selector.
 var parts = regexp.MustCompile(`^rule\[\]\.match\.(over_rate|over_source_rate|pool_outstanding|time|all\[\]|any\[\]|not)\.`)
@@ -41,9 +41,9 @@ func TestExampleIsComplete(t *testing.T) {
 	index := lineIndex(strings.Join(rows, "\n")) // not toml: the example shows upstream in both of its forms
 	known := Names()
 	for path := range index {
-		name := pooled.ReplaceAllString(indexed.ReplaceAllString(path, "[]"), "pool.NAME")
+		name := pooled.ReplaceAllString(indexed.ReplaceAllString(path, "[]"), "$1.NAME")
 		switch {
-		case name == "pool.NAME":
+		case name == "pool.NAME", name == "set.NAME":
 		case slices.Contains(known, name), isTable(name), strings.HasPrefix(name, "hosts."):
 		case parts.MatchString(name): // tables of a selector, matches within matches
 		case strings.HasPrefix(name, "upstream[].health.") && slices.Contains(known, strings.TrimPrefix(name, "upstream[].")):
@@ -74,6 +74,9 @@ func TestExampleIsComplete(t *testing.T) {
 	for _, k := range keys {
 		check(k.name, k.bounds, k.standard, k.live)
 	}
+	for _, k := range setKeys {
+		check("set.NAME."+k.name, k.bounds, k.standard, k.live)
+	}
 	for _, k := range ruleKeys {
 		check("rule[]."+k.name, k.bounds, k.standard, k.live)
 	}
@@ -102,7 +105,7 @@ func TestExampleIsComplete(t *testing.T) {
 
 func exampleLine(index lines, name string) (int, bool) {
 	for path, line := range index {
-		if pooled.ReplaceAllString(indexed.ReplaceAllString(path, "[]"), "pool.NAME") == name && !strings.HasSuffix(path, "]") {
+		if pooled.ReplaceAllString(indexed.ReplaceAllString(path, "[]"), "$1.NAME") == name && !strings.HasSuffix(path, "]") {
 			return line, true
 		}
 	}

@@ -31,6 +31,10 @@ var keys = slices.Concat([]key[Checked]{
 		read: readPools, get: func(c *Checked) any { return &c.Pools },
 	}.reload(),
 	key[Checked]{
+		name: "set", bounds: "tables [set.NAME], 256 at most",
+		read: readSets, get: func(c *Checked) any { return &c.Sets },
+	}.reload(),
+	key[Checked]{
 		name: "rule", bounds: "tables [[rule]], 1024 at most",
 		read: readRules, get: func(c *Checked) any { return &c.Rules },
 	}.reload(),

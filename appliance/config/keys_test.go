@@ -292,6 +292,8 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"blocks.rule[].action", blockRule(`action = "refuse"`), block.Refuse},
 		{"blocks.rule[].rate", blockRule("action = \"limit\"\nrate = 9"), 9},
 		{"blocks.rule[].duration", blockRule(`duration = "2m"`), 2 * time.Minute},
+		{"set.NAME.file", "[set.blocked]\nfile = \"testdata/blocked.txt\"", "testdata/blocked.txt"},
+		{"set.NAME.kind", "[set.blocked]\nfile = \"testdata/blocked.txt\"\nkind = \"suffixes\"\n[set.exact]\nfile = \"testdata/exact.txt\"\nkind = \"names\"", rules.SetNames},
 		{"rule", "[[rule]]\nname = \"a\"\naction.type = \"drop\"", []rules.Rule{{Name: "a", Match: rules.Everything(), Action: rules.Action{Do: rules.Drop, Extended: wire.EDENone, Pool: 0}}}},
 		{"acl.allow", `acl.allow = ["192.0.2.1", "2001:db8::/32"]`, []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")}},
 		{"acl.deny", `acl.deny = "10.1.0.0/16"`, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}},
@@ -445,6 +447,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 			}
 		})
 	}
+	tested["set"] = true // TestSets
 	for name := range ruleEffects() {
 		tested[name] = true // TestEveryKeyOfARuleHasItsEffect
 	}
@@ -499,6 +502,14 @@ func fieldOf(t *testing.T, checked *Checked, name string) any {
 	for _, k := range blockRuleKeys {
 		if "blocks.rule[]."+k.name == name {
 			return reflect.ValueOf(k.get(lastOf(checked.Blocks.Rules))).Elem().Interface()
+		}
+	}
+	for _, k := range setKeys {
+		if "set.NAME."+k.name == name {
+			if len(checked.Sets) == 0 {
+				return nil
+			}
+			return reflect.ValueOf(k.get(lastOf(checked.Sets))).Elem().Interface()
 		}
 	}
 	for _, k := range listenerKeys {

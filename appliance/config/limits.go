@@ -76,6 +76,11 @@ const prefixesMax = 4096
 
 // Ranges of rules.
 const (
+	setsMax         = 256
+	setEntriesMax   = 1 << 24 // 16 million: 350 MB
+	setLineMax      = 4096    // bytes
+	setProblemsMax  = 10
+	averageEntry    = 16 // bytes of a line, to guess from a file's size how many there are
 	matchesMax      = 64 // in one all or any
 	recordsMax      = 64 // of one answer
 	sourcesStandard = 1 << 14

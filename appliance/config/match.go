@@ -72,8 +72,8 @@ var selectors = []selector{
 	{"time", "a table with days, from, to and zone", policy.Clock, func(c *checker, v value, s *policy.Selector) { s.Schedule = c.schedule(v) }},
 }
 
-// joiners are the keys of a match that hold matches.
-var joiners = []selector{{name: "all", bounds: "1 to 64 matches"}, {name: "any", bounds: "1 to 64 matches"}, {name: "not", bounds: "a match"}}
+// joiners are the keys of a match that stand for matches.
+var joiners = []selector{{name: "set", bounds: "1 to 256 names of sets"}, {name: "all", bounds: "1 to 64 matches"}, {name: "any", bounds: "1 to 64 matches"}, {name: "not", bounds: "a match"}}
 
 func spanSelector(name string, kind policy.Kind, most int64) selector {
 	return selector{name, fmt.Sprintf(`0 to %d, or a range such as "3-5"`, most), kind, func(c *checker, v value, s *policy.Selector) {
@@ -116,6 +116,8 @@ func (c *checker) match(v value, depth int) policy.Match {
 		switch name {
 		case "all", "any":
 			out.Of = append(out.Of, c.matches(item, map[string]policy.Op{"all": policy.All, "any": policy.Any}[name], depth))
+		case "set":
+			out.Of = append(out.Of, c.setMatch(item))
 		case "not":
 			out.Of = append(out.Of, policy.Match{Op: policy.Not, Of: []policy.Match{c.match(item, depth+1)}})
 		default:

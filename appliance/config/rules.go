@@ -65,6 +65,7 @@ func readRules(c *checker, t *Checked, v value) {
 
 // rules reads the tables: pools, sets and views are known now.
 func (c *checker) rules(out *Checked) {
+	c.sets = out.Sets
 	c.poolNumbers, c.poolsUsed, c.tags = map[string]int{}, map[string]bool{}, map[string]int{}
 	for i := range out.Pools {
 		c.poolNumbers[out.Pools[i].Name] = i

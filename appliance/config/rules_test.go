@@ -2,6 +2,8 @@ package config
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -84,6 +86,7 @@ func ruleEffects() map[string]ruleEffect {
 		"pool_outstanding": {`{ pool = "other", exchanges = "100-" }`, policy.Selector{Kind: policy.PoolOutstanding, Pool: 1, Low: 100, High: outstandingMax}},
 		"tag":              {`["a", "b"]`, policy.Selector{Kind: policy.Tagged, Tags: 3}},
 		"time":             {`{ days = ["mon", "sat"], from = "08:30", to = "24:00", zone = "Europe/Berlin" }`, policy.Selector{Kind: policy.Clock, Schedule: policy.Schedule{Days: 0b1000010, From: 510, To: 1440, Zone: berlin}}},
+		"set":              {`["blocked"]`, policy.Selector{Kind: policy.InSet}},
 		"all":              {`[ { rd = true } ]`, policy.Match{Op: policy.All, Of: []policy.Match{{Selector: yes(policy.RD)}}}},
 		"any":              {`[ { rd = true }, { cd = true } ]`, policy.Match{Op: policy.Any, Of: []policy.Match{{Selector: yes(policy.RD)}, {Selector: yes(policy.CD)}}}},
 		"not":              {`{ rd = true }`, policy.Match{Op: policy.Not, Of: []policy.Match{{Selector: yes(policy.RD)}}}},
@@ -146,7 +149,9 @@ func ruleEffects() map[string]ruleEffect {
 }
 
 // twoPools is a file with a pool for rules to name; a rule that names it is in the way of nothing.
-const twoPools = "[[upstream]]\nurl = \"udp://192.0.2.1\"\npools = [\"default\", \"other\"]\n[pool.other]\nsuffixes = \"other\"\n"
+const twoPools = "set.blocked.file = \"testdata/blocked.txt\"\n" + plainPools
+
+const plainPools = "[[upstream]]\nurl = \"udp://192.0.2.1\"\npools = [\"default\", \"other\"]\n[pool.other]\nsuffixes = \"other\"\n"
 
 func TestEveryKeyOfARuleHasItsEffect(t *testing.T) {
 	for name, e := range ruleEffects() {
@@ -176,6 +181,13 @@ func TestEveryKeyOfARuleHasItsEffect(t *testing.T) {
 			case policy.Action:
 				got = rule.Action
 			}
+			if s, ok := got.(policy.Selector); ok && s.Set != nil {
+				if s.Set.Name != "blocked" || s.Set.Set().Len() != 2 {
+					t.Errorf("set %q with %d names", s.Set.Name, s.Set.Set().Len())
+				}
+				s.Set = nil
+				got = s
+			}
 			if !reflect.DeepEqual(got, e.want) {
 				t.Errorf("got\n%+v, want\n%+v", got, e.want)
 			}
@@ -186,51 +198,111 @@ func TestEveryKeyOfARuleHasItsEffect(t *testing.T) {
 func TestRuleProblems(t *testing.T) {
 	const rule = "[[rule]]\nname = \"a\"\n"
 	for _, tt := range []struct{ text, want string }{
-		{"rule = 1", `f.toml:6: rule: must be tables, written [[rule]], not an integer`},
-		{"[[rule]]\naction.type = \"drop\"", `f.toml:6: rule[0]: has no name: metrics and the log need one`},
-		{"[[rule]]\nname = \"a b\"\naction.type = \"drop\"", `f.toml:7: rule[0].name: "a b" is no name of a rule: 1 to 64 letters, digits, ., - and _`},
-		{rule, `f.toml:6: rule[0]: has no action`},
-		{rule + "action.type = \"drop\"\n" + rule + "action.type = \"drop\"", `f.toml:10: rule[1].name: "a" is the name of a rule of chain "query" on line 6 already`},
-		{rule + "action = {}", `f.toml:8: rule[0].action: has no type`},
-		{rule + "action.type = \"dorp\"", `f.toml:8: rule[0].action.type: "dorp" is not one of `},
-		{rule + "action = { type = \"drop\", ede = 1 }", `f.toml:8: rule[0].action.ede: has no effect with type "drop"`},
-		{rule + "action = { type = \"pool\" }", `f.toml:8: rule[0].action: of type "pool" has no pool`},
-		{rule + "action = { type = \"pool\", pool = \"b\" }", `f.toml:8: rule[0].action.pool: pool "b" is not there: write a table [pool.b]`},
-		{rule + "action = { type = \"tag\" }", `f.toml:8: rule[0].action: neither sets nor unsets a tag`},
-		{rule + "action = { type = \"ttl\", min_ttl = \"2s\", max_ttl = \"1s\" }", `f.toml:8: rule[0].action: min_ttl is more than max_ttl`},
-		{rule + "action = { type = \"negative\", rcode = \"REFUSED\", zone = \"a\" }", `f.toml:8: rule[0].action.rcode: is neither "NXDOMAIN" nor "NOERROR"`},
-		{rule + "action = { type = \"answer\", records = [\"A 192.0.2\"] }", `f.toml:8: rule[0].action.records[0]: "A 192.0.2" is no record: write a type and its data, such as "A 192.0.2.1", "CNAME www.example." or "TYPE65 \\# 3 000100"`},
-		{rule + "action = { type = \"answer\", records = [\"CNAME a.\", \"A 192.0.2.1\"] }", `f.toml:8: rule[0].action.records[0]: an alias (CNAME) stands alone (RFC 1034 §3.6.2)`},
-		{rule + "action = { type = \"rcode\", rcode = \"NXDOMIAN\" }", `f.toml:8: rule[0].action.rcode: "NXDOMIAN" is not known; the nearest that is is "NXDOMAIN"`},
-		{rule + "match.qtyp = \"A\"\naction.type = \"drop\"", `f.toml:8: rule[0].match.qtyp: unknown key; the nearest known key is "qtype"`},
-		{rule + "match.qtype = 65536\naction.type = \"drop\"", `f.toml:8: rule[0].match.qtype: 65536 is out of range (0 to 65535)`},
-		{rule + "match.regex = \"(\"\naction.type = \"drop\"", "f.toml:8: rule[0].match.regex: error parsing regexp: missing closing ): `(`"},
-		{rule + "match.labels = \"5-3\"\naction.type = \"drop\"", `f.toml:8: rule[0].match.labels: "5-3" is no range within 0 and 127: write a number, "3-5", "3-" or "-5"`},
-		{rule + "match.labels = 1.5\naction.type = \"drop\"", `f.toml:8: rule[0].match.labels: must be a number or a range such as "3-5", "3-" or "-5", not a float`},
-		{rule + "match.suffix = []\naction.type = \"drop\"", `f.toml:8: rule[0].match.suffix: is empty: nothing would match`},
-		{rule + "match.source = \"10.0.0.1/8\"\naction.type = \"drop\"", `f.toml:8: rule[0].match.source: "10.0.0.1/8" has bits beyond its length: write "10.0.0.0/8", or the address without a length`},
-		{rule + "match.protocol = \"tls\"\naction.type = \"drop\"", `f.toml:8: rule[0].match.protocol: "tls" is not one of "udp" or "tcp"`},
-		{rule + "match.probability = 1.1\naction.type = \"drop\"", `f.toml:8: rule[0].match.probability: 1.1 is out of range (0 to 1)`},
-		{rule + "match.over_rate = { burst = 1 }\naction.type = \"drop\"", `f.toml:8: rule[0].match.over_rate: has no per_second`},
-		{rule + "match.over_rate = { per_second = 1, sources = 1 }\naction.type = \"drop\"", `f.toml:8: rule[0].match.over_rate.sources: unknown key; `},
-		{rule + "match.time = { from = \"8:00\" }\naction.type = \"drop\"", `f.toml:8: rule[0].match.time.from: "8:00" is no time of day such as "08:30"`},
-		{rule + "match.time = { days = [\"monday\"] }\naction.type = \"drop\"", `f.toml:8: rule[0].match.time.days[0]: "monday" is not one of sun, mon, tue, wed, thu, fri, sat`},
-		{rule + "match.time = { zone = \"Mars/Base\" }\naction.type = \"drop\"", `f.toml:8: rule[0].match.time.zone: "Mars/Base" is no time zone that this machine knows`},
-		{rule + "match.any = []\naction.type = \"drop\"", `f.toml:8: rule[0].match.any: must be an array of 1 to 64 matches`},
-		{rule + "match.rcode = 3\naction.type = \"drop\"", `f.toml:6: rule[0]: rule "a" of chain query: looks at an answer (rcode), and there is none yet`},
-		{rule + "chain = \"response\"\nmatch.source = \"::1\"\naction.type = \"drop\"", `f.toml:6: rule[0]: rule "a" of chain response: looks at the client (source): an answer of an upstream is the same for all who wait for it`},
-		{rule + "chain = \"response\"\naction = { type = \"pool\", pool = \"other\" }", `f.toml:6: rule[0]: rule "a" of chain response: pool has no meaning in chain response`},
-		{rule + "match = " + strings.Repeat("{ not = ", 12) + "{ rd = true }" + strings.Repeat(" }", 12) + "\naction.type = \"drop\"", `f.toml:8: rule[0].match.not.not.not.not.not.not.not.not.not: is nested too deep`},
+		{"rule = 1", `f.toml:7: rule: must be tables, written [[rule]], not an integer`},
+		{"[[rule]]\naction.type = \"drop\"", `f.toml:7: rule[0]: has no name: metrics and the log need one`},
+		{"[[rule]]\nname = \"a b\"\naction.type = \"drop\"", `f.toml:8: rule[0].name: "a b" is no name of a rule: 1 to 64 letters, digits, ., - and _`},
+		{rule, `f.toml:7: rule[0]: has no action`},
+		{rule + "action.type = \"drop\"\n" + rule + "action.type = \"drop\"", `f.toml:11: rule[1].name: "a" is the name of a rule of chain "query" on line 7 already`},
+		{rule + "action = {}", `f.toml:9: rule[0].action: has no type`},
+		{rule + "action.type = \"dorp\"", `f.toml:9: rule[0].action.type: "dorp" is not one of `},
+		{rule + "action = { type = \"drop\", ede = 1 }", `f.toml:9: rule[0].action.ede: has no effect with type "drop"`},
+		{rule + "action = { type = \"pool\" }", `f.toml:9: rule[0].action: of type "pool" has no pool`},
+		{rule + "action = { type = \"pool\", pool = \"b\" }", `f.toml:9: rule[0].action.pool: pool "b" is not there: write a table [pool.b]`},
+		{rule + "action = { type = \"tag\" }", `f.toml:9: rule[0].action: neither sets nor unsets a tag`},
+		{rule + "action = { type = \"ttl\", min_ttl = \"2s\", max_ttl = \"1s\" }", `f.toml:9: rule[0].action: min_ttl is more than max_ttl`},
+		{rule + "action = { type = \"negative\", rcode = \"REFUSED\", zone = \"a\" }", `f.toml:9: rule[0].action.rcode: is neither "NXDOMAIN" nor "NOERROR"`},
+		{rule + "action = { type = \"answer\", records = [\"A 192.0.2\"] }", `f.toml:9: rule[0].action.records[0]: "A 192.0.2" is no record: write a type and its data, such as "A 192.0.2.1", "CNAME www.example." or "TYPE65 \\# 3 000100"`},
+		{rule + "action = { type = \"answer\", records = [\"CNAME a.\", \"A 192.0.2.1\"] }", `f.toml:9: rule[0].action.records[0]: an alias (CNAME) stands alone (RFC 1034 §3.6.2)`},
+		{rule + "action = { type = \"rcode\", rcode = \"NXDOMIAN\" }", `f.toml:9: rule[0].action.rcode: "NXDOMIAN" is not known; the nearest that is is "NXDOMAIN"`},
+		{rule + "match.qtyp = \"A\"\naction.type = \"drop\"", `f.toml:9: rule[0].match.qtyp: unknown key; the nearest known key is "qtype"`},
+		{rule + "match.qtype = 65536\naction.type = \"drop\"", `f.toml:9: rule[0].match.qtype: 65536 is out of range (0 to 65535)`},
+		{rule + "match.regex = \"(\"\naction.type = \"drop\"", "f.toml:9: rule[0].match.regex: error parsing regexp: missing closing ): `(`"},
+		{rule + "match.labels = \"5-3\"\naction.type = \"drop\"", `f.toml:9: rule[0].match.labels: "5-3" is no range within 0 and 127: write a number, "3-5", "3-" or "-5"`},
+		{rule + "match.labels = 1.5\naction.type = \"drop\"", `f.toml:9: rule[0].match.labels: must be a number or a range such as "3-5", "3-" or "-5", not a float`},
+		{rule + "match.suffix = []\naction.type = \"drop\"", `f.toml:9: rule[0].match.suffix: is empty: nothing would match`},
+		{rule + "match.source = \"10.0.0.1/8\"\naction.type = \"drop\"", `f.toml:9: rule[0].match.source: "10.0.0.1/8" has bits beyond its length: write "10.0.0.0/8", or the address without a length`},
+		{rule + "match.protocol = \"tls\"\naction.type = \"drop\"", `f.toml:9: rule[0].match.protocol: "tls" is not one of "udp" or "tcp"`},
+		{rule + "match.probability = 1.1\naction.type = \"drop\"", `f.toml:9: rule[0].match.probability: 1.1 is out of range (0 to 1)`},
+		{rule + "match.over_rate = { burst = 1 }\naction.type = \"drop\"", `f.toml:9: rule[0].match.over_rate: has no per_second`},
+		{rule + "match.over_rate = { per_second = 1, sources = 1 }\naction.type = \"drop\"", `f.toml:9: rule[0].match.over_rate.sources: unknown key; `},
+		{rule + "match.time = { from = \"8:00\" }\naction.type = \"drop\"", `f.toml:9: rule[0].match.time.from: "8:00" is no time of day such as "08:30"`},
+		{rule + "match.time = { days = [\"monday\"] }\naction.type = \"drop\"", `f.toml:9: rule[0].match.time.days[0]: "monday" is not one of sun, mon, tue, wed, thu, fri, sat`},
+		{rule + "match.time = { zone = \"Mars/Base\" }\naction.type = \"drop\"", `f.toml:9: rule[0].match.time.zone: "Mars/Base" is no time zone that this machine knows`},
+		{rule + "match.any = []\naction.type = \"drop\"", `f.toml:9: rule[0].match.any: must be an array of 1 to 64 matches`},
+		{rule + "match.rcode = 3\naction.type = \"drop\"", `f.toml:7: rule[0]: rule "a" of chain query: looks at an answer (rcode), and there is none yet`},
+		{rule + "chain = \"response\"\nmatch.source = \"::1\"\naction.type = \"drop\"", `f.toml:7: rule[0]: rule "a" of chain response: looks at the client (source): an answer of an upstream is the same for all who wait for it`},
+		{rule + "chain = \"response\"\naction = { type = \"pool\", pool = \"other\" }", `f.toml:7: rule[0]: rule "a" of chain response: pool has no meaning in chain response`},
+		{rule + "match = " + strings.Repeat("{ not = ", 12) + "{ rd = true }" + strings.Repeat(" }", 12) + "\naction.type = \"drop\"", `f.toml:9: rule[0].match.not.not.not.not.not.not.not.not.not: is nested too deep`},
 	} {
 		if strings.HasPrefix(tt.text, "rule = ") {
-			tt.text = strings.ReplaceAll(twoPools, "[[upstream]]", tt.text+"\n[[upstream]]")
-			tt.want = strings.Replace(tt.want, ":6:", ":1:", 1)
+			tt.text += "\n" + twoPools
+			tt.want = strings.Replace(tt.want, ":7:", ":1:", 1)
 		} else {
 			tt.text = twoPools + tt.text
 		}
 		checked, problems := checkText(tt.text)
 		if checked != nil || !strings.HasPrefix(problems.Error(), tt.want) || strings.Contains(problems.Error(), "\n") {
 			t.Errorf("%s\ngot  %v\nwant %s", tt.text, problems, tt.want)
+		}
+	}
+}
+
+func TestSets(t *testing.T) {
+	dir := t.TempDir()
+	write := func(text string) string {
+		file := filepath.Join(dir, "set")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	for _, tt := range []struct {
+		kind    policy.SetKind
+		text    string
+		entries int
+		want    string // the problem
+	}{
+		{policy.SetSuffixes, "a.example\n\n# all of it\n*.B.example. # below\n  c\\046d.example\n.\na.example\n", 4, ""},
+		{policy.SetNames, "a.example\r\nb.example\r\n", 2, ""},
+		{policy.SetPrefixes, "10.0.0.0/8\n2001:db8::/32 # all\n192.0.2.1\n", 3, ""},
+		{policy.SetNames, "", 0, ""},
+		{policy.SetNames, "a\na..b\n", 0, `:2: "a..b" is not a name`},
+		{policy.SetNames, "a b\n", 0, `:1: "a b" is not a name`},
+		{policy.SetNames, strings.Repeat("x", 64), 0, `:1: "` + strings.Repeat("x", 64) + `" is not a name`},
+		{policy.SetNames, "a\n" + strings.Repeat("x", 5000), 0, `:2: bufio.Scanner: token too long`},
+		{policy.SetPrefixes, "10.0.0.0/8\n10.0.0.1/8", 0, `:2: "10.0.0.1/8" has bits beyond its length: write "10.0.0.0/8"`},
+		{policy.SetPrefixes, "10.0.0/8", 0, `:1: "10.0.0/8" is not an IP address, nor IP/length`},
+		{policy.SetPrefixes, "::ffff:10.0.0.0/104", 0, `:1: "::ffff:10.0.0.0/104" is not an IP address, nor IP/length`},
+	} {
+		file := write(tt.text)
+		set, _, problems := ReadSet(file, tt.kind)
+		switch {
+		case tt.want == "" && (set == nil || set.Len() != tt.entries):
+			t.Errorf("%q: %v", tt.text, problems)
+		case tt.want != "" && (set != nil || problems.Error() != file+tt.want):
+			t.Errorf("%.20q: got %v, want %s", tt.text, problems, file+tt.want)
+		}
+	}
+	if _, _, problems := ReadSet(write(strings.Repeat("a..b\n", 100)), policy.SetNames); len(problems) != setProblemsMax {
+		t.Errorf("%d problems told of 100", len(problems))
+	}
+	if checked, problems := checkText(good + "[set.b]\nfile = \"testdata/blocked.txt\"\n[set.a]\nfile = \"testdata/exact.txt\"\n"); checked == nil {
+		t.Error(problems)
+	} else if s := checked.Sets; len(s) != 2 || s[0].Name != "a" || s[1].Ref.Set().Len() != 2 || s[1].Stamp.Size == 0 {
+		t.Errorf("%+v", s)
+	}
+	for text, want := range map[string]string{
+		"[set.a]\nkind = \"names\"":                                         `f.toml:2: set.a: has no file`,
+		"[set.a]\nfile = \"/no/such\"":                                      `f.toml:3: set.a.file: "/no/such": cannot read: no such file or directory`,
+		"[set.a]\nfile = \"x\"\nkind = \"regex\"":                           `f.toml:4: set.a.kind: "regex" is not one of "names", "suffixes" or "prefixes"`,
+		"[set.\"a b\"]\nfile = \"x\"":                                       `f.toml:2: set."a b": "a b" is no name of a set: 1 to 64 letters, digits, ., - and _`,
+		"set = 1":                                                           `f.toml:2: set: must be tables, written [set.NAME], not an integer`,
+		"[set.a]\nfile = \"" + write("a\nb..c") + "\"":                      dir + `/set:2: set.a.file: "b..c" is not a name`,
+		"[[rule]]\nname = \"a\"\nmatch.set = \"b\"\naction.type = \"drop\"": `f.toml:4: rule[0].match.set: set "b" is not there: write a table [set.b]`,
+		"[[rule]]\nname = \"a\"\nmatch.set = []\naction.type = \"drop\"":    `f.toml:4: rule[0].match.set: is empty: nothing would match`,
+	} {
+		if checked, problems := checkText(good + text + "\n"); checked != nil || !strings.Contains(problems.Error(), want) {
+			t.Errorf("%s\ngot  %v\nwant %s", text, problems, want)
 		}
 	}
 }

@@ -43,6 +43,7 @@
 //
 // for each rule
 //
+//	sdp_set_entries{set}                       sdp_set_reloads_total{result}
 //	sdp_rule_hits_total{chain,rule}            sdp_rule_{delays,delays_denied,tees,tees_denied}_total (of all rules)
 //
 // and for each upstream, label upstream = its URL as configured:

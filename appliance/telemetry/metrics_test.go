@@ -68,6 +68,9 @@ func scrape(t *testing.T, f *figures) map[string]string {
 		s.Hits[1][policy.NXDomain], s.Disabled[1] = 61, 62
 		return s
 	})
+	reread := new(Reloads)
+	reread.Applied.Store(27)
+	AddSets(set, func() []SetSize { return []SetSize{{Name: "blocked", Entries: 28}} }, reread)
 	AddPoolUpstreams(set, func() []PoolUpstreams { return []PoolUpstreams{{Pool: "default", All: 3, Up: 2}} })
 	set.WritePrometheus(&out)
 	all := map[string]string{}
@@ -203,6 +206,9 @@ func TestPage(t *testing.T) {
 		`sdp_held_failures_total`:                                                       "14",
 		`sdp_prohibited_total`:                                                          "18",
 		`sdp_rule_hits_total{chain="miss",rule="no-any"}`:                               "23",
+		`sdp_set_entries{set="blocked"}`:                                                "28",
+		`sdp_set_reloads_total{result="applied"}`:                                       "27",
+		`sdp_set_reloads_total{result="refused"}`:                                       "0",
 		`sdp_rule_delays_total`:                                                         "19",
 		`sdp_rule_delays_denied_total`:                                                  "20",
 		`sdp_rule_tees_total`:                                                           "21",
