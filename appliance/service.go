@@ -55,10 +55,9 @@ type service struct {
 
 // startService brings everything up; on an error nothing is left behind. roam lets the metrics take another port.
 func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, level *slog.LevelVar, roam bool) (*service, error) {
-	s := &service{caps: connCaps{}, log: log, level: level, notify: newNotifier(), checked: c, roster: &roster{log: log, upgrades: make(chan upgrade)}, watch: newWatch(log), papers: newCertificates(log), keeper: newKeeper(log)}
+	s := &service{caps: connCaps{}, log: log, level: level, notify: newNotifier(), checked: c, roster: &roster{log: log, upgrades: make(chan upgrade)}, watch: newWatch(log), papers: newCertificates(log), sets: &setWatch{log: log}, keeper: newKeeper(log)}
 	s.loops = loop.NewWatch(log, new(worker.Beacons))
 	s.remote = &remote{log: log}
-	s := &service{caps: connCaps{}, log: log, level: level, notify: newNotifier(), checked: c, roster: &roster{log: log, upgrades: make(chan upgrade)}, watch: newWatch(log), papers: newCertificates(log), sets: &setWatch{log: log}, keeper: newKeeper(log)}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stopAll = cancel
 	tune(c.Workers.Count)
@@ -178,10 +177,9 @@ func (s *service) startWorkers() error {
 	s.watch.follow(planned)
 	cfg := workerConfig(s.checked, s.zones.Set(), s.log)
 	cfg.Beacons = s.loops.Beacons()
+	s.sets.follow(s.checked.Sets)
 	if s.group, err = worker.Start(cfg, s.listeners, snap); err != nil {
 		s.remote.discard(store)
-	s.sets.follow(s.checked.Sets)
-	if s.group, err = worker.Start(workerConfig(s.checked, s.zones.Set(), s.log), s.listeners, snap); err != nil {
 		return fmt.Errorf("start workers: %w", err)
 	}
 	if store != nil {

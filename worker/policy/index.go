@@ -3,7 +3,7 @@ package policy
 // chain is the rules of one chain with an index of them.
 type chain struct {
 	heads []head // of the rules of the chain, in order
-	words int     // of a bitmap of them; 0: no rules
+	words int    // of a bitmap of them; 0: no rules
 
 	// Without an index general holds all. Rules that need one of certain types or names stand in types and names only.
 	general []uint64

@@ -37,16 +37,6 @@ func manyRules(n int) []Rule {
 	return rules
 }
 
-// ask runs one chain on a question.
-func ask(p *Policy, s *State, name string, qtype uint16) Verdict {
-	var q Query
-	q.Reset()
-	q.Name, q.Type, q.Class, q.Flags, q.Now = wireName(name), qtype, 1, wire.FlagRD, 1
-	var v Verdict
-	p.Run(ChainQuery, &q, s, &v)
-	return v
-}
-
 // TestIndexAgreesWithScan: a chain with an index decides as one without, for random rules and questions.
 func TestIndexAgreesWithScan(t *testing.T) {
 	for round := range uint64(200) {
