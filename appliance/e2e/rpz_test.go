@@ -201,3 +201,26 @@ func TestBadPolicyZone(t *testing.T) {
 		t.Errorf("started with the bad zone: %v\n%s", err, output)
 	}
 }
+
+// TestPolicyDrop: over UDP nothing is said, over TCP the connection ends: its client would wait for an answer that does not come.
+func TestPolicyDrop(t *testing.T) {
+	file := filepath.Join(rig.SharedDir(t), "rpz.zone")
+	if err := os.WriteFile(file, []byte(policyText(1, "quiet.example CNAME rpz-drop.\n")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	proxy := actorProxy(t, rig.NewActor(t), fmt.Sprintf("rpz.zone = [{name = \"rpz.test\", file = %q}]", file))
+	if _, err := rig.Ask(proxy.Addr, "udp", "quiet.example.", 300*time.Millisecond); err == nil {
+		t.Error("over UDP: an answer")
+	}
+	start := time.Now()
+	_, err := rig.Ask(proxy.Addr, "tcp", "quiet.example.", 20*time.Second)
+	if took := time.Since(start); err == nil || took > 15*time.Second {
+		t.Errorf("over TCP: %v after %v", err, took)
+	}
+	if got := outcome(t, proxy.Addr, "tcp", "host0.example.", dns.TypeA); got != "NXDOMAIN " {
+		t.Errorf("afterwards: got %s", got)
+	}
+	if got := proxy.Metrics(t).Sum(t, "sdp_rpz_hits_total", `action="drop"`); got != 2 {
+		t.Errorf("%v hits, want 2", got)
+	}
+}

@@ -99,12 +99,16 @@ func (sc *Scratch) follow(a *wire.Answer) {
 	sc.links = 0
 	current := sc.Name.wire
 	room := sc.names[:0]
+	looks := 0
 	for range passesMax {
 		before := sc.links
 		for n := range int(a.AN) {
 			r := a.Record(n)
 			if r.Type != typeCNAME || sc.links == chainMax {
 				continue
+			}
+			if looks++; looks > aliasesMax {
+				return
 			}
 			owner := a.AppendName(sc.names[chainMax*nameBytesMax:][:0], sc.question, r.Owner)
 			if !bytes.Equal(owner, current) {
@@ -147,7 +151,7 @@ func (z *Zone) addressOf(t Trigger, a *wire.Answer, from, to int, sc *Scratch) (
 	if z.addresses[t].Size() == 0 {
 		return rule{}, false
 	}
-	longest, smallest := -1, netip.Addr{}
+	longest, smallest, glues := -1, netip.Addr{}, 0
 	for n := from; n < to; n++ {
 		r := a.Record(n)
 		address, ok := addressIn(a, &r)
@@ -157,6 +161,9 @@ func (z *Zone) addressOf(t Trigger, a *wire.Answer, from, to int, sc *Scratch) (
 		rule, length, ok := z.address(t, address)
 		if !ok || length < longest || length == longest && !address.Less(smallest) {
 			continue
+		}
+		if glues++; sc != nil && glues > gluesMax {
+			return best, found
 		}
 		if sc == nil || sc.serves(a, r.Owner) {
 			best, longest, smallest, found = rule, length, address, true
@@ -179,10 +186,16 @@ func (z *Zone) server(sc *Scratch, a *wire.Answer) (best rule, found bool) {
 	if z.Count(NSDName) == 0 {
 		return rule{}, false
 	}
-	most := -1
+	most, servers := -1, 0
 	for n := range int(a.AN) + int(a.NS) {
 		r := a.Record(n)
-		if r.Type != typeNS || !sc.other.Set(a.AppendName(sc.names[chainMax*nameBytesMax:][:0], sc.question, r.Data)) {
+		if r.Type != typeNS {
+			continue
+		}
+		if servers++; servers > serversMax {
+			return best, found
+		}
+		if !sc.other.Set(a.AppendName(sc.names[chainMax*nameBytesMax:][:0], sc.question, r.Data)) {
 			continue
 		}
 		if rule, labels, ok := z.names[NSDName].lookup(&sc.other); ok && labels > most {
@@ -195,8 +208,16 @@ func (z *Zone) server(sc *Scratch, a *wire.Answer) (best rule, found bool) {
 // serves reports whether the name at owner is that of a name server of the answer.
 func (sc *Scratch) serves(a *wire.Answer, owner int) bool {
 	own := a.AppendName(sc.names[chainMax*nameBytesMax:][:0], sc.question, owner)
+	servers := 0
 	for n := range int(a.AN) + int(a.NS) {
-		if r := a.Record(n); r.Type == typeNS && bytes.Equal(own, a.AppendName(sc.names[(chainMax+1)*nameBytesMax:][:0], sc.question, r.Data)) {
+		r := a.Record(n)
+		if r.Type != typeNS {
+			continue
+		}
+		if servers++; servers > serversMax {
+			return false
+		}
+		if bytes.Equal(own, a.AppendName(sc.names[(chainMax+1)*nameBytesMax:][:0], sc.question, r.Data)) {
 			return own != nil
 		}
 	}

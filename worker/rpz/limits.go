@@ -16,6 +16,13 @@ const (
 	// chainMax is how many names of a CNAME chain are looked at, as many as resolvers follow. A longer chain is judged by its last record.
 	chainMax = 16
 
+	// aliasesMax is how many CNAMEs of an answer are looked at to find its chain, serversMax how many name servers, and gluesMax how many of their addresses that
+	// have a trigger: an answer of 64 KiB must not take long each time that it is asked for. Resolvers pass on no more than that by themselves. More:
+	// the answer is judged by the first ones.
+	aliasesMax = 256
+	serversMax = 32
+	gluesMax   = 32
+
 	// labelsMax is how many labels a name can have: RFC 1035 §2.3.4 allows 255 bytes, two for each, and one for the root.
 	labelsMax = 127
 

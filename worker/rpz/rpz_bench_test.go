@@ -3,6 +3,7 @@ package rpz
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -39,10 +40,10 @@ func BenchmarkQuery(b *testing.B) {
 	for what, make := range map[string]func(i int) []byte{
 		"hit":      func(i int) []byte { return feedName(2*i*7919%1_000_000, false) },
 		"wildcard": func(i int) []byte { return append([]byte("\x03www"), feedName((2*i*7919+1)%1_000_000, false)...) },
-		"miss":     func(i int) []byte { return []byte(fmt.Sprintf("\x03www\x0cexample-%04d\x03net\x00", i%10000)) },
+		"miss":     func(i int) []byte { return []byte(fmt.Sprintf("\x03www\x0eexample-%06d\x03net\x00", i)) },
 	} {
 		b.Run(what, func(b *testing.B) {
-			var list [4096][]byte
+			list := [1 << 18][]byte{}
 			for i := range list {
 				list[i] = make(i)
 				if what != "miss" {
@@ -87,6 +88,36 @@ func BenchmarkJudge(b *testing.B) {
 		if s.Judge(sc, question, &asker, &a).Match.Action != None {
 			b.Fatal("found")
 		}
+	}
+}
+
+// BenchmarkJudgeHostile judges answers of 64 KiB that are made to take long: CNAMEs that lead nowhere, and name servers whose addresses all have a trigger.
+func BenchmarkJudgeHostile(b *testing.B) {
+	var aliases, servers strings.Builder
+	for i := range 2500 {
+		fmt.Fprintf(&aliases, "a%d.example.net. 1 CNAME b.example.net.\n", i)
+	}
+	servers.WriteString("--\n")
+	for i := range 1200 {
+		fmt.Fprintf(&servers, "example.net. 1 NS n%d.example.net.\n", i)
+	}
+	servers.WriteString("--\n")
+	for i := range 1200 {
+		fmt.Fprintf(&servers, "x%d.example.net. 1 A 192.0.2.1\n", i)
+	}
+	s, sc := setOf(b, zoneOf(b, draftZone+"24.0.2.0.192.rpz-nsip CNAME .")), new(Scratch)
+	for what, answer := range map[string]string{"aliases": aliases.String(), "servers": servers.String()} {
+		b.Run(what, func(b *testing.B) {
+			var a wire.Answer
+			question := wire.KeyQuestion(questionOf(b, asked{name: "www.example.net", qtype: dns.TypeA, answer: answer}, &a))
+			name, asker := packed(b, "www.example.net"), Asker{}
+			for b.Loop() {
+				sc.Name.Set(name)
+				if s.Judge(sc, question, &asker, &a).Match.Action != None {
+					b.Fatal("found")
+				}
+			}
+		})
 	}
 }
 
