@@ -12,6 +12,7 @@ import (
 	"secure-dns-proxy/worker/cache"
 	"secure-dns-proxy/worker/cache/shared"
 	"secure-dns-proxy/worker/inflight"
+	"secure-dns-proxy/worker/limit"
 )
 
 // linePair is two cache lines: the one next to a line is often fetched with it.
@@ -22,7 +23,7 @@ const linePair = 128
 func TestWorkersShareNoLine(t *testing.T) {
 	for _, of := range []reflect.Type{
 		reflect.TypeFor[worker](), reflect.TypeFor[upstream](), reflect.TypeFor[ring.Ring](), reflect.TypeFor[mmsg.Engine](),
-		reflect.TypeFor[ring.Waker](), reflect.TypeFor[cache.Shard](), reflect.TypeFor[inflight.Table](), reflect.TypeFor[pool](), reflect.TypeFor[poolState](),
+		reflect.TypeFor[ring.Waker](), reflect.TypeFor[cache.Shard](), reflect.TypeFor[inflight.Table](), reflect.TypeFor[limit.Limiter](), reflect.TypeFor[pool](), reflect.TypeFor[poolState](),
 		reflect.TypeFor[shared.Inbox](),
 		reflect.TypeFor[tierLink](), reflect.TypeFor[tier.Line](),
 	} {

@@ -10,6 +10,8 @@ import (
 
 // Limiter is one worker's.
 type Limiter struct {
+	_ [128]byte // workers' limiters may lie side by side: see worker's TestWorkersShareNoLine
+
 	table    table
 	rules    [KindCount]rule
 	exempt   *acl.List // nil: nobody
@@ -18,6 +20,8 @@ type Limiter struct {
 	bits4    int
 	bits6    int
 	offences watch
+
+	_ [128]byte
 }
 
 // New returns a limiter of one of so many workers, each of which allows its share.
