@@ -227,9 +227,10 @@ func (w *worker) answered(slot uint32, u *upstream) {
 	}
 	w.blame(s, !useless)
 	if w.active.tier != nil {
-		w.fillTier(s, p)
+		w.draftFill(s, p)
 	}
 	if w.scrub(slot, s, p, useless) {
+		w.fillTier(true)
 		return
 	}
 	switch {
@@ -261,11 +262,13 @@ func (w *worker) conclude(slot uint32, s *inflight.Slot, p *pool) {
 	if w.rules.policy != nil && w.rules.policy.Has(policy.ChainResponse) {
 		kept, given := w.decideAnswer(s)
 		if keep = keep && kept; !given {
+			w.fillTier(false)
 			w.tellResult(s, shared.TooLarge)
 			w.forsake(s, slot)
 			return
 		}
 	}
+	w.fillTier(keep)
 	w.tellResult(s, w.keep(s, p, keep))
 	w.returnOptions(s)
 	w.deliver(s, slot, &w.answer, 0, 0)

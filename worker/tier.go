@@ -54,15 +54,15 @@ func (t *tierLink) set(c *Tier) *tierLink {
 	return t
 }
 
-// mayShare reports whether answers of p to the question of key may be in a cache that others have.
-func (w *worker) mayShare(p *pool, key []byte) bool {
-	return w.keeps(p, key) && len(wire.KeyOptions(key)) == 0
+// mayShare reports whether answers of p to the question of key, for a slot, may be in a cache that others have.
+func (w *worker) mayShare(s *inflight.Slot, p *pool, key []byte) bool {
+	return !s.Passing && w.keeps(p, key) && len(wire.KeyOptions(key)) == 0
 }
 
 // askTier asks the tier for the answer to a new slot, and reports whether it did.
 func (w *worker) askTier(slot uint32, s *inflight.Slot) bool {
 	t, p, key := w.active.tier, w.poolOf(s), w.questionOf(s)
-	if !w.mayShare(p, key) {
+	if !w.mayShare(s, p, key) {
 		return false
 	}
 	if !t.breaker.Allow(w.now) {
@@ -177,15 +177,29 @@ func (w *worker) tierAnswered(t *tierLink, slot uint32, s *inflight.Slot, late b
 	w.conclude(slot, s, p)
 }
 
-// fillTier stores an upstream's answer, which is in w.answer as it came. A TTL of 1 would be over before anybody could use it.
-func (w *worker) fillTier(s *inflight.Slot, p *pool) {
+// draftFill gets an upstream's answer, which is in w.answer as it came, ready to be stored. A TTL of 1 would be over before anybody could use it.
+func (w *worker) draftFill(s *inflight.Slot, p *pool) {
 	t, a, key := w.active.tier, &w.answer, w.questionOf(s)
-	if a.TTL <= 1 || !w.mayShare(p, key) {
+	w.drafted = nil
+	if a.TTL <= 1 || !w.mayShare(s, p, key) {
 		return
 	}
-	if t.breaker.State() != tier.In || !t.line.Fill(time.Duration(w.now), p.spec.Name, key, a) {
+	if t.breaker.State() != tier.In || !t.line.Draft(time.Duration(w.now), p.spec.Name, key, a) {
 		w.stats.TierFillsDropped++
 		return
 	}
-	w.stats.TierFills++
+	w.drafted = t
+}
+
+// fillTier stores the draft, if there is one, now that it is known whether the answer may be kept.
+func (w *worker) fillTier(keep bool) {
+	t := w.drafted
+	w.drafted = nil
+	switch {
+	case t == nil || !keep:
+	case t.line.Fill():
+		w.stats.TierFills++
+	default:
+		w.stats.TierFillsDropped++
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"secure-dns-proxy/transport/tier"
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/inflight"
+	"secure-dns-proxy/worker/policy"
 )
 
 // tierBench is a worker with a tier whose driver the test plays.
@@ -644,4 +645,22 @@ func BenchmarkTurnWithTier(b *testing.B) {
 	b.StopTimer()
 	b.ReportMetric(float64(cpuTime(b)-start)/float64(b.N), "cpu-ns/op")
 	bench.w.eng = bench.eng
+}
+
+// What a rule says is not to be kept, nobody else gets either: rules about queries, which are not asked of the tier then, and about answers.
+func TestTierAndRulesThatSkipTheCache(t *testing.T) {
+	skip := always(policy.Action{Do: policy.SkipCache})
+	skip.Name = "skip"
+	for _, chain := range []policy.Chain{skip.Chain, policy.ChainResponse} {
+		rule := skip
+		rule.Chain = chain
+		b := newTierBench(t, 1, func(_ *Config, s *Snapshot) { s.Rules = []policy.Rule{rule} })
+		b.miss(query(1, "a.example.", dns.TypeA), nil, recordA)
+		if b.fills() != nil || b.w.stats.TierFills != 0 {
+			t.Errorf("chain %v: the answer was stored", chain)
+		}
+		if asked := b.w.stats.TierAsked; (asked == 0) != (chain == skip.Chain) {
+			t.Errorf("chain %v: the tier was asked %d times", chain, asked)
+		}
+	}
 }

@@ -78,6 +78,7 @@ type worker struct {
 	warmed     uint64 // keeps the loads of cache.Warm
 	client     wire.Client
 	answer     wire.Answer
+	drafted    *tierLink // whose line holds the draft of a fill; nil: none does
 	scratch    wire.ResponseScratch
 	trimmed    *wire.Assembly // of answers with strangers
 	made       *wire.Assembly // of answers of our own making

@@ -10,7 +10,7 @@ import (
 	"secure-dns-proxy/transport/wire"
 )
 
-// Line joins one worker and a Store. Ask, Fill, Flush, Receive and Pending are the worker's; the driver has the rest, but for Close.
+// Line joins one worker and a Store. Ask, Draft, Fill, Flush, Receive and Pending are the worker's; the driver has the rest, but for Close.
 type Line struct {
 	_     [128]byte // no other worker's line, nor the adjacent one
 	lane  *transport.Lane
@@ -18,7 +18,9 @@ type Line struct {
 
 	// worker
 	question [transport.QueryBytesMax]byte
-	fill     []byte // one in the making
+	fill     []byte // room for one
+	draft    []byte // of fill
+	draftAt  time.Duration
 	_        [128]byte
 }
 
@@ -63,19 +65,21 @@ func (l *Line) Ask(slot, gen uint32, deadline time.Duration, pool string, key []
 	return l.lane.Submit(slot, gen, deadline, appendID(l.question[:0], pool, key))
 }
 
-// Fill stores a for key, of the pool of that name: an answer that came at a time since transport.Base and is good for a.TTL seconds, which is not 0. False: there is
-// no room, or the answer is too long or has an rcode that is not stored. Worker only; no allocation.
-func (l *Line) Fill(at time.Duration, pool string, key []byte, a *wire.Answer) bool {
+// Draft gets ready to store a for key, of the pool of that name: an answer that came at a time since transport.Base and is good for a.TTL seconds, which is not 0. It
+// comes in place of an earlier draft; Fill stores it. False: the answer is too long or has an rcode that is not stored. Worker only; no
+// allocation.
+func (l *Line) Draft(at time.Duration, pool string, key []byte, a *wire.Answer) bool {
 	id := appendID(l.fill[fillHeader:fillHeader], pool, key)
 	body := fillHeader + len(id)
 	n := wire.WriteMessage(l.fill[body:len(l.fill)-transport.QueryBytesMax+len(id)], key, a)
-	if n == 0 {
-		return false
-	}
 	binary.BigEndian.PutUint32(l.fill, min(a.TTL, ttlMax))
 	binary.BigEndian.PutUint16(l.fill[4:], uint16(len(id)))
-	return l.fills.Put(at, l.fill[:body+n])
+	l.draft, l.draftAt = l.fill[:body+n], at
+	return n != 0
 }
+
+// Fill stores what Draft, which said true, has made ready. False: there is no room. Worker only; no allocation.
+func (l *Line) Fill() bool { return l.fills.Put(l.draftAt, l.draft) }
 
 // Flush shows the driver everything since the last Flush, and wakes it if it sleeps. Once a turn. Worker only.
 func (l *Line) Flush() {

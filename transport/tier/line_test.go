@@ -26,6 +26,11 @@ func newLine(t testing.TB, wake func(), limits LineLimits) *Line {
 	return l
 }
 
+// fill stores an answer at once.
+func fill(l *Line, at time.Duration, pool string, key []byte, a *wire.Answer) bool {
+	return l.Draft(at, pool, key, a) && l.Fill()
+}
+
 // TestLine plays the driver by hand.
 func TestLine(t *testing.T) {
 	woken := 0
@@ -61,7 +66,7 @@ func TestLineFills(t *testing.T) {
 	l := newLine(t, func() {}, testLimits)
 	msg := response(t, 60)
 	a := answerOf(t, msg)
-	if !l.Fill(time.Hour, "default", testKey, a) {
+	if !fill(l, time.Hour, "default", testKey, a) {
 		t.Fatal("not taken")
 	}
 	l.Flush()
@@ -75,12 +80,12 @@ func TestLineFills(t *testing.T) {
 
 	long := *a
 	long.Records = make([]byte, testLimits.MessageBytesMax)
-	if l.Fill(0, "default", testKey, &long) {
+	if fill(l, 0, "default", testKey, &long) {
 		t.Error("a message beyond the limit was taken")
 	}
 	long.Records = long.Records[:testLimits.MessageBytesMax-wire.HeaderBytes-len(wire.KeyQuestion(testKey))]
 	taken := 0
-	for l.Fill(0, "default", testKey, &long) {
+	for fill(l, 0, "default", testKey, &long) {
 		taken++
 	}
 	if most := FillBytesMin / testLimits.MessageBytesMax; taken < most/2 || taken > most {
@@ -114,7 +119,7 @@ func TestLineAllocatesNothing(t *testing.T) {
 	a := answerOf(t, response(t, 60))
 	if n := testing.AllocsPerRun(100, func() {
 		l.Ask(1, 1, 0, "default", testKey)
-		l.Fill(0, "default", testKey, a)
+		fill(l, 0, "default", testKey, a)
 		l.Flush()
 		l.Receive()
 		l.NextFill()

@@ -112,7 +112,7 @@ func (i *instance) eventually(what string, done func() bool) {
 func (i *instance) fill(pool string, key, msg []byte) {
 	i.t.Helper()
 	before := i.store.Stats()
-	if !i.line.Fill(transport.Now(), pool, key, answerOf(i.t, msg)) {
+	if !fill(i.line, transport.Now(), pool, key, answerOf(i.t, msg)) {
 		i.t.Fatal("fill not taken")
 	}
 	i.line.Flush()
@@ -292,7 +292,7 @@ func TestStoredTTL(t *testing.T) {
 	}
 	// An answer that came 590 s ago and waited: only what is left of it is told.
 	late := answerOf(t, response(t, 600))
-	if !i.line.Fill(transport.Now()-590*time.Second, "old", testKey, late) {
+	if !fill(i.line, transport.Now()-590*time.Second, "old", testKey, late) {
 		t.Fatal("not taken")
 	}
 	i.line.Flush()
