@@ -11,6 +11,7 @@ kdig:knot-dnsutils
 knotd:knot knot-module-geoip
 dnsperf:dnsperf
 dnsdist:dnsdist
+nsd:nsd
 redis-server:redis-server
 redis-cli:redis-tools
 memcached:memcached

@@ -6,10 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
-// Forwarder is a real unbound that forwards what it is asked to another server, over UDP.
+// Forwarder is a real unbound that asks another server, over UDP, for what it is asked.
 type Forwarder struct {
 	tb      testing.TB
 	Addr    netip.AddrPort
@@ -25,8 +26,22 @@ func NewForwarder(tb testing.TB, server netip.AddrPort) *Forwarder {
 	return f
 }
 
+// NewResolver starts one that resolves the names below zone itself, from the authoritative server of that zone; it knows no others.
+func NewResolver(tb testing.TB, zone string, server netip.AddrPort) *Forwarder {
+	tb.Helper()
+	f := &Forwarder{tb: tb, Addr: FreeAddr(tb), config: filepath.Join(SharedDir(tb), "unbound.conf")}
+	f.start(fmt.Sprintf("  local-zone: \".\" refuse\n  local-zone: %q transparent\nstub-zone:\n  name: %q\n  stub-addr: %s@%d\n", zone, zone, server.Addr(), server.Port()))
+	return f
+}
+
 // Forward makes it forward to server from now on, with an empty cache.
 func (f *Forwarder) Forward(server netip.AddrPort) {
+	f.tb.Helper()
+	f.start(fmt.Sprintf("forward-zone:\n  name: \".\"\n  forward-addr: %s@%d\n", server.Addr(), server.Port()))
+}
+
+// start starts unbound with settings that end its configuration.
+func (f *Forwarder) start(settings string) {
 	f.tb.Helper()
 	if f.process != nil {
 		f.process.Kill()
@@ -45,12 +60,9 @@ func (f *Forwarder) Forward(server netip.AddrPort) {
   interface: 127.0.0.1@%d
   unblock-lan-zones: yes
   local-zone: "test." nodefault
-forward-zone:
-  name: "."
-  forward-addr: %s@%d
-remote-control:
+%s%sremote-control:
   control-enable: no
-`, f.Addr.Port(), server.Addr(), server.Port())
+`, f.Addr.Port(), loopbackOnly(), settings)
 	if err := os.WriteFile(f.config, []byte(text), 0o644); err != nil {
 		f.tb.Fatal(err)
 	}
@@ -62,4 +74,15 @@ remote-control:
 		_, err := Ask(f.Addr, "udp", "localhost.", startTimeout) // its own
 		return err == nil
 	})
+}
+
+// loopbackOnly keeps unbound from asking anybody outside of this machine, wherever delegations lead.
+func loopbackOnly() string {
+	var b strings.Builder
+	for _, outside := range []string{
+		"0.0.0.0/2", "64.0.0.0/3", "96.0.0.0/4", "112.0.0.0/5", "120.0.0.0/6", "124.0.0.0/7", "126.0.0.0/8", "128.0.0.0/1", "::/0",
+	} {
+		fmt.Fprintf(&b, "  do-not-query-address: %s\n", outside)
+	}
+	return b.String()
 }
