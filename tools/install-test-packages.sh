@@ -11,7 +11,6 @@ kdig:knot-dnsutils
 knotd:knot knot-module-geoip
 dnsperf:dnsperf
 dnsdist:dnsdist
-nsd:nsd
 redis-server:redis-server
 redis-cli:redis-tools
 memcached:memcached
