@@ -123,12 +123,15 @@ pass_errors = false
 [pool.lan]
 suffixes = "lan"
 client_subnet = "pass"
+client_subnet_ipv4 = 30
+client_subnet_ipv6 = 60
+client_subnet_private = false
 `), nil)
 	if s.PassErrors || !slices.Equal(s.PassOptions, []uint16{65001}) {
 		t.Errorf("got options %v, errors %v", s.PassOptions, s.PassErrors)
 	}
-	for i, mode := range []subnet.Mode{subnet.Add, subnet.Pass} {
-		if want := (subnet.Spec{Mode: mode, IPv4: 20, IPv6: 48, Private: true}); s.Pools[i].Subnet != want {
+	for i, want := range []subnet.Spec{{Mode: subnet.Add, IPv4: 20, IPv6: 48, Private: true}, {Mode: subnet.Pass, IPv4: 30, IPv6: 60}} {
+		if s.Pools[i].Subnet != want {
 			t.Errorf("pool %s: got %+v, want %+v", s.Pools[i].Name, s.Pools[i].Subnet, want)
 		}
 	}

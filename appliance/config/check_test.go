@@ -76,8 +76,9 @@ func TestProblems(t *testing.T) {
 			`f.toml:5: edns.client_subnet_ipv6: 0 is out of range (1 to 64)`,
 			`f.toml:6: edns.client_subnet_private: must be true or false, not an integer`,
 		}},
-		{"edns: client subnets of a pool", good + "[pool.default]\nclient_subnet = \"\"\n", []string{
+		{"edns: client subnets of a pool", good + "[pool.default]\nclient_subnet = \"\"\nclient_subnet_ipv4 = 0\n", []string{
 			`f.toml:3: pool.default.client_subnet: "" is not one of "edns", "strip", "pass", "add" or "override"`,
+			`f.toml:4: pool.default.client_subnet_ipv4: 0 is out of range (1 to 32)`,
 		}},
 		{"edns: options", good + "[edns]\npass_options = [8,\n10, 11,\n12, 65001,\n65001, 70000, \"x\"]\npass_errors = 2\n", []string{
 			`f.toml:3: edns.pass_options[0]: option 8 is between two neighbours, or has a key of its own: NSID 3, client subnet 8, cookie 10, keepalive 11, padding 12, extended error 15`,

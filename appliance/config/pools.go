@@ -8,7 +8,6 @@ import (
 
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/worker"
-	"secure-dns-proxy/worker/subnet"
 )
 
 // DefaultPool is the name of the pool that takes every query that no other claims. It is always there.
@@ -23,7 +22,7 @@ type Pool struct {
 	RetryBudget int // percent of queries
 	HashLoad    int // hash: percent of the mean load
 	Suffixes    []string
-	Subnet      *subnet.Mode // nil = that of EDNS
+	Subnet      PoolSubnet
 	Cache       bool
 	TTLs        PoolTTLs
 	WhenDown    worker.WhenDown
@@ -53,7 +52,6 @@ var poolKeys = slices.Concat([]key[Pool]{
 	integerKey("retry_budget", 0, 100, 20, func(p *Pool) *int { return &p.RetryBudget }).reload(),
 	integerKey("hash_load", 101, 1000, 125, func(p *Pool) *int { return &p.HashLoad }).reload(),
 	suffixesKey("suffixes", func(p *Pool) *[]string { return &p.Suffixes }),
-	poolSubnetKey(),
 	booleanKey("cache", true, func(p *Pool) *bool { return &p.Cache }).reload(),
 	choiceKey("when_down", "best", []choice[worker.WhenDown]{
 		{"best", worker.Best}, {"stale", worker.Stale}, {"servfail", worker.ServFail},
@@ -63,7 +61,7 @@ var poolKeys = slices.Concat([]key[Pool]{
 	integerKey("max_outstanding", 0, outstandingMax, 0, func(p *Pool) *int { return &p.MaxOutstanding }).reload(),
 	integerKey("max_connections", 0, connectionsAllMax, 0, func(p *Pool) *int { return &p.MaxConnections }).reload(),
 	booleanKey("adaptive_limit", true, func(p *Pool) *bool { return &p.Adaptive }).reload(),
-}, poolTTLKeys)
+}, poolTTLKeys, poolSubnetKeys)
 
 func capKey(scheme string, at func(*Caps) *Cap) key[Checked] {
 	return integerKey("caps."+scheme+".max_outstanding", 0, outstandingMax, 0,
