@@ -78,4 +78,40 @@ const (
 
 	// attachGrain is how many sources a filter may have to be replaced at every look; the kernel takes some 5 us for each.
 	attachGrain = 8
+
+	// MissInterval is how often Misses looks: long enough for its sketches to know who is heavy.
+	MissInterval = 100 * time.Millisecond
+
+	// missPressedLooks is how many looks in a row must find no room before questions are shed.
+	missPressedLooks = 2
+
+	// missStale is how old the last look may be for the counts since then to be a rate.
+	missStale = 2 * time.Second
+
+	// missLearn is the time constant of how many questions are answered a second.
+	missLearn = 300 * time.Millisecond
+
+	// occupancyMost is the part of the table of questions under way beyond which there is no room: light clients need the rest.
+	occupancyMost = 0.5
+
+	// heavyMax bounds the sources, and the zones, that are shed at a time. More: the heaviest.
+	heavyMax = 128
+
+	// heavyLeast is the part of all questions below which a source or zone is one of many.
+	heavyLeast = 1.0 / 128
+
+	// blameLeast is the part of an excess that the heavy must account for: with less, it comes from too many to be told apart.
+	blameLeast = 0.25
+
+	// backOff is what is let in of that for which there was no room.
+	backOff = 0.9
+
+	// creep is the part of the ceiling by which more is let in a second, up to the ceiling and a little (surpass) beyond; leap is by how many
+	// times more a second when that went through: then there is more room than there was.
+	creep   = 0.02
+	surpass = 1.03
+	leap    = 1.0
+
+	// leastAdmitted is how many questions a second are let in at the least: what recovery is noticed by.
+	leastAdmitted = 10
 )

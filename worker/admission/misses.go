@@ -1,0 +1,237 @@
+package admission
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// MissLook is what a worker knows of its questions to upstreams. Counts are since the last look.
+type MissLook struct {
+	Now        int64   // ns
+	Ended      uint64  // questions that were answered
+	Limited    uint64  // that no upstream had room for, or no slot was free for
+	Occupancy  float64 // of the table of questions under way, 0 to 1
+	Overloaded bool    // more datagrams arrive than the worker can receive
+}
+
+// Misses decides which questions are not asked at all while more come than upstreams, or the worker, can deal with. It is told of every question
+// that would be asked (Admit), counts them by source and by zone in two sketches, and once in MissInterval says who has to be content with how
+// much: as in Controller by max-min fairness, in each dimension, so that light sources and zones lose nothing. A flood of random names
+// below one zone is heavy as a zone, however many sources it comes from.
+//
+// How much is let in follows from what is answered: nine tenths of that when there is no room, then slowly more, and fast as soon as
+// more than ever since goes through.
+type Misses struct {
+	sources, zones dimension
+	random         uint64
+
+	at       int64 // ns, of the last look; 0: there was none
+	pressed  int   // looks in a row
+	shedding bool
+	calmAt   int64   // ns, since when there has been nothing to shed
+	answered float64 // questions/s
+	admitted float64 // questions/s that are let in, while shedding
+	ceiling  float64 // the rate at which there was no room last
+	offered  uint64  // since the last look
+}
+
+// dimension is one way to tell questions apart.
+type dimension struct {
+	sketch Sketch
+	heavy  []weight // sorted by key
+	counts []Count  // scratch
+}
+
+// weight is a source or zone that has to be content with less.
+type weight struct {
+	key  Source
+	odds uint32 // of being shed, in 2^-32
+}
+
+// NewMisses returns one whose sketches cannot be predicted.
+func NewMisses(seed uint64) *Misses {
+	m := &Misses{random: seed | 1}
+	for _, d := range []*dimension{&m.sources, &m.zones} {
+		d.sketch.Seed(m.next())
+		d.heavy = make([]weight, 0, heavyMax)
+		d.counts = make([]Count, 0, 2*setsPerFamily*ways)
+	}
+	return m
+}
+
+// next is xorshift64.
+func (m *Misses) next() uint64 {
+	m.random ^= m.random << 13
+	m.random ^= m.random >> 7
+	m.random ^= m.random << 17
+	return m.random
+}
+
+// Shedding reports whether some questions are not asked.
+func (m *Misses) Shedding() bool { return m.shedding }
+
+// Admit counts a question and reports whether it may be asked. zone is a keyed hash of ZoneOf of its name.
+func (m *Misses) Admit(source Source, zone uint64) bool {
+	m.offered++
+	z := Source{Bits: zone >> 1, V6: zone&1 == 1} // both halves of the sketch
+	m.sources.sketch.Add(source)
+	m.zones.sketch.Add(z)
+	if !m.shedding {
+		return true
+	}
+	odds := max(m.sources.odds(source), m.zones.odds(z))
+	return odds == 0 || uint32(m.next()>>32) >= odds
+}
+
+// odds returns the odds of being shed.
+func (d *dimension) odds(key Source) uint32 {
+	at, found := slices.BinarySearchFunc(d.heavy, key, func(w weight, key Source) int { return compareSources(w.key, key) })
+	if !found {
+		return 0
+	}
+	return d.heavy[at].odds
+}
+
+func compareSources(a, b Source) int {
+	if a.V6 != b.V6 {
+		if a.V6 {
+			return 1
+		}
+		return -1
+	}
+	return cmp.Compare(a.Bits, b.Bits)
+}
+
+// Look takes in what has happened. Call it every MissInterval while questions come, and now and then while shedding.
+func (m *Misses) Look(l *MissLook) {
+	defer func() { m.offered = 0 }()
+	defer m.sources.sketch.Reset()
+	defer m.zones.sketch.Reset()
+	dt := float64(l.Now-m.at) / float64(time.Second)
+	first := m.at == 0 || dt <= 0 || dt > missStale.Seconds()
+	m.at = l.Now
+	if first {
+		return
+	}
+	offered := float64(m.offered) / dt
+	m.answered += (float64(l.Ended)/dt - m.answered) * min(1, dt/missLearn.Seconds())
+	pressed := l.Limited > 0 || l.Occupancy > occupancyMost || l.Overloaded
+	if !m.shedding {
+		m.begin(pressed)
+	}
+	if !m.shedding {
+		return
+	}
+	m.steer(l, pressed, dt)
+	heavy := m.weigh(offered, dt)
+	if heavy || pressed {
+		m.calmAt = l.Now
+	}
+	if l.Now-m.calmAt > int64(hold) {
+		m.shedding, m.pressed = false, 0
+	}
+}
+
+// begin starts to shed when there has been no room for long enough: one burst is no overload (CoDel's interval, RFC 8289).
+func (m *Misses) begin(pressed bool) {
+	if !pressed {
+		m.pressed = 0
+		return
+	}
+	if m.pressed++; m.pressed >= missPressedLooks {
+		m.shedding, m.calmAt = true, m.at
+		m.ceiling = m.answered
+		m.admitted = m.answered * backOff
+	}
+}
+
+// steer decides how much is let in.
+func (m *Misses) steer(l *MissLook, pressed bool, dt float64) {
+	switch {
+	case l.Overloaded:
+		m.admitted *= backOff
+	case pressed:
+		m.ceiling = m.answered // there was no room: this is what can be done
+		m.admitted = max(min(m.admitted, m.ceiling)*backOff, m.ceiling*drainMost)
+	case max(m.admitted, m.answered) < m.ceiling*surpass:
+		m.admitted = max(m.admitted, m.answered) + m.ceiling*creep*dt
+	default:
+		m.admitted = max(m.admitted, m.answered) * (1 + leap*min(dt, 1))
+	}
+	m.admitted = max(m.admitted, leastAdmitted)
+}
+
+// weigh finds out who has to be content with how much, and reports whether anybody has. The dimension that has more to account for comes first,
+// and what it sheds is no longer the other one's.
+func (m *Misses) weigh(offered, dt float64) bool {
+	excess, total := (offered-m.admitted)*dt, float64(m.offered)
+	first, second := &m.sources, &m.zones
+	if first.blame(total) < second.blame(total) {
+		first, second = second, first
+	}
+	shed := first.weigh(excess, total)
+	return shed+second.weigh(excess-shed, total) > 0
+}
+
+// blame lists who is heavy and returns how much they ask beyond what is light.
+func (d *dimension) blame(total float64) float64 {
+	light := total * heavyLeast
+	d.counts = d.sketch.AppendCounts(d.counts[:0], uint32(max(2, light)))
+	slices.SortFunc(d.counts, func(a, b Count) int { return cmp.Compare(b.Seen, a.Seen) })
+	d.counts = d.counts[:min(len(d.counts), heavyMax)]
+	sum := 0.0
+	for _, c := range d.counts {
+		sum += float64(c.Seen) - light
+	}
+	return sum
+}
+
+// weigh levels those that blame has listed down until the excess is shed, or they are light, and returns how much that is. Where they do not
+// account for a good part of the excess, nobody is to blame.
+func (d *dimension) weigh(excess, total float64) (shed float64) {
+	d.heavy = d.heavy[:0]
+	sum, level, n := 0.0, 0.0, 0
+	for n < len(d.counts) && surely(d.counts[n].Seen, 1) > level {
+		sum += float64(d.counts[n].Seen)
+		n++
+		level = (sum - excess) / float64(n)
+	}
+	level = max(level, total*heavyLeast)
+	if shed = sum - float64(n)*level; excess <= 0 || shed < excess*blameLeast {
+		return 0
+	}
+	for _, c := range d.counts[:n] {
+		if share := 1 - level/float64(c.Seen); share > 0 {
+			d.heavy = append(d.heavy, weight{c.Source, uint32(min(share, refusedMost) * (1 << 32))})
+		}
+	}
+	slices.SortFunc(d.heavy, func(a, b weight) int { return compareSources(a.key, b.key) })
+	return shed
+}
+
+// ZoneOf returns the end of a name, in wire form and lower case, that one owner is likely to answer for: two labels; three where the second one
+// looks like a category of a country (co.uk, com.au); four below arpa. A guess, where a list of all such suffixes would cost as much as the
+// rest of a miss: names that it throws together share a fate only while there is no room.
+func ZoneOf(name []byte) []byte {
+	var starts [128]uint8
+	labels := 0
+	for at := 0; at < len(name) && name[at] != 0 && labels < len(starts); at += 1 + int(name[at]) {
+		starts[labels] = uint8(at)
+		labels++
+	}
+	if labels <= 2 {
+		return name
+	}
+	top, second := name[starts[labels-1]], name[starts[labels-2]]
+	depth := 2
+	switch {
+	case string(name[starts[labels-1]:]) == arpa:
+		depth = 4
+	case top == 2 && second <= 3:
+		depth = 3
+	}
+	return name[starts[max(0, labels-depth)]:]
+}
+
+const arpa = "\x04arpa\x00"

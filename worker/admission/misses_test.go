@@ -1,0 +1,216 @@
+package admission
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// upstreams answers so many questions a second, with room for some under way, as a server at its limit does.
+type upstreams struct {
+	rate, room float64
+	under      float64
+	ended      uint64
+	limited    uint64
+	now        int64
+}
+
+func (u *upstreams) step(dt float64) {
+	done := min(u.under, u.rate*dt)
+	u.under -= done
+	u.ended += uint64(done * 1000) // thousandths
+}
+
+func (u *upstreams) ask() bool {
+	if u.under+1 > u.room {
+		u.limited++
+		return false
+	}
+	u.under++
+	return true
+}
+
+// party asks some questions a second.
+type party struct {
+	rate        float64
+	source      func() Source
+	zone        func() uint64
+	due         float64
+	asked, lost int
+}
+
+// play lets parties ask for so long, and returns the share of each that was lost in the last two thirds.
+func play(m *Misses, u *upstreams, length time.Duration, parties ...*party) []float64 {
+	const step = time.Millisecond
+	for at := time.Duration(0); at < length; at += step {
+		u.now += int64(step)
+		u.step(step.Seconds())
+		for _, p := range parties {
+			for p.due += p.rate * step.Seconds(); p.due >= 1; p.due-- {
+				lost := !m.Admit(p.source(), p.zone()) || !u.ask()
+				if at > length/3 {
+					p.asked++
+					if lost {
+						p.lost++
+					}
+				}
+			}
+		}
+		if at%MissInterval == 0 {
+			m.Look(&MissLook{Now: u.now, Ended: u.ended / 1000, Limited: u.limited})
+			u.ended, u.limited = u.ended%1000, 0
+		}
+	}
+	var shares []float64
+	for _, p := range parties {
+		shares = append(shares, float64(p.lost)/float64(p.asked))
+	}
+	return shares
+}
+
+func TestLightLoseNothing(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	anySource := func() Source { return Source{Bits: uint64(random.Uint32())} }
+	anyZone := func() uint64 { return random.Uint64N(5000) * 0x9E3779B97F4A7C15 }
+	one := func(n uint64) func() Source { return func() Source { return Source{Bits: n} } }
+	zone := func(n uint64) func() uint64 { return func() uint64 { return n * 0x9E3779B97F4A7C15 } }
+	for name, attackers := range map[string][]*party{
+		"random names of one zone from many sources": {{rate: 5000, source: anySource, zone: zone(77)}},
+		"random names of three zones":                {{rate: 3000, source: anySource, zone: zone(77)}, {rate: 2000, source: anySource, zone: zone(78)}, {rate: 1000, source: anySource, zone: zone(79)}},
+		"one source and one zone apart":              {{rate: 3000, source: one(9), zone: anyZone}, {rate: 3000, source: anySource, zone: zone(77)}},
+		"one source, any zone":                       {{rate: 5000, source: one(9), zone: anyZone}},
+		"ten sources, any zone":                      {{rate: 5000, source: func() Source { return Source{Bits: random.Uint64N(10) + 50} }, zone: anyZone}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, u := NewMisses(5), &upstreams{rate: 1000, room: 200}
+			light := &party{rate: 20, source: one(1), zone: anyZone}
+			others := &party{rate: 300, source: anySource, zone: anyZone} // many light ones
+			shares := play(m, u, 30*time.Second, append([]*party{light, others}, attackers...)...)
+			t.Logf("lost: light %.4f, many light ones %.4f, attack %.3f", shares[0], shares[1], shares[2])
+			if shares[0] >= 0.01 || shares[1] >= 0.01 {
+				t.Errorf("light parties lost %v", shares)
+			}
+			if attack := attackers[0]; shares[2] > 0.98 || attack.lost == 0 {
+				t.Errorf("the attack lost %.3f: room was left unused", shares[2])
+			}
+		})
+	}
+}
+
+// Without an attack nothing is shed, and after one soon nothing any more; when upstreams come back to their strength all of it is used.
+func TestRecovery(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	many := &party{
+		rate: 2000, source: func() Source { return Source{Bits: random.Uint64N(300)} }, zone: func() uint64 { return random.Uint64N(40) << 20 },
+	}
+	m, u := NewMisses(5), &upstreams{rate: 5000, room: 500}
+	if shares := play(m, u, 5*time.Second, many); shares[0] != 0 || m.Shedding() {
+		t.Errorf("shed %v without need", shares)
+	}
+	u.rate = 200
+	play(m, u, 10*time.Second, many)
+	if !m.Shedding() {
+		t.Error("nothing is shed although upstreams are slow")
+	}
+	u.rate = 5000
+	for range 20 {
+		play(m, u, time.Second, many)
+		t.Logf("%+v", []any{m.admitted, m.ceiling, m.answered, m.shedding, m.pressed, len(m.zones.heavy), u.under})
+	}
+	many.asked, many.lost = 0, 0
+	if shares := play(m, u, 6*time.Second, many); shares[0] > 0.001 || m.Shedding() {
+		t.Errorf("lost %v after recovery, shedding %v", shares, m.Shedding())
+	}
+}
+
+// A burst is no overload.
+func TestBurstIsNotShed(t *testing.T) {
+	m := NewMisses(5)
+	now := int64(time.Hour)
+	for i := range 50 {
+		for n := range 100 {
+			if !m.Admit(Source{Bits: uint64(n)}, uint64(n)) {
+				t.Fatal("shed")
+			}
+		}
+		limited := uint64(0)
+		if i%5 == 0 {
+			limited = 10
+		}
+		now += int64(MissInterval)
+		m.Look(&MissLook{Now: now, Ended: 100, Limited: limited})
+	}
+}
+
+// While the worker itself is overloaded, less and less of what is heavy is asked.
+func TestOverloadShedsHeavyZones(t *testing.T) {
+	m := NewMisses(5)
+	now, shed := int64(time.Hour), 0
+	for range 60 {
+		shed = 0
+		for n := range 1000 {
+			if !m.Admit(Source{Bits: uint64(n) * 7919}, 42) {
+				shed++
+			}
+			if !m.Admit(Source{Bits: uint64(n) * 104729}, uint64(n)*0x9E3779B97F4A7C15) {
+				t.Fatal("a light zone is shed")
+			}
+		}
+		now += int64(MissInterval)
+		m.Look(&MissLook{Now: now, Ended: 2000, Overloaded: true})
+	}
+	if shed < 900 {
+		t.Errorf("%d of 1000 of the heavy zone are shed", shed)
+	}
+}
+
+func TestZoneOf(t *testing.T) {
+	for name, want := range map[string]string{
+		".": ".", "example.": "example.", "www.example.": "www.example.", "a.b.victim.example.": "victim.example.",
+		"r.victim.co.uk.": "victim.co.uk.", "victim.co.uk.": "victim.co.uk.", "a.b.com.au.": "b.com.au.", "www.heise.de.": "heise.de.",
+		"4.3.2.1.in-addr.arpa.": "2.1.in-addr.arpa.", "1.in-addr.arpa.": "1.in-addr.arpa.",
+	} {
+		buf := make([]byte, 255)
+		n, err := dns.PackDomainName(name, buf, 0, nil, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := dns.UnpackDomainName(ZoneOf(buf[:n]), 0)
+		if err != nil || got != want {
+			t.Errorf("%s: %s, %v, want %s", name, got, err, want)
+		}
+	}
+}
+
+func TestMissesAllocateNothing(t *testing.T) {
+	m := NewMisses(5)
+	now := int64(time.Hour)
+	if n := testing.AllocsPerRun(200, func() {
+		for i := range 50 {
+			m.Admit(Source{Bits: uint64(i % 3)}, uint64(i%2))
+		}
+		now += int64(MissInterval)
+		m.Look(&MissLook{Now: now, Ended: 5, Limited: 5})
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkAdmit(b *testing.B) {
+	for _, shedding := range []bool{false, true} {
+		b.Run(fmt.Sprintf("shedding=%v", shedding), func(b *testing.B) {
+			m := NewMisses(5)
+			m.shedding = shedding
+			for i := range heavyMax {
+				m.zones.heavy = append(m.zones.heavy, weight{Source{Bits: uint64(i)}, 1 << 31})
+				m.sources.heavy = append(m.sources.heavy, weight{Source{Bits: uint64(i)}, 1 << 31})
+			}
+			for i := 0; b.Loop(); i++ {
+				m.Admit(Source{Bits: uint64(i & 1023)}, uint64(i&511))
+			}
+		})
+	}
+}
