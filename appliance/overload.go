@@ -15,6 +15,7 @@ import (
 type overloadLog struct {
 	log    *slog.Logger
 	states map[int]*overloadState // by worker
+	sheds  map[int]*overloadState // by worker: questions that are not asked
 	reason string                 // the last one logged for refusing outside the kernel
 }
 
@@ -25,7 +26,7 @@ type overloadState struct {
 }
 
 func newOverloadLog(log *slog.Logger) *overloadLog {
-	return &overloadLog{log: log, states: map[int]*overloadState{}}
+	return &overloadLog{log: log, states: map[int]*overloadState{}, sheds: map[int]*overloadState{}}
 }
 
 // run looks at the group now and then until ctx ends.
@@ -38,6 +39,7 @@ func (l *overloadLog) run(ctx context.Context, group *worker.Group) {
 			return
 		case now := <-ticker.C:
 			l.see(group.Overloads(), now)
+			l.seeShedding(group.Sheddings(), now)
 		}
 	}
 }

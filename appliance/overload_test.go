@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"secure-dns-proxy/worker"
+	"secure-dns-proxy/worker/admission"
 )
 
 // TestOverloadsAreLogged: when one begins, with its sources, and when it ends, and not more often than every overloadPause for each worker.
@@ -65,6 +66,42 @@ func TestOverloadsAreLogged(t *testing.T) {
 		}
 		if tt.name == "by hand, on another worker" && strings.Contains(got, "does not let us") {
 			t.Errorf("the reason a second time: %s", got)
+		}
+	}
+}
+
+// TestSheddingIsLogged: when questions are no longer asked, of whom, and when all are again.
+func TestSheddingIsLogged(t *testing.T) {
+	var out bytes.Buffer
+	l := newOverloadLog(slog.New(slog.NewTextHandler(&out, nil)))
+	now := time.Now()
+	active := &worker.Shedding{Worker: 1, Active: true, Answered: 1000, Heavy: []worker.HeavyAsker{
+		{Zone: []byte("\x06victim\x07example\x00"), Share: 0.9},
+		{Zone: []byte{}, Share: 0.5},
+		{Source: admission.Source{Bits: 0xC0000201}, Share: 0.25},
+	}}
+	for _, tt := range []struct {
+		after  time.Duration
+		report *worker.Shedding
+		want   []string
+	}{
+		{0, active, []string{"level=WARN", "worker=1", "answered=1000/s", "zone victim.example., 90.0% not asked; a zone, 50.0% not asked; client 192.0.2.1, 25.0% not asked"}},
+		{time.Minute, active, nil},
+		{time.Second, &worker.Shedding{Worker: 1}, []string{"room for all questions again", "lasted=1m1s"}},
+		{overloadPause / 2, active, nil},
+		{overloadPause, &worker.Shedding{Worker: 1, Active: true}, []string{"no few clients or zones are to blame"}},
+	} {
+		out.Reset()
+		now = now.Add(tt.after)
+		l.seeShedding([]*worker.Shedding{tt.report}, now)
+		got := out.String()
+		for _, want := range tt.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("no %q in: %s", want, got)
+			}
+		}
+		if tt.want == nil && got != "" {
+			t.Errorf("a line too many: %s", got)
 		}
 	}
 }

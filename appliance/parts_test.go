@@ -21,6 +21,7 @@ import (
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/worker"
+	"secure-dns-proxy/worker/admission"
 	"secure-dns-proxy/worker/subnet"
 )
 
@@ -97,9 +98,9 @@ workers.count = 1
 
 func TestSnapshotOfAdmission(t *testing.T) {
 	for text, want := range map[string]worker.Admission{
-		"": {Enabled: true, Target: 5 * time.Millisecond, KernelFilter: true},
-		"[admission]\nenabled = false\ntarget_delay = \"7ms\"\nexempt = \"192.0.2.0/24\"\nkernel_filter = false": {
-			Target: 7 * time.Millisecond, Exempt: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+		"": {Enabled: true, Target: 5 * time.Millisecond, KernelFilter: true, ShedMisses: true},
+		"[admission]\nenabled = false\ntarget_delay = \"7ms\"\nexempt = \"192.0.2.0/24\"\nkernel_filter = false\nshed = \"drop\"\nshed_misses = false": {
+			Shed: admission.ShedDrop, Target: 7 * time.Millisecond, Exempt: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 		},
 	} {
 		if got := snapshot(checkedText(t, "upstream = \"embedded:\"\n"+text), nil).Admission; !reflect.DeepEqual(got, want) {

@@ -63,6 +63,7 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 		AttemptTimeout:  c.Timeouts.Upstream,
 		Admission: worker.Admission{
 			Enabled: c.Admission.Enabled, Target: c.Admission.TargetDelay, Exempt: c.Admission.Exempt, KernelFilter: c.Admission.KernelFilter,
+			ShedMisses: c.Admission.ShedMisses, Shed: c.Admission.Shed,
 		},
 	}
 	s.Local, s.Requests = localSpec(&c.Local), c.Requests

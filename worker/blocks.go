@@ -59,7 +59,7 @@ func (w *worker) carryOut(e *block.Entry, from *origin, ede uint16) bool {
 	case e.Action == block.Refuse:
 		w.replyError(from, wire.RCodeRefused, ede)
 	case e.Action == block.Truncate:
-		w.reply(from, &wire.Answer{Flags: wire.FlagTC, Extended: ede}, 0)
+		w.replyTruncated(from, ede)
 	case from.tcp: // its client would wait for an answer
 		w.closeStream(from.conn)
 	}

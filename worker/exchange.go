@@ -179,10 +179,8 @@ func (w *worker) goOn(slot uint32, s *inflight.Slot, again bool) {
 // giveIn answers a slot for which no upstream could be asked at all.
 func (w *worker) giveIn(slot uint32, s *inflight.Slot, p *pool, v verdict) {
 	if v == limited {
-		w.stats.Shed++
-		p.stats.Limited++
 		w.tell(s, shared.Word{Outcome: shared.Ask}, false) // others may have room
-		w.fail(slot, p, wire.ReasonLimited)
+		w.failLimited(slot, p)
 		return
 	}
 	w.fail(slot, p, wire.EDENoReachableAuthority)
@@ -257,6 +255,7 @@ func (w *worker) answered(slot uint32, u *upstream) {
 // conclude ends a slot with w.answer, which is kept and given to its clients.
 func (w *worker) conclude(slot uint32, s *inflight.Slot, p *pool) {
 	w.countOutcome(s, w.answer.RCode)
+	w.shedding.ended++
 	w.clampTTLs(&w.answer, p)
 	keep := !s.Passing
 	if w.rules.policy != nil && w.rules.policy.Has(policy.ChainResponse) {

@@ -120,6 +120,13 @@ const (
 	// overloadKnown is how long an overload must last until its sources are reported: some looks, as not all may send at all times.
 	overloadKnown = 200 * time.Millisecond
 
+	// zonesNamed is how many zones that are shed a worker knows the names of, and zoneNameMax the longest one. More, or longer: the log cannot name them.
+	zonesNamed  = 256
+	zoneNameMax = 54
+
+	// sheddingKnown is how long an excess of questions must last until it is reported.
+	sheddingKnown = time.Second
+
 	// overloadSources bounds the sources in the report of an overload: as many as a line of the log is readable with.
 	overloadSources = 5
 

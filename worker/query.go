@@ -226,7 +226,7 @@ func (w *worker) miss(l *lookup, from *origin) {
 	}
 	if slot, ok := w.table.Find(l.hash, l.key); ok {
 		if !w.wait(slot, l.later, from) {
-			w.shed(from)
+			w.shed(l, from, wire.ReasonFull)
 			return
 		}
 		w.stats.Coalesced++
@@ -236,14 +236,18 @@ func (w *worker) miss(l *lookup, from *origin) {
 		w.stats.Drops[DropDraining]++
 		return
 	}
+	if !w.admitMiss(l, from) {
+		return
+	}
 	slot, ok := w.table.Open(l.hash, l.key)
 	if !ok {
-		w.shed(from)
+		w.shedding.lacked++
+		w.shed(l, from, wire.ReasonFull)
 		return
 	}
 	if !w.wait(slot, l.later, from) {
 		w.table.Release(slot)
-		w.shed(from)
+		w.shed(l, from, wire.ReasonFull)
 		return
 	}
 	w.start(slot, l)
@@ -270,12 +274,6 @@ func (w *worker) start(slot uint32, l *lookup) {
 		return
 	}
 	w.exchange(slot)
-}
-
-// shed answers a query for which there is no room.
-func (w *worker) shed(from *origin) {
-	w.stats.Shed++
-	w.replyError(from, wire.RCodeServFail, wire.ReasonFull)
 }
 
 // wait adds the query in hand to the waiters of a slot.

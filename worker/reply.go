@@ -44,6 +44,12 @@ func (w *worker) send(to *origin, a *wire.Answer, age uint32) {
 	w.eng.Commit(to.socket, n, to.path)
 }
 
+// replyTruncated sends an answer that only says that the client should come over TCP.
+func (w *worker) replyTruncated(to *origin, ede uint16) {
+	w.answer = wire.Answer{Flags: wire.FlagTC, Extended: ede}
+	w.reply(to, &w.answer, 0)
+}
+
 // sendError does the rest of replyError.
 func (w *worker) sendError(to *origin, rcode, ede uint16) {
 	if to.tcp {

@@ -141,7 +141,8 @@ type Stats struct {
 	HeldFailures           uint64                 // answered with a failure that was remembered
 	Prefetches             uint64                 // exchanges for cached answers shortly before their end
 	PrefetchesDenied       uint64                 // that would have been beyond the rate
-	Shed                   uint64                 // refused because a table was full
+	Shed                   uint64                 // refused because there was no room, ShedHeavy included
+	ShedHeavy              uint64                 // questions of heavy sources and zones that were not asked
 	RefusedClass           uint64                 // refused: a class other than IN
 	Delays, DelaysDenied   uint64                 // queries that a rule had wait; those that could not for want of room
 	Tees, TeesDenied       uint64                 // exchanges whose answers are ignored; those that were not for want of room
@@ -201,6 +202,7 @@ type Stats struct {
 	InFlight, Waiters        uint64
 	Connections              uint64 // TCP clients
 	TierOut                  uint64 // workers that have taken the cache out that instances share
+	Shedding                 uint64 // workers that do not ask all questions
 	Overloaded               uint64 // workers to which more arrives than they can answer, or has in the last two seconds
 	LimitedSources           uint64 // sources that limits hold back, limit.Offenders at most for each worker
 	RefusedSources           uint64 // sources that workers refuse something

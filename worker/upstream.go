@@ -124,6 +124,7 @@ func (w *worker) adopt(c *command) {
 	w.setUpstreams(c)
 	w.setAdmission(c.snapshot.Admission)
 	w.setLimits(&c.snapshot.Limits)
+	w.setShedding(&c.snapshot.Admission)
 	w.blocks.census = c.census
 	w.closeProhibited()
 	w.setRules(c)

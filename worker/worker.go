@@ -52,6 +52,7 @@ type worker struct {
 	gate      gate
 	blocks    blocks
 	zones     zones
+	shedding  shedding
 
 	upstreams  [upstreamsKept]*upstream     // by upstream.index; nil: free
 	poolStates [wire.KeyPoolsMax]*poolState // by tag
@@ -246,6 +247,7 @@ func (w *worker) turn() {
 	if w.limiter != nil {
 		w.lookAtLimited()
 	}
+	w.lookAtMisses()
 	if w.command.Load() != w.adopted.Load() {
 		w.obey()
 	}
@@ -278,6 +280,8 @@ func (w *worker) untilTimer() time.Duration {
 	}
 	if w.rules.rest.next != 0 {
 		wait = min(wait, w.rules.rest.next-w.now)
+	if w.stats.Shedding != 0 {
+		wait = min(wait, int64(admission.MissInterval))
 	}
 	if w.stats.Overloaded != 0 {
 		wait = min(wait, int64(admission.LookInterval))

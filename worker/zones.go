@@ -175,7 +175,7 @@ func (w *worker) lead(key []byte, hash uint64, target []byte, ttl uint32, to *or
 func (w *worker) leadMiss(key []byte, hash uint64, l *lookup, ttl uint32, to *origin) {
 	if slot, ok := w.table.Find(hash, key); ok {
 		if !w.wait(slot, scrutinyNone, to) {
-			w.shed(to)
+			w.turnDown(to, wire.ReasonFull)
 		}
 		return
 	}
@@ -185,7 +185,7 @@ func (w *worker) leadMiss(key []byte, hash uint64, l *lookup, ttl uint32, to *or
 	}
 	first, ok := w.table.Open(hash, key)
 	if !ok {
-		w.shed(to)
+		w.turnDown(to, wire.ReasonFull)
 		return
 	}
 	s := w.table.At(first)
@@ -209,7 +209,7 @@ func (w *worker) leadMiss(key []byte, hash uint64, l *lookup, ttl uint32, to *or
 	}
 	w.deliver(s, first, nil, wire.RCodeServFail, wire.ReasonFull)
 	if s.WaiterCount == 0 {
-		w.shed(to)
+		w.turnDown(to, wire.ReasonFull)
 	}
 	w.table.Release(first)
 }

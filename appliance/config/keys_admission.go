@@ -3,6 +3,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"secure-dns-proxy/worker/admission"
 )
 
 // Admission says what is done when more arrives than can be answered.
@@ -10,6 +12,8 @@ type Admission struct {
 	Enabled      bool
 	TargetDelay  time.Duration
 	Exempt       []netip.Prefix
+	ShedMisses   bool
+	Shed         admission.Shed
 	KernelFilter bool
 }
 
@@ -21,6 +25,8 @@ var admissionKeys = []key[Admission]{
 		name: "exempt", standard: "[]", bounds: "0 to 64 of IP or IP/length",
 		read: readExempt, get: func(a *Admission) any { return &a.Exempt },
 	}.reload(),
+	booleanKey("shed_misses", true, func(a *Admission) *bool { return &a.ShedMisses }).reload(),
+	choiceKey("shed", "servfail", numbered[admission.Shed](admission.ShedNames[:]), func(a *Admission) *admission.Shed { return &a.Shed }).reload(),
 	booleanKey("kernel_filter", true, func(a *Admission) *bool { return &a.KernelFilter }).reload(),
 }
 

@@ -30,6 +30,7 @@ import (
 	"secure-dns-proxy/transport/trust"
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker"
+	"secure-dns-proxy/worker/admission"
 	"secure-dns-proxy/worker/block"
 	"secure-dns-proxy/worker/census"
 	"secure-dns-proxy/worker/limit"
@@ -274,6 +275,8 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"rpz.zone[].log", policyZone(`log = true`), true},
 		{"rpz.zone[].min_refresh", policyZone(`min_refresh = "1m"`), time.Minute},
 		{"rpz.zone[].max_refresh", policyZone(`max_refresh = "1h"`), time.Hour},
+		{"admission.shed_misses", `admission.shed_misses = false`, false},
+		{"admission.shed", `admission.shed = "refuse"`, admission.ShedRefuse},
 		{"blocks.ipv4_prefix", `blocks.ipv4_prefix = 24`, 24},
 		{"blocks.ipv6_prefix", `blocks.ipv6_prefix = 56`, 56},
 		{"blocks.exempt", `blocks.exempt = "192.0.2.1"`, []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}},

@@ -23,6 +23,7 @@
 //	sdp_engine_enters_per_query                sdp_worker_queries_total{worker,transport}, sdp_worker_skew
 //	sdp_overloaded_workers                     sdp_refused_sources, sdp_refused_datagrams_total, sdp_socket_drops_total
 //	                                           sdp_blocked_queries_total{action}
+//	sdp_shedding_workers                       sdp_shed_heavy_total
 //	sdp_blocks{of}, sdp_blocks_{added,queries}_total{by}, sdp_blocks_list_full_total,
 //	                                           sdp_blocks_kernel_interfaces, sdp_blocks_kernel_drops_total
 //	sdp_steering{by}

@@ -111,7 +111,7 @@ func (p *page) queries(s *worker.Stats) {
 	for i, n := range s.Drops {
 		p.counter(n, "reason", worker.Drop(i).String())
 	}
-	p.count("sdp_shed_total", "Queries answered SERVFAIL at once because a table was full.", s.Shed)
+	p.count("sdp_shed_total", "Queries that were not asked because there was no room.", s.Shed)
 	p.count("sdp_prohibited_total", "Queries over UDP of clients that may not ask ([acl]), answered REFUSED or dropped.", s.Prohibited)
 	p.count("sdp_refused_total", "Queries of a class other than IN that requests.classes has refused.", s.RefusedClass)
 	p.begin("sdp_malformed_total", "counter", "Queries answered FORMERR, NOTIMP, BADVERS or NOTAUTH by the proxy itself, by fault.")
@@ -155,6 +155,8 @@ func (p *page) admission(s *worker.Stats) {
 	p.level("sdp_refused_sources", "Sources that are refused a share of their queries because they send too much, summed over workers.", s.RefusedSources)
 	p.count("sdp_refused_datagrams_total",
 		"Datagrams of such sources that were refused: counted, but an estimate from rates and shares while a socket is nearly full.", s.Refused)
+	p.count("sdp_shed_heavy_total", "Questions that were not asked because their client or zone asks too much while there is no room; they are among sdp_shed_total.", s.ShedHeavy)
+	p.level("sdp_shedding_workers", "Workers that do not ask all questions.", s.Shedding)
 	p.begin("sdp_blocked_queries_total", "counter", "Queries of blocked sources and names by what became of them; see sdpctl blocks.")
 	for action, n := range s.Blocked {
 		p.counter(n, "action", block.Action(action).String())

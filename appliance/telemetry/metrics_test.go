@@ -112,6 +112,7 @@ func sample() *figures {
 	s.Blocked[block.Refuse] = 41
 	s.Returned = 56
 	s.Scrubs = worker.Scrubs{Trimmed: 51, Rebinding: 52, Translated: 53, Reversed: 54, Cut: 55}
+	s.ShedHeavy, s.Shedding = 42, 1
 	s.Overloaded, s.RefusedSources, s.Refused, s.SocketFull = 1, 3, 500, 40
 	f.workers = []worker.WorkerReport{{CPU: 2, QueriesUDP: 80}, {CPU: 3, QueriesUDP: 10, QueriesTCP: 10}}
 	state := health.New(func() int64 { return 0 })
@@ -203,6 +204,8 @@ func TestPage(t *testing.T) {
 		`sdp_blocks_kernel_interfaces`:                                                  "2",
 		`sdp_blocks_kernel_drops_total`:                                                 "0",
 		`sdp_blocks_list_full_total`:                                                    "0",
+		`sdp_shed_heavy_total`:                                                          "42",
+		`sdp_shedding_workers`:                                                          "1",
 		`sdp_held_failures_total`:                                                       "14",
 		`sdp_prohibited_total`:                                                          "18",
 		`sdp_rule_hits_total{chain="miss",rule="no-any"}`:                               "23",

@@ -21,6 +21,7 @@ const (
 	ReasonRate                         // a source asks for more than it may
 	ReasonLoop                         // the query is our own
 	ReasonLimited                      // upstreams have as much to do as they may
+	ReasonHeavy                        // the same, and others ask less
 	reasonEnd
 
 	reasonFirst = 0xFF00
@@ -47,6 +48,7 @@ var reasons = [reasonEnd - reasonFirst]struct {
 	ReasonRate - reasonFirst:    {EDEOther, "rate limit"},
 	ReasonLoop - reasonFirst:    {EDEOther, "forwarding loop"},
 	ReasonLimited - reasonFirst: {EDEOther, "upstreams at their limit"},
+	ReasonHeavy - reasonFirst:   {EDEOther, "too many queries of client or zone"},
 }
 
 // told returns what an extended error is told as.

@@ -213,7 +213,7 @@ func (c *Controller) gather(rate, trust float64, sketch *Sketch) {
 	for _, s := range c.counts {
 		least := c.capacity * fairMin
 		offered := surely(s.Seen, each) * others
-		if offered < least || listedIn(c.list[:known], s.Source) || c.cfg.exempts(s.Source) {
+		if offered < least || listedIn(c.list[:known], s.Source) || c.cfg.Exempts(s.Source) {
 			continue
 		}
 		// A light source may send a few at once: only what was there at the look before, too, counts.

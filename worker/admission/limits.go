@@ -106,11 +106,14 @@ const (
 	// backOff is what is let in of that for which there was no room.
 	backOff = 0.9
 
-	// creep is the part of the ceiling by which more is let in a second, up to the ceiling and a little (surpass) beyond; leap is by how many
-	// times more a second when that went through: then there is more room than there was.
-	creep   = 0.02
-	surpass = 1.03
-	leap    = 1.0
+	// lackMost is the part of the questions for which there may be no room: they come at random, and where little room is used well some find none.
+	lackMost = 0.005
+
+	// nearly is the part of what could be done last that is let in for probeRest; then more is tried, from creep up to leap times more a second.
+	nearly    = 0.96
+	probeRest = 8 * time.Second
+	creep     = 0.02
+	leap      = 1.0
 
 	// leastAdmitted is how many questions a second are let in at the least: what recovery is noticed by.
 	leastAdmitted = 10

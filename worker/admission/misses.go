@@ -33,6 +33,8 @@ type Misses struct {
 	answered float64 // questions/s
 	admitted float64 // questions/s that are let in, while shedding
 	ceiling  float64 // the rate at which there was no room last
+	probeAt  int64   // ns: when more than that is tried
+	pace     float64 // by how many times more a second
 	offered  uint64  // since the last look
 }
 
@@ -47,6 +49,7 @@ type dimension struct {
 type weight struct {
 	key  Source
 	odds uint32 // of being shed, in 2^-32
+	seen uint32
 }
 
 // NewMisses returns one whose sketches cannot be predicted.
@@ -84,6 +87,33 @@ func (m *Misses) Admit(source Source, zone uint64) bool {
 	return odds == 0 || uint32(m.next()>>32) >= odds
 }
 
+// Heavy is a source, or a zone, of which some questions are shed.
+type Heavy struct {
+	Source Source
+	Zone   uint64 // the hash that Admit was given
+	IsZone bool
+	Seen   uint32 // questions in the last interval
+	Share  float64
+}
+
+// AppendHeavy appends all that some is shed of.
+func (m *Misses) AppendHeavy(list []Heavy) []Heavy {
+	for _, h := range m.sources.heavy {
+		list = append(list, Heavy{Source: h.key, Seen: h.seen, Share: float64(h.odds) / (1 << 32)})
+	}
+	for _, h := range m.zones.heavy {
+		zone := h.key.Bits << 1
+		if h.key.V6 {
+			zone |= 1
+		}
+		list = append(list, Heavy{Zone: zone, IsZone: true, Seen: h.seen, Share: float64(h.odds) / (1 << 32)})
+	}
+	return list
+}
+
+// Rates returns how many questions a second are answered, and how many are let in.
+func (m *Misses) Rates() (answered, admitted float64) { return m.answered, m.admitted }
+
 // odds returns the odds of being shed.
 func (d *dimension) odds(key Source) uint32 {
 	at, found := slices.BinarySearchFunc(d.heavy, key, func(w weight, key Source) int { return compareSources(w.key, key) })
@@ -115,15 +145,16 @@ func (m *Misses) Look(l *MissLook) {
 		return
 	}
 	offered := float64(m.offered) / dt
-	m.answered += (float64(l.Ended)/dt - m.answered) * min(1, dt/missLearn.Seconds())
-	pressed := l.Limited > 0 || l.Occupancy > occupancyMost || l.Overloaded
+	rate := float64(l.Ended) / dt
+	m.answered += (rate - m.answered) * min(1, dt/missLearn.Seconds())
+	pressed := float64(l.Limited) > float64(l.Ended)*lackMost || l.Occupancy > occupancyMost || l.Overloaded
 	if !m.shedding {
-		m.begin(pressed)
+		m.begin(pressed, offered)
 	}
 	if !m.shedding {
 		return
 	}
-	m.steer(l, pressed, dt)
+	m.steer(l, pressed, rate, dt)
 	heavy := m.weigh(offered, dt)
 	if heavy || pressed {
 		m.calmAt = l.Now
@@ -134,30 +165,34 @@ func (m *Misses) Look(l *MissLook) {
 }
 
 // begin starts to shed when there has been no room for long enough: one burst is no overload (CoDel's interval, RFC 8289).
-func (m *Misses) begin(pressed bool) {
+func (m *Misses) begin(pressed bool, offered float64) {
 	if !pressed {
 		m.pressed = 0
 		return
 	}
 	if m.pressed++; m.pressed >= missPressedLooks {
 		m.shedding, m.calmAt = true, m.at
-		m.ceiling = m.answered
-		m.admitted = m.answered * backOff
+		m.admitted = offered
 	}
 }
 
-// steer decides how much is let in.
-func (m *Misses) steer(l *MissLook, pressed bool, dt float64) {
+// steer decides how much is let in: nine tenths of what can be done when there was no room, soon nearly all of it, and after a rest more and more
+// to find out whether there is more room by now.
+func (m *Misses) steer(l *MissLook, pressed bool, rate, dt float64) {
+	known := max(m.admitted, m.answered)
 	switch {
 	case l.Overloaded:
 		m.admitted *= backOff
 	case pressed:
-		m.ceiling = m.answered // there was no room: this is what can be done
-		m.admitted = max(min(m.admitted, m.ceiling)*backOff, m.ceiling*drainMost)
-	case max(m.admitted, m.answered) < m.ceiling*surpass:
-		m.admitted = max(m.admitted, m.answered) + m.ceiling*creep*dt
+		m.ceiling = max(m.answered, rate) // answers come late: at first this is too little
+		m.admitted = max(m.admitted*backOff, m.ceiling*drainMost)
+		m.probeAt, m.pace = l.Now+int64(probeRest), creep
+	case l.Now < m.probeAt:
+		m.ceiling = max(m.ceiling, m.answered)
+		m.admitted = max(m.admitted, min(known+m.ceiling*creep*dt, m.ceiling*nearly))
 	default:
-		m.admitted = max(m.admitted, m.answered) * (1 + leap*min(dt, 1))
+		m.admitted = known * (1 + m.pace*dt)
+		m.pace = min(m.pace*(1+dt), leap)
 	}
 	m.admitted = max(m.admitted, leastAdmitted)
 }
@@ -203,7 +238,7 @@ func (d *dimension) weigh(excess, total float64) (shed float64) {
 	}
 	for _, c := range d.counts[:n] {
 		if share := 1 - level/float64(c.Seen); share > 0 {
-			d.heavy = append(d.heavy, weight{c.Source, uint32(min(share, refusedMost) * (1 << 32))})
+			d.heavy = append(d.heavy, weight{c.Source, uint32(min(share, refusedMost) * (1 << 32)), c.Seen})
 		}
 	}
 	slices.SortFunc(d.heavy, func(a, b weight) int { return compareSources(a.key, b.key) })
