@@ -280,6 +280,7 @@ func (w *worker) untilTimer() time.Duration {
 	}
 	if w.rules.rest.next != 0 {
 		wait = min(wait, w.rules.rest.next-w.now)
+	}
 	if w.stats.Shedding != 0 {
 		wait = min(wait, int64(admission.MissInterval))
 	}
