@@ -117,7 +117,7 @@ func (v *Verdict) end(a *Action, do Do, q *Query) bool {
 	case do == Truncate:
 		v.Outcome, v.Extended = Truncated, a.Extended
 	case a.Records != nil:
-		if q.Class != wire.ClassINET {
+		if q.Class != wire.ClassINET || q.Flags&wire.OpcodeMask != 0 { // records are of class IN, and answer queries
 			return false
 		}
 		if v.Answer = a.Records.reply(q.Type); v.Answer == nil {
