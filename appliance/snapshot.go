@@ -74,7 +74,7 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 	s.Cookies, s.NSID = worker.Cookies{Enabled: c.Cookies.Enabled, Secrets: c.Cookies.All()}, c.Cookies.NSID
 	s.PassOptions, s.PassErrors = c.EDNS.PassOptions, c.EDNS.PassErrors
 	s.Access.Silent = c.ACL.Silent
-	s.Rules = c.Rules
+	s.Rules, s.Views = c.Rules, c.Views
 	for _, listener := range c.Listen {
 		allow, deny := c.ACL.Of(listener)
 		s.Access.Lists = append(s.Access.Lists, worker.AccessList{Allow: allow, Deny: deny})

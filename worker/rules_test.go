@@ -25,7 +25,10 @@ type ruled struct {
 }
 
 // newRuled has two listeners, 192.0.2.53:53 and [2001:db8::53]:5353, a second pool "other" with upstream 2, and a third, "shadow", with upstream 3.
-func newRuled(t testing.TB, rules ...policy.Rule) *ruled {
+func newRuled(t testing.TB, rules ...policy.Rule) *ruled { return newRuledWith(t, nil, rules...) }
+
+// newRuledWith is newRuled with views.
+func newRuledWith(t testing.TB, views []policy.View, rules ...policy.Rule) *ruled {
 	for i := range rules {
 		if rules[i].Name == "" {
 			rules[i].Name = fmt.Sprint("rule", i)
@@ -38,7 +41,7 @@ func newRuled(t testing.TB, rules ...policy.Rule) *ruled {
 			s.Pools[i].Name, s.Pools[i].Members, s.Pools[i].Policy = name, []int{i}, balance.Sequential
 		}
 		s.Pools[1].Suffixes = [][]byte{wireName("other.test")}
-		s.Rules = rules
+		s.Rules, s.Views = rules, views
 		if err := s.validate(1); err != nil {
 			t.Fatal(err)
 		}

@@ -29,6 +29,7 @@ type Snapshot struct {
 	Access   Access     // who may ask
 	Local    local.Spec // what is answered here
 	Rules    []policy.Rule
+	Views    []policy.View
 	Requests Requests // what becomes of requests that are no queries of class IN
 
 	DNS64     *synth.DNS64     // nil: off

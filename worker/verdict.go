@@ -27,15 +27,20 @@ type rules struct {
 
 // compileRules makes the policy of a snapshot; nil if it has no rules.
 func (s *Snapshot) compileRules(workers int) (*policy.Policy, error) {
-	if len(s.Rules) == 0 {
+	if len(s.Rules) == 0 && len(s.Views) == 0 {
 		return nil, nil
+	}
+	for i := range s.Views {
+		if pool := s.Views[i].Pool; pool >= len(s.Pools) {
+			return nil, fmt.Errorf("view %q: no pool %d", s.Views[i].Name, pool)
+		}
 	}
 	for i := range s.Rules {
 		if pool := s.Rules[i].Pool(); pool >= len(s.Pools) {
 			return nil, fmt.Errorf("rule %q: no pool %d", s.Rules[i].Name, pool)
 		}
 	}
-	return policy.Compile(s.Rules, max(workers, 1))
+	return policy.Compile(s.Rules, s.Views, max(workers, 1))
 }
 
 // setRules takes over a policy. Its token buckets begin full; the counters of rules that stay go on, as they are the group's.
@@ -64,6 +69,12 @@ func (w *worker) decide(l *lookup, from *origin) bool {
 	r := &w.rules
 	w.present(l, from)
 	r.policy.Run(policy.ChainQuery, &r.query, r.state, &r.result)
+	if _, view := r.policy.ViewOf(r.query.Source.Addr()); view != nil { // after the rules: what they say counts more
+		r.result.SkipCache = r.result.SkipCache || view.NoCache
+		if r.result.Pool < 0 && l.pool == w.active.pools[0] {
+			r.result.Pool = int16(view.Pool)
+		}
+	}
 	if r.result.Wait != 0 && !from.tcp && w.postpone(l, from) {
 		return true
 	}
@@ -83,6 +94,7 @@ func (w *worker) present(l *lookup, from *origin) {
 		q.Name, q.Type, q.Class = l.query.Key(&w.rules.name)[:l.query.NameLen], l.query.Type, l.query.Class
 	}
 	q.Source, q.TCP, q.Now, q.Pools = from.path.Addr(), from.tcp, w.now, w
+	q.View, _ = w.rules.policy.ViewOf(q.Source.Addr())
 	if int(from.listener) < len(w.active.listen) {
 		q.Target = w.active.listen[from.listener]
 	}

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -365,5 +366,40 @@ func TestRulesAllocateNothing(t *testing.T) {
 	}
 	if r.w.hits < 200 || r.w.stats.Drops[DropRule] != 0 {
 		t.Errorf("%d hits, %d dropped", r.w.hits, r.w.stats.Drops[DropRule])
+	}
+}
+
+// TestViews: a client's rules, pool and use of the cache go by the view that it is in.
+func TestViews(t *testing.T) {
+	mx := ofType(dns.TypeMX, refuse())
+	mx.Views = []int{1}
+	r := newRuledWith(t, []policy.View{
+		{Name: "all", Clients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Pool: 1},
+		{Name: "guests", Clients: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Pool: -1, NoCache: true},
+	}, mx)
+	for text, refused := range map[string]bool{"a. MX": false, "a. MX from=10.0.0.1:1": false, "a. MX from=10.1.0.1:1": true, "b. TXT from=10.1.0.1:1": false} {
+		if got, _ := r.send(text); (got != nil) != refused {
+			t.Errorf("%q: got %v", text, got)
+		}
+	}
+	r.asked = make([][]sentDatagram, 3)
+	if r.send("c. A from=10.0.0.1:1"); len(r.asked[1]) != 1 {
+		t.Error("the view's pool was not asked")
+	}
+	if r.send("d. A"); len(r.asked[0]) != 1 {
+		t.Error("a client in no view: the default pool was not asked")
+	}
+	r.give(1, "| d. 100 IN A 192.0.2.1")
+	if _, asked := r.send("d. A from=10.1.0.1:1"); asked != 1 {
+		t.Error("answered from the cache, which the view does not use")
+	}
+	if got, asked := r.send("d. A"); asked != 0 || got == nil {
+		t.Error("others have lost the cache")
+	}
+	if r.send("x.other.test. A from=10.1.0.1:1"); len(r.asked[1]) != 2 {
+		t.Error("a name of another pool's was not asked there")
+	}
+	if _, err := policy.Compile(nil, []policy.View{{Clients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, {Clients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}}, 1); err == nil {
+		t.Error("a prefix in two views was accepted")
 	}
 }

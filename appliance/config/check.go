@@ -42,6 +42,8 @@ type checker struct {
 	poolsUsed   map[string]bool
 	tags        map[string]int
 	sets        []Set
+	viewTables  value
+	viewNumbers map[string]int
 }
 
 func (c *checker) fault(v value, format string, args ...any) { c.report(v, false, format, args...) }
@@ -127,6 +129,9 @@ func Names() []string {
 	}
 	for _, k := range poolKeys {
 		names = append(names, "pool.NAME."+k.name)
+	}
+	for _, k := range viewKeys {
+		names = append(names, "view.NAME."+k.name)
 	}
 	for _, k := range setKeys {
 		names = append(names, "set.NAME."+k.name)

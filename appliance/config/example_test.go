@@ -14,7 +14,7 @@ const examplePath = "../../proxy.toml.example"
 var indexed = regexp.MustCompile(`\[\d+\]`)
 
 // pooled finds the default in pool.default.policy.
-var pooled = regexp.MustCompile(`^(pool|set)\.[a-z]+`)
+var pooled = regexp.MustCompile(`^(pool|set|view)\.[a-z]+`)
 
 // parts are what is within the value of one selector.
 var parts = regexp.MustCompile(`^rule\[\]\.match\.(over_rate|over_source_rate|pool_outstanding|time|all\[\]|any\[\]|not)\.`)
@@ -43,7 +43,7 @@ func TestExampleIsComplete(t *testing.T) {
 	for path := range index {
 		name := pooled.ReplaceAllString(indexed.ReplaceAllString(path, "[]"), "$1.NAME")
 		switch {
-		case name == "pool.NAME", name == "set.NAME":
+		case name == "pool.NAME", name == "set.NAME", name == "view.NAME":
 		case slices.Contains(known, name), isTable(name), strings.HasPrefix(name, "hosts."):
 		case parts.MatchString(name): // tables of a selector, matches within matches
 		case strings.HasPrefix(name, "upstream[].health.") && slices.Contains(known, strings.TrimPrefix(name, "upstream[].")):
@@ -73,6 +73,9 @@ func TestExampleIsComplete(t *testing.T) {
 	}
 	for _, k := range keys {
 		check(k.name, k.bounds, k.standard, k.live)
+	}
+	for _, k := range viewKeys {
+		check("view.NAME."+k.name, k.bounds, k.standard, k.live)
 	}
 	for _, k := range setKeys {
 		check("set.NAME."+k.name, k.bounds, k.standard, k.live)

@@ -31,6 +31,10 @@ var keys = slices.Concat([]key[Checked]{
 		read: readPools, get: func(c *Checked) any { return &c.Pools },
 	}.reload(),
 	key[Checked]{
+		name: "view", bounds: "tables [view.NAME], 64 at most",
+		read: readViews, get: func(c *Checked) any { return &c.Views },
+	}.reload(),
+	key[Checked]{
 		name: "set", bounds: "tables [set.NAME], 256 at most",
 		read: readSets, get: func(c *Checked) any { return &c.Sets },
 	}.reload(),

@@ -27,6 +27,10 @@ var ruleKeys = []key[ruleTable]{
 	}.reload(),
 	choiceKey("chain", policy.ChainNames[policy.ChainQuery], chainChoices(), func(r *ruleTable) *policy.Chain { return &r.Chain }).reload(),
 	key[ruleTable]{
+		name: "view", bounds: "1 to 64 names of views", get: func(r *ruleTable) any { return &r.Views },
+		read: func(c *checker, r *ruleTable, v value) { r.Views = c.viewList(v) },
+	}.reload(),
+	key[ruleTable]{
 		name: "match", standard: "{}", bounds: "a table of selectors", get: func(r *ruleTable) any { return &r.Match },
 		read: func(c *checker, r *ruleTable, v value) { r.Match = c.match(v, 0) },
 	}.reload(),
@@ -70,6 +74,7 @@ func (c *checker) rules(out *Checked) {
 	for i := range out.Pools {
 		c.poolNumbers[out.Pools[i].Name] = i
 	}
+	c.views(out)
 	first := map[policy.RuleID]int{}
 	for _, item := range c.ruleTables {
 		data, ok := item.data.(map[string]any)
@@ -93,7 +98,7 @@ func (c *checker) rules(out *Checked) {
 		if c.problems[before:].Broken() {
 			continue
 		}
-		if _, err := policy.Compile([]policy.Rule{r.Rule}, 1); err != nil {
+		if _, err := policy.Compile([]policy.Rule{r.Rule}, nil, 1); err != nil {
 			c.fault(item, "%v", err)
 			continue
 		}

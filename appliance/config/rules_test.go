@@ -131,6 +131,7 @@ func ruleEffects() map[string]ruleEffect {
 	}
 	out := map[string]ruleEffect{
 		"rule[].name":   {`name = "b"`, "b"},
+		"rule[].view":   {`view = ["b"]`, []int{1}},
 		"rule[].chain":  {`chain = "miss"`, policy.ChainMiss},
 		"rule[].match":  {`match.rd = true`, policy.Match{Selector: yes(policy.RD)}},
 		"rule[].action": {`action.type = "drop"`, drop},
@@ -160,6 +161,9 @@ func TestEveryKeyOfARuleHasItsEffect(t *testing.T) {
 			if !strings.Contains(e.text, "name = \"b\"") {
 				text += "name = \"a\"\n"
 			}
+			if strings.HasPrefix(e.text, "view") {
+				text = "view = { a.clients = \"10.0.0.0/8\", b.clients = \"10.1.0.0/16\" }\n" + text
+			}
 			if text += e.text + "\n"; !strings.Contains(e.text, "action") {
 				text += "action.type = \"drop\"\n"
 			}
@@ -172,6 +176,8 @@ func TestEveryKeyOfARuleHasItsEffect(t *testing.T) {
 			switch e.want.(type) {
 			case string:
 				got = rule.Name
+			case []int:
+				got = rule.Views
 			case policy.Chain:
 				got = rule.Chain
 			case policy.Match:
@@ -302,6 +308,27 @@ func TestSets(t *testing.T) {
 		"[[rule]]\nname = \"a\"\nmatch.set = []\naction.type = \"drop\"":    `f.toml:4: rule[0].match.set: is empty: nothing would match`,
 	} {
 		if checked, problems := checkText(good + text + "\n"); checked != nil || !strings.Contains(problems.Error(), want) {
+			t.Errorf("%s\ngot  %v\nwant %s", text, problems, want)
+		}
+	}
+}
+
+func TestViews(t *testing.T) {
+	checked, problems := checkText(twoPools + "[view.a]\nclients = [\"10.0.0.0/8\", \"::1\"]\npool = \"other\"\n[view.b]\nclients = \"10.1.0.0/16\"\ncache = false\n")
+	if checked == nil {
+		t.Fatal(problems)
+	}
+	if a, b := checked.Views[0], checked.Views[1]; a.Name != "a" || a.Pool != 1 || a.NoCache || len(a.Clients) != 2 || b.Pool != -1 || !b.NoCache {
+		t.Errorf("%+v", checked.Views)
+	}
+	for text, want := range map[string]string{
+		"view = 1":                `f.toml:2: view: must be tables, written [view.NAME], not an integer`,
+		"[view.a]\ncache = false": `f.toml:2: view.a: has no clients: nobody would be in it`,
+		"[view.a]\nclients = \"10.0.0.0\"\npool = \"b\"":               `f.toml:4: view.a.pool: pool "b" is not there: write a table [pool.b]`,
+		"[view.a]\nclients = \"::1\"\n[view.b]\nclients = \"::1\"":     `f.toml:5: view.b.clients: ::1/128 is in view "a" already: the longest prefix decides, and these are equal`,
+		"[[rule]]\nname = \"a\"\nview = \"b\"\naction.type = \"drop\"": `f.toml:4: rule[0].view: view "b" is not there: write a table [view.b]`,
+	} {
+		if checked, problems := checkText(good + text + "\n"); checked != nil || problems.Error() != want {
 			t.Errorf("%s\ngot  %v\nwant %s", text, problems, want)
 		}
 	}

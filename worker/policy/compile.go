@@ -24,7 +24,8 @@ type Policy struct {
 	rates     []Rate // of all clients: State.buckets
 	bySource  []Rate // State.sources
 	schedules []Schedule
-	deepest   int // labels of the longest name that is compared by hash; labelsMax with sets, which may be exchanged
+	views     *views // nil: none
+	deepest   int    // labels of the longest name that is compared by hash; labelsMax with sets, which may be exchanged
 }
 
 // rule is a rule as it is carried out.
@@ -50,12 +51,18 @@ type node struct {
 
 // Compile makes a policy of rules for each of so many workers, who share what a rate of all clients together allows. Errors name the rule; all
 // are returned, joined.
-func Compile(rules []Rule, workers int) (*Policy, error) {
+func Compile(rules []Rule, groups []View, workers int) (*Policy, error) {
 	if len(rules) > RulesMax {
 		return nil, fmt.Errorf("%d rules: at most %d", len(rules), RulesMax)
 	}
 	p := &Policy{deepest: -1}
 	var errs []error
+	if len(groups) != 0 {
+		var err error
+		if p.views, err = newViews(groups); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	type identity struct {
 		chain Chain
 		name  string

@@ -32,7 +32,7 @@ func BenchmarkRules(b *testing.B) {
 		rules []Rule
 	}{{"suffixes", manyRules(200)}, {"mixed", mixed}, {"unindexed", plain}} {
 		b.Run(of.name, func(b *testing.B) {
-			p, err := Compile(of.rules, 1)
+			p, err := Compile(of.rules, nil, 1)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -100,7 +100,7 @@ func BenchmarkSetLoad(b *testing.B) {
 }
 
 func BenchmarkRegex(b *testing.B) {
-	p, err := Compile([]Rule{{Name: "a", Match: Match{Selector: Selector{Kind: Regex, Pattern: regexp.MustCompile(`^(ads|track)[0-9]*\.`)}}, Action: Action{Do: Drop}}}, 1)
+	p, err := Compile([]Rule{{Name: "a", Match: Match{Selector: Selector{Kind: Regex, Pattern: regexp.MustCompile(`^(ads|track)[0-9]*\.`)}}, Action: Action{Do: Drop}}}, nil, 1)
 	if err != nil {
 		b.Fatal(err)
 	}

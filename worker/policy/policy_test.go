@@ -79,11 +79,11 @@ func TestIndexAgreesWithScan(t *testing.T) {
 			}
 			rules = append(rules, Rule{Name: fmt.Sprint(i), Match: match(0), Action: a})
 		}
-		p, err := Compile(rules, 1)
+		p, err := Compile(rules, nil, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		scan, _ := Compile(rules, 1)
+		scan, _ := Compile(rules, nil, 1)
 		c := &scan.chains[ChainQuery]
 		c.indexed = false
 		for i := range c.heads {
@@ -223,11 +223,11 @@ func TestCompileRefuses(t *testing.T) {
 		"TTLs":             {{Name: "a", Match: Everything(), Action: Action{Do: LimitTTL, Low: 2, High: 1}}},
 		"too many":         manyRules(RulesMax + 1),
 	} {
-		if _, err := Compile(rules, 1); err == nil {
+		if _, err := Compile(rules, nil, 1); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if _, err := Compile(manyRules(RulesMax), 1); err != nil {
+	if _, err := Compile(manyRules(RulesMax), nil, 1); err != nil {
 		t.Error(err)
 	}
 }
@@ -241,7 +241,7 @@ func FuzzRun(f *testing.F) {
 		{Name: "b", Match: Match{Selector: Selector{Kind: Suffix, Names: [][]byte{wireName("example.")}}}, Action: Action{Do: SetTags, Set: 1}},
 		{Name: "c", Match: Match{Selector: Selector{Kind: EDNSOption, Numbers: []uint16{1}}}, Action: Action{Do: SetTags, Set: 2}},
 		{Name: "d", Match: Match{Selector: Selector{Kind: QName, Names: [][]byte{wireName("a.example.")}}}, Action: Action{Do: SetTags, Set: 4}},
-	}, 1)
+	}, nil, 1)
 	if err != nil {
 		f.Fatal(err)
 	}

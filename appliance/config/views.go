@@ -1,0 +1,86 @@
+package config
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"secure-dns-proxy/worker/policy"
+)
+
+// viewKeys is every key of one [view.NAME].
+var viewKeys = []key[viewTable]{
+	prefixesKey("clients", "[]", func(v *viewTable) *[]netip.Prefix { return &v.Clients }).reload(),
+	key[viewTable]{
+		name: "pool", bounds: "the name of a pool", get: func(v *viewTable) any { return &v.Pool },
+		read: func(c *checker, v *viewTable, at value) { v.Pool = c.poolNumber(at) },
+	}.reload(),
+	booleanKey("cache", true, func(v *viewTable) *bool { return &v.cache }).reload(),
+}
+
+// viewTable is one [view.NAME] while it is read.
+type viewTable struct {
+	policy.View
+	cache bool
+}
+
+// readViews keeps the tables until the pools that they name are known.
+func readViews(c *checker, _ *Checked, v value) {
+	if _, ok := v.data.(map[string]any); !ok {
+		c.fault(v, "must be tables, written [view.NAME], not %s", v.kind())
+		return
+	}
+	c.viewTables = v
+}
+
+// views reads the tables.
+func (c *checker) views(out *Checked) {
+	c.viewNumbers = map[string]int{}
+	table, _ := c.viewTables.data.(map[string]any)
+	if len(table) > policy.ViewsMax {
+		c.fault(c.viewTables, "%d views, at most %d are allowed", len(table), policy.ViewsMax)
+		return
+	}
+	owner := map[netip.Prefix]string{}
+	for _, name := range slices.Sorted(maps.Keys(table)) {
+		entry := c.viewTables.field(name, table[name])
+		data, ok := table[name].(map[string]any)
+		if !ok || !labelText(name) {
+			c.fault(entry, "must be a table, written [view.NAME], with a name of 1 to 64 letters, digits, ., - and _")
+			continue
+		}
+		v := viewTable{View: policy.View{Name: name, Pool: -1}}
+		if fill(c, viewKeys, &v, entry, data); len(v.Clients) == 0 {
+			c.fault(entry, "has no clients: nobody would be in it")
+		}
+		for _, p := range v.Clients {
+			if other, twice := owner[p]; twice {
+				c.fault(entry.field("clients", nil), "%s is in view %q already: the longest prefix decides, and these are equal", p, other)
+			}
+			owner[p] = name
+		}
+		v.NoCache = !v.cache
+		c.viewNumbers[name] = len(out.Views)
+		out.Views = append(out.Views, v.View)
+	}
+}
+
+// viewList reads the names of the views that a rule is for.
+func (c *checker) viewList(v value) (numbers []int) {
+	items, ok := c.oneOrMany(v, policy.ViewsMax)
+	if !ok {
+		return nil
+	}
+	if len(items) == 0 {
+		c.fault(v, "is empty: the rule would match nothing")
+	}
+	for _, item := range items {
+		name, isText := c.text(item)
+		n, known := c.viewNumbers[name]
+		if isText && !known {
+			c.fault(item, "view %q is not there: write a table [view.%s]", name, name)
+		}
+		numbers = append(numbers, n)
+	}
+	return numbers
+}
