@@ -149,7 +149,7 @@ func NewPolicyUnbound(tb testing.TB, authority netip.AddrPort, roots []string, z
   interface: %s@%d
   access-control: 127.0.0.0/8 allow
   local-zone: "." transparent
-`, dir, u.Addr.Addr(), u.Addr.Port())
+%s`, dir, u.Addr.Addr(), u.Addr.Port(), loopbackOnly())
 	for _, root := range roots {
 		fmt.Fprintf(&b, "  local-zone: %q nodefault\n  domain-insecure: %q\n", root, root)
 	}
