@@ -162,7 +162,7 @@ func newBench(t testing.TB, upstreams int, edit func(*Config, *Snapshot)) *bench
 	if edit != nil {
 		edit(&cfg, snap)
 	}
-	c := &command{snapshot: snap, cacheBytes: snap.CacheBytes}
+	c := &command{snapshot: snap}
 	for i := range snap.Upstreams {
 		e := snap.Upstreams[i].Endpoint
 		over := *e
@@ -177,30 +177,7 @@ func newBench(t testing.TB, upstreams int, edit func(*Config, *Snapshot)) *bench
 	for i := range snap.Pools {
 		c.pools = append(c.pools, &poolState{tag: uint8(i)})
 	}
-	router, err := snap.router()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.router = router
-	if c.neverKept, err = suffixTable(snap.NeverKept); err != nil {
-		t.Fatal(err)
-	}
-	if c.local, err = local.New(&snap.Local); err != nil {
-		t.Fatal(err)
-	}
-	if snap.Census != nil {
-		c.census = census.New(*snap.Census)
-	}
-	if c.policy, err = snap.compileRules(1); err != nil {
-		t.Fatal(err)
-	}
-	c.ruleHits = new(Group).ruleHits(c.policy)
-	if c.access, err = snap.Access.compile(); err != nil {
-		t.Fatal(err)
-	}
-	if c.jar, err = snap.jar(cookie.Secret{}); err != nil {
-		t.Fatal(err)
-	}
+	c.derive(t)
 	random := rand.New(rand.NewChaCha8([32]byte{1})) // choices are the same in each run
 	b.w = &worker{cfg: &cfg, seed: maphash.MakeSeed(), eng: b.eng, clock: func() time.Duration { return b.now }, wall: b.unix, random: random}
 	b.w.zones.next.Store(cfg.Policies)
@@ -213,6 +190,36 @@ func newBench(t testing.TB, upstreams int, edit func(*Config, *Snapshot)) *bench
 		}
 	})
 	return b
+}
+
+// derive makes of the snapshot what a Group makes of it for one worker; the figures of rules begin anew.
+func (c *command) derive(t testing.TB) {
+	t.Helper()
+	snap := c.snapshot
+	c.cacheBytes = snap.CacheBytes
+	var err error
+	if c.router, err = snap.router(); err != nil {
+		t.Fatal(err)
+	}
+	if c.neverKept, err = suffixTable(snap.NeverKept); err != nil {
+		t.Fatal(err)
+	}
+	if c.local, err = local.New(&snap.Local); err != nil {
+		t.Fatal(err)
+	}
+	if c.census = nil; snap.Census != nil {
+		c.census = census.New(*snap.Census)
+	}
+	if c.policy, err = snap.compileRules(1); err != nil {
+		t.Fatal(err)
+	}
+	c.ruleHits = new(Group).ruleHits(c.policy)
+	if c.access, err = snap.Access.compile(); err != nil {
+		t.Fatal(err)
+	}
+	if c.jar, err = snap.jar(cookie.Secret{}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // benchUnix is the wall clock's time when a bench begins: that of RFC 9018 appendix A.1.

@@ -96,6 +96,20 @@ func TestLimitedSourcesAreReported(t *testing.T) {
 	}
 }
 
+// What is told by TC that it is too much has the question, if there was one, and the opcode of the request.
+func TestLimitedRequestsOfOtherKinds(t *testing.T) {
+	b := limitedBench(t, func(l *Limits) { l.Rates[limit.IPv4Address].PerSecond, l.Action = 1, limit.Truncate })
+	notify, empty := query(7, "a.invalid.", dns.TypeSOA), query(8, ".", dns.TypeA)
+	notify.Opcode, empty.Question = dns.OpcodeNotify, nil
+	empty.SetEdns0(1232, false)
+	b.ask(1, query(1, "a.invalid.", dns.TypeA))
+	for _, q := range []*dns.Msg{notify, empty} {
+		if m := unpack(t, one(t, b.ask(1, q)).data); m.Id != q.Id || !m.Truncated || m.Opcode != q.Opcode || len(m.Question) != 0 && m.Question[0] != q.Question[0] {
+			t.Errorf("to %v: got %v", q, m)
+		}
+	}
+}
+
 // overTCP accepts a client and returns how to let it ask, and whether its connection is open.
 func (b *bench) overTCP() (ask func(*dns.Msg), open func() bool) {
 	id, refusal := b.w.conns.Accept(b.eng.add(-1), client(1), int64(b.now))

@@ -167,6 +167,9 @@ func (w *worker) deliverAged(s *inflight.Slot, slot uint32, a *wire.Answer, age 
 			continue
 		}
 		w.stats.Latency.add(w.now-waiter.At, 1)
+		if to.tcp {
+			w.conns.Done(to.conn, w.now) // first: a policy that leads the client to another name has it wait again
+		}
 		switch {
 		case a != nil && waiter.Later != scrutinyNone && w.judged(a, age, waiter.Later, s.KeyBytes(), s.Hash, &to):
 		case a != nil:
@@ -174,9 +177,6 @@ func (w *worker) deliverAged(s *inflight.Slot, slot uint32, a *wire.Answer, age 
 		default:
 			w.stats.Failed++
 			w.replyError(&to, rcode, ede)
-		}
-		if to.tcp {
-			w.conns.Done(to.conn, w.now)
 		}
 	}
 	w.common.lent--

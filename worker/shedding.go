@@ -147,15 +147,19 @@ func (w *worker) failLimited(slot uint32, p *pool) {
 	p.stats.Failed++
 	var to origin
 	for waiter := w.table.FirstWaiter(slot); waiter != nil; waiter = w.table.NextWaiter(waiter) {
+		if waiter.Alias {
+			w.deliverAlias(s, waiter, nil, 0, wire.RCodeServFail, wire.ReasonLimited)
+			continue
+		}
 		if !w.restoreClient(s, waiter, &to) {
 			continue
 		}
 		w.stats.Latency.add(w.now-waiter.At, 1)
 		w.stats.Failed++
-		w.turnDown(&to, wire.ReasonLimited)
-		if to.tcp && w.live(to.conn) != nil {
+		if to.tcp {
 			w.conns.Done(to.conn, w.now)
 		}
+		w.turnDown(&to, wire.ReasonLimited)
 	}
 	w.free(slot)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"secure-dns-proxy/worker/admission"
 	"secure-dns-proxy/worker/rpz"
 )
 
@@ -151,6 +152,36 @@ func TestLedIntoNothing(t *testing.T) {
 	}
 	if len(told) != 3 || told[1] != 1 || told[2] != 1 || told[3] != 1 || b.w.table.Len() != 0 || b.w.table.WaiterLen() != 0 {
 		t.Errorf("told %v, %d slots and %d waiters in use", told, b.w.table.Len(), b.w.table.WaiterLen())
+	}
+}
+
+// TestLedWhereUpstreamsHaveNoRoom: whatever is configured for those who find none, a client that is led hears so, and nothing is left behind.
+func TestLedWhereUpstreamsHaveNoRoom(t *testing.T) {
+	for shed := range admission.ShedNames {
+		b := zoned(t, func(_ *Config, s *Snapshot) {
+			s.Admission.Shed, s.Pools[0].MaxOutstanding = admission.Shed(shed), 1
+		})
+		b.ask(1, query(1, "n1.example.", dns.TypeA))
+		d := one(t, b.ask(2, query(2, "walled.example.", dns.TypeA)))
+		if m := unpack(t, d.data); d.handle != clientSocket || m.Id != 2 || m.Rcode != dns.RcodeServerFailure {
+			t.Errorf("%v: got %v", admission.ShedNames[shed], m)
+		}
+		if b.w.table.Len() != 1 || b.w.table.WaiterLen() != 1 {
+			t.Errorf("%v: %d slots and %d waiters in use, want 1", admission.ShedNames[shed], b.w.table.Len(), b.w.table.WaiterLen())
+		}
+	}
+}
+
+// TestLedOverFullConnection: a client over TCP that has as much under way as it may is led by an answer to one of its queries.
+func TestLedOverFullConnection(t *testing.T) {
+	b := zoned(t, func(c *Config, _ *Snapshot) { c.TCP.InFlightPerConn = 1 })
+	ask, open := b.overTCP()
+	ask(query(1, "a.example.", dns.TypeA))
+	first := one(t, b.eng.sent)
+	second := one(t, b.turn(b.answer(first, reply(t, first.data, nil, "a.example. 60 IN A 192.0.2.2"))))
+	b.turn(b.answer(second, reply(t, second.data, nil, "garden.example. 60 IN A 192.0.2.1")))
+	if m := unpack(t, one(t, b.eng.streamed).data[2:]); len(m.Answer) != 2 || !open() {
+		t.Errorf("got %v, open %v", m, open())
 	}
 }
 

@@ -18,12 +18,12 @@ type Client struct {
 // WriteReply writes the reply to c from answer a, which has been held for age seconds, and returns its length: at most c.Limit and
 // len(dst). dst must have room for ErrorBytesMax bytes at least.
 //
-// Set by us: QR, RA. From the client: id, RD, CD, the question's bytes. From upstream: AA, TC, rcode, and AD if the client showed by AD
+// Set by us: QR, RA. From the client: id, opcode, RD, CD, the question's bytes; without those QDCOUNT is 0. From upstream: AA, TC, rcode, and AD if the client showed by AD
 // or DO that it understands it (RFC 6840 §5.8). TTLs lose age and stop at 0. An OPT is present if the client sent one (RFC 6891 §6.1.1);
 // without one an rcode above 15 cannot be told and becomes SERVFAIL. A reply that does not fit is cut; see cut.
 // c.Options, a.Told.Passed and an extended error go into the OPT.
 func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16) int {
-	flags := FlagQR | FlagRA | a.Flags&(FlagAA|FlagTC) | c.Flags&(FlagRD|FlagCD)
+	flags := FlagQR | FlagRA | a.Flags&(FlagAA|FlagTC) | c.Flags&(OpcodeMask|FlagRD|FlagCD)
 	if c.Flags&FlagAD != 0 || c.DO {
 		flags |= a.Flags & FlagAD
 	}
@@ -71,6 +71,9 @@ func WriteReply(dst []byte, c *Client, a *Answer, age uint32, ownUDPSize uint16)
 		rcode = RCodeServFail
 	}
 	putHeader(dst, c.ID, flags|rcode&RCodeMask, an, ns, ar)
+	if len(c.Question) == 0 {
+		dst[5] = 0
+	}
 	copy(dst[HeaderBytes:start], c.Question)
 	if len(records) > 0 {
 		body := dst[start:end]
