@@ -84,6 +84,9 @@ func (w *worker) goOnWith(q *resting) {
 	w.rules.query.Tags = q.tags
 	if q.policy != w.rules.policy {
 		q.verdict.Pool, q.verdict.Tee = -1, -1
+		if w.rules.policy != nil {
+			w.overlook(l, &q.verdict)
+		}
 	}
 	if !w.execute(l, &from, &q.verdict) {
 		w.proceed(l, &from)

@@ -201,8 +201,14 @@ func (m *medley) chooseLimits(rng *rand.Rand, l *Limits) {
 
 // chooseRules picks some rules of each chain.
 func (m *medley) chooseRules(rng *rand.Rand, s *Snapshot) {
-	if s.Rules = nil; rng.IntN(3) == 0 {
+	if s.Rules, s.Views = nil, nil; rng.IntN(3) == 0 {
 		return
+	}
+	if rng.IntN(2) == 0 {
+		s.Views = []policy.View{
+			{Name: "low", Clients: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/29")}, Pool: rng.IntN(4) - 1, NoCache: rng.IntN(2) == 0},
+			{Name: "high", Clients: []netip.Prefix{netip.MustParsePrefix("127.0.0.16/29")}, Pool: rng.IntN(4) - 1},
+		}
 	}
 	suffix := func(name string) policy.Match {
 		return policy.Match{Selector: policy.Selector{Kind: policy.Suffix, Names: [][]byte{wireName(name)}}}
@@ -216,7 +222,7 @@ func (m *medley) chooseRules(rng *rand.Rand, s *Snapshot) {
 	add := func(chain policy.Chain, match policy.Match, a policy.Action) {
 		final := a.Do == policy.Drop || a.Do == policy.Limit && a.Over == policy.Drop
 		if rng.IntN(2) == 0 && (m.drops || !final) {
-			s.Rules = append(s.Rules, policy.Rule{Name: fmt.Sprint("rule", len(s.Rules)), Chain: chain, Match: match, Action: a})
+			s.Rules = append(s.Rules, policy.Rule{Name: fmt.Sprint("rule", len(s.Rules)), Views: [][]int{nil, {0}, {1}, {0, 1}}[rng.IntN(1+3*b2i(s.Views != nil && chain != policy.ChainResponse))], Chain: chain, Match: match, Action: a})
 		}
 	}
 	query, miss, response, own := policy.ChainQuery, policy.ChainMiss, policy.ChainResponse, policy.ChainOwn

@@ -69,16 +69,23 @@ func (w *worker) decide(l *lookup, from *origin) bool {
 	r := &w.rules
 	w.present(l, from)
 	r.policy.Run(policy.ChainQuery, &r.query, r.state, &r.result)
-	if _, view := r.policy.ViewOf(r.query.Source.Addr()); view != nil { // after the rules: what they say counts more
-		r.result.SkipCache = r.result.SkipCache || view.NoCache
-		if r.result.Pool < 0 && l.pool == w.active.pools[0] {
-			r.result.Pool = int16(view.Pool)
-		}
-	}
+	w.overlook(l, &r.result)
 	if r.result.Wait != 0 && !from.tcp && w.postpone(l, from) {
 		return true
 	}
 	return w.execute(l, from, &r.result)
+}
+
+// overlook adds to the verdict of the rules what the client's view says: less than they do.
+func (w *worker) overlook(l *lookup, v *policy.Verdict) {
+	_, view := w.rules.policy.ViewOf(w.rules.query.Source.Addr())
+	if view == nil {
+		return
+	}
+	v.SkipCache = v.SkipCache || view.NoCache
+	if v.Pool < 0 && l.pool == w.active.pools[0] {
+		v.Pool = int16(view.Pool)
+	}
 }
 
 // present makes the query in hand what rules look at.
@@ -94,7 +101,9 @@ func (w *worker) present(l *lookup, from *origin) {
 		q.Name, q.Type, q.Class = l.query.Key(&w.rules.name)[:l.query.NameLen], l.query.Type, l.query.Class
 	}
 	q.Source, q.TCP, q.Now, q.Pools = from.path.Addr(), from.tcp, w.now, w
-	q.View, _ = w.rules.policy.ViewOf(q.Source.Addr())
+	if w.rules.policy != nil { // else a query has rested while a reload took them away
+		q.View, _ = w.rules.policy.ViewOf(q.Source.Addr())
+	}
 	if int(from.listener) < len(w.active.listen) {
 		q.Target = w.active.listen[from.listener]
 	}

@@ -403,3 +403,24 @@ func TestViews(t *testing.T) {
 		t.Error("a prefix in two views was accepted")
 	}
 }
+
+// A query that rests while a reload takes all rules away, or puts others in their place, goes on: to the pool of its view if it is still in one.
+func TestReloadWhileAQueryRests(t *testing.T) {
+	views := []policy.View{{Name: "all", Clients: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Pool: 1}}
+	for pool, left := range [][]policy.View{nil, views} {
+		r := newRuled(t, policy.Rule{Match: policy.Everything(), Action: policy.Action{Do: policy.Delay, Wait: 100 * time.Millisecond}})
+		if _, asked := r.send("a.test. A"); asked != 0 {
+			t.Fatal("the query does not rest")
+		}
+		c := *r.w.command.Load()
+		snap := *c.snapshot
+		c.snapshot, snap.Rules, snap.Views = &snap, nil, left
+		c.derive(t)
+		r.w.command.Store(&c)
+		r.turn()
+		r.now += 200 * time.Millisecond
+		if _, asked := r.sort(r.turn()); asked != 1 || len(r.asked[pool]) != 1 {
+			t.Errorf("%d views left: %d asked, %d of them pool %d", len(left), asked, len(r.asked[pool]), pool)
+		}
+	}
+}
