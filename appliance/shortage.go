@@ -35,6 +35,10 @@ var shortages = [...]struct {
 		func(s *worker.Stats) uint64 { return s.Streams[worker.StreamRefusedTotal] },
 	},
 	{
+		"quiet connections of clients are closed early to make room for new ones", "raise tcp.max_connections, or lower tcp.max_connections_per_client",
+		func(s *worker.Stats) uint64 { return s.Streams[worker.StreamCrowded] },
+	},
+	{
 		"queries get SERVFAIL at once: as many wait for upstreams as may", "look at the upstreams first (sdp_upstream_duration_seconds); then raise workers.in_flight and waiters",
 		func(s *worker.Stats) uint64 { return s.Shed },
 	},

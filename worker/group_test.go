@@ -415,6 +415,43 @@ func TestTCPCaps(t *testing.T) {
 	})
 }
 
+// Connections that idle, or have sent half a query, are more than may be open: a client that comes is served all the same.
+func TestCrowdedTCPServesWhoComes(t *testing.T) {
+	engines(t, func(t *testing.T, backend string) {
+		z := newZone(t)
+		cfg := testConfig(t, backend)
+		cfg.Workers = 1
+		cfg.TCP.Conns, cfg.TCP.ConnsPerClient = 64, 16
+		g, addrs := serve(t, cfg, testSnapshot(z.endpoint(transport.UDP)))
+		dial := func(from string) net.Conn {
+			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+			c, err := d.Dial("tcp", addrs[0].String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			return c
+		}
+		for i := range 200 {
+			c := dial(fmt.Sprintf("127.0.2.%d", 1+i/10))
+			if i%2 == 0 {
+				c.Write([]byte{0, 40, 1})
+			}
+			if i%20 == 19 {
+				client := dns.Conn{Conn: dial("127.0.0.2")}
+				client.SetDeadline(time.Now().Add(10 * time.Second))
+				if err := client.WriteMsg(query(1, "a.example.", dns.TypeTXT)); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := client.ReadMsg(); err != nil {
+					t.Errorf("after %d idle connections: %v", i+1, err)
+				}
+			}
+		}
+		eventually(t, "quiet ones were closed", func() bool { return g.Stats().Streams[StreamCrowded] > 100 })
+	})
+}
+
 func TestHostileInputOverRealSockets(t *testing.T) {
 	engines(t, func(t *testing.T, backend string) {
 		z := newZone(t)

@@ -90,7 +90,7 @@ func (w *worker) admitMiss(l *lookup, from *origin) bool {
 	d.asked = true
 	zone := admission.ZoneOf(l.name())
 	hash := maphash.Bytes(d.seed, zone)
-	if d.misses.Admit(source, hash) {
+	if d.misses.Admit(source, hash, from.tcp || w.asked.proven()) {
 		return true
 	}
 	if n := &d.names[hash%zonesNamed]; n.hash != hash && len(zone) <= zoneNameMax {

@@ -64,6 +64,8 @@ const (
 	StreamAcceptFailed
 	// StreamProhibited counts connections closed because their client may not ask (Access).
 	StreamProhibited
+	// StreamCrowded counts quiet connections closed for new ones, because few places were free.
+	StreamCrowded
 	streamKinds
 )
 
@@ -72,7 +74,7 @@ const StreamKinds = int(streamKinds)
 
 // String returns the value of the `event` label in metrics.
 func (s Stream) String() string {
-	return [...]string{"accepted", "refused_total", "refused_client", "idle", "broken", "failed", "accept_failed", "prohibited"}[s]
+	return [...]string{"accepted", "refused_total", "refused_client", "idle", "broken", "failed", "accept_failed", "prohibited", "crowded"}[s]
 }
 
 // RCodeOther is the index in Stats.Answers of every RCODE that does not fit the header's four bits.

@@ -30,6 +30,10 @@ func (w *worker) accepted(ev *ring.Event) {
 		return
 	}
 	w.stats.Streams[StreamAccepted]++
+	if quiet, ok := w.conns.Crowded(id); ok {
+		w.stats.Streams[StreamCrowded]++
+		w.closeStream(quiet)
+	}
 	w.conns.Conn(id).Listener = uint16(ev.Tag)
 	w.eng.SetTag(ev.Handle, uint32(id))
 	w.markDirty(id) // starts to read

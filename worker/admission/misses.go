@@ -18,13 +18,16 @@ type MissLook struct {
 // Misses decides which questions are not asked at all while more come than upstreams, or the worker, can deal with. It is told of every question
 // that would be asked (Admit), counts them by source and by zone in two sketches, and once in MissInterval says who has to be content with how
 // much: as in Controller by max-min fairness, in each dimension, so that light sources and zones lose nothing. A flood of random names
-// below one zone is heavy as a zone, however many sources it comes from.
+// below one zone is heavy as a zone, however many sources it comes from. Where neither accounts for the excess, as with random names of random
+// zones from forged addresses, it is shed of the questions whose senders have not proven where they are: those who have lose nothing.
 //
 // How much is let in follows from what is answered: nine tenths of that when there is no room, then slowly more, and fast as soon as
 // more than ever since goes through.
 type Misses struct {
 	sources, zones dimension
 	random         uint64
+	unproven       uint64 // questions since the last look whose senders have proven nothing
+	doubt          uint32 // odds of those of being shed, in 2^-32
 
 	at       int64 // ns, of the last look; 0: there was none
 	pressed  int   // looks in a row
@@ -74,9 +77,13 @@ func (m *Misses) next() uint64 {
 // Shedding reports whether some questions are not asked.
 func (m *Misses) Shedding() bool { return m.shedding }
 
-// Admit counts a question and reports whether it may be asked. zone is a keyed hash of ZoneOf of its name.
-func (m *Misses) Admit(source Source, zone uint64) bool {
+// Admit counts a question and reports whether it may be asked. zone is a keyed hash of ZoneOf of its name; proven says that its sender receives
+// what is sent to source: it has a DNS cookie, or came over TCP.
+func (m *Misses) Admit(source Source, zone uint64, proven bool) bool {
 	m.offered++
+	if !proven {
+		m.unproven++
+	}
 	z := Source{Bits: zone >> 1, V6: zone&1 == 1} // both halves of the sketch
 	m.sources.sketch.Add(source)
 	m.zones.sketch.Add(z)
@@ -84,6 +91,9 @@ func (m *Misses) Admit(source Source, zone uint64) bool {
 		return true
 	}
 	odds := max(m.sources.odds(source), m.zones.odds(z))
+	if !proven {
+		odds = max(odds, m.doubt)
+	}
 	return odds == 0 || uint32(m.next()>>32) >= odds
 }
 
@@ -135,7 +145,7 @@ func compareSources(a, b Source) int {
 
 // Look takes in what has happened. Call it every MissInterval while questions come, and now and then while shedding.
 func (m *Misses) Look(l *MissLook) {
-	defer func() { m.offered = 0 }()
+	defer func() { m.offered, m.unproven = 0, 0 }()
 	defer m.sources.sketch.Reset()
 	defer m.zones.sketch.Reset()
 	dt := float64(l.Now-m.at) / float64(time.Second)
@@ -198,7 +208,7 @@ func (m *Misses) steer(l *MissLook, pressed bool, rate, dt float64) {
 }
 
 // weigh finds out who has to be content with how much, and reports whether anybody has. The dimension that has more to account for comes first,
-// and what it sheds is no longer the other one's.
+// and what it sheds is no longer the other one's. What is then left of the excess is doubted.
 func (m *Misses) weigh(offered, dt float64) bool {
 	excess, total := (offered-m.admitted)*dt, float64(m.offered)
 	first, second := &m.sources, &m.zones
@@ -206,7 +216,12 @@ func (m *Misses) weigh(offered, dt float64) bool {
 		first, second = second, first
 	}
 	shed := first.weigh(excess, total)
-	return shed+second.weigh(excess-shed, total) > 0
+	shed += second.weigh(excess-shed, total)
+	m.doubt = 0
+	if rest := excess - shed; rest > excess*blameLeast && m.unproven > 0 {
+		m.doubt = uint32(min(rest/float64(m.unproven), refusedMost) * (1 << 32))
+	}
+	return shed > 0 || m.doubt > 0
 }
 
 // blame lists who is heavy and returns how much they ask beyond what is light.

@@ -38,6 +38,7 @@ type party struct {
 	rate        float64
 	source      func() Source
 	zone        func() uint64
+	proven      bool
 	due         float64
 	asked, lost int
 }
@@ -50,7 +51,7 @@ func play(m *Misses, u *upstreams, length time.Duration, parties ...*party) []fl
 		u.step(step.Seconds())
 		for _, p := range parties {
 			for p.due += p.rate * step.Seconds(); p.due >= 1; p.due-- {
-				lost := !m.Admit(p.source(), p.zone()) || !u.ask()
+				lost := !m.Admit(p.source(), p.zone(), p.proven) || !u.ask()
 				if at > length/3 {
 					p.asked++
 					if lost {
@@ -100,6 +101,24 @@ func TestLightLoseNothing(t *testing.T) {
 	}
 }
 
+// Where nobody is to blame, those who have proven where they are lose nothing, and most of what upstreams can do is used. Where nobody has
+// proven anything all lose alike.
+func TestProvenLoseNothing(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	anySource := func() Source { return Source{Bits: uint64(random.Uint32())} }
+	anyZone := func() uint64 { return random.Uint64() }
+	for _, proven := range []bool{true, false} {
+		m, u := NewMisses(5), &upstreams{rate: 1000, room: 200}
+		light := &party{rate: 50, source: func() Source { return Source{Bits: random.Uint64N(5)} }, zone: anyZone, proven: proven}
+		forged := &party{rate: 5000, source: anySource, zone: anyZone}
+		shares := play(m, u, 30*time.Second, light, forged)
+		t.Logf("proven %v: lost: light %.4f, forged %.3f", proven, shares[0], shares[1])
+		if proven && (shares[0] >= 0.01 || shares[1] > 0.9) || !proven && (shares[0] < 0.3 || shares[1] > 0.9) {
+			t.Errorf("proven %v: lost %v", proven, shares)
+		}
+	}
+}
+
 // Without an attack nothing is shed, and after one soon nothing any more; when upstreams come back to their strength all of it is used.
 func TestRecovery(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
@@ -129,7 +148,7 @@ func TestBurstIsNotShed(t *testing.T) {
 	now := int64(time.Hour)
 	for i := range 50 {
 		for n := range 100 {
-			if !m.Admit(Source{Bits: uint64(n)}, uint64(n)) {
+			if !m.Admit(Source{Bits: uint64(n)}, uint64(n), false) {
 				t.Fatal("shed")
 			}
 		}
@@ -149,10 +168,10 @@ func TestOverloadShedsHeavyZones(t *testing.T) {
 	for range 60 {
 		shed = 0
 		for n := range 1000 {
-			if !m.Admit(Source{Bits: uint64(n) * 7919}, 42) {
+			if !m.Admit(Source{Bits: uint64(n) * 7919}, 42, false) {
 				shed++
 			}
-			if !m.Admit(Source{Bits: uint64(n) * 104729}, uint64(n)*0x9E3779B97F4A7C15) {
+			if !m.Admit(Source{Bits: uint64(n) * 104729}, uint64(n)*0x9E3779B97F4A7C15, false) {
 				t.Fatal("a light zone is shed")
 			}
 		}
@@ -187,7 +206,7 @@ func TestMissesAllocateNothing(t *testing.T) {
 	now := int64(time.Hour)
 	if n := testing.AllocsPerRun(200, func() {
 		for i := range 50 {
-			m.Admit(Source{Bits: uint64(i % 3)}, uint64(i%2))
+			m.Admit(Source{Bits: uint64(i % 3)}, uint64(i%2), false)
 		}
 		now += int64(MissInterval)
 		m.Look(&MissLook{Now: now, Ended: 5, Limited: 5})
@@ -206,7 +225,7 @@ func BenchmarkAdmit(b *testing.B) {
 				m.sources.heavy = append(m.sources.heavy, weight{Source{Bits: uint64(i)}, 1 << 31, 1})
 			}
 			for i := 0; b.Loop(); i++ {
-				m.Admit(Source{Bits: uint64(i & 1023)}, uint64(i&511))
+				m.Admit(Source{Bits: uint64(i & 1023)}, uint64(i&511), false)
 			}
 		})
 	}

@@ -23,6 +23,32 @@ func (t *Table) Expired(now int64) (ConnID, bool) {
 	return 0, false
 }
 
+// Crowded returns the connection to close so that the client after next finds room: the one that has been quiet longest, once all but a few
+// places are taken. It is not the one that has just come. False: there is room, or queries of others are under way. Each is returned once.
+//
+// So connections that only sit there, or send half a query, keep nobody out for longer than it takes to open as many again; RFC 7766 §6.2.3
+// lets a server close idle ones at any time.
+func (t *Table) Crowded(come ConnID) (ConnID, bool) {
+	room := t.cfg.Conns / roomShare
+	if room == 0 || t.len <= t.cfg.Conns-room {
+		return 0, false
+	}
+	for range crowdedLooks {
+		index := t.conns[0].newer
+		c := &t.conns[index]
+		switch {
+		case index == 0 || index == come.index():
+			return 0, false
+		case c.inFlight == 0 && !c.is(flagSending):
+			t.unlink(index)
+			t.stats.Crowded++
+			return idOf(index, c.gen), true
+		}
+		t.touch(index)
+	}
+	return 0, false
+}
+
 // NextTimer returns when, in ns, Expired may next return something: exactly or too early, never too late; -1 with no connection.
 func (t *Table) NextTimer(now int64) int64 {
 	t.now = max(t.now, now)

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"secure-dns-proxy/ring"
 )
 
 // expired returns all that is to be closed at now.
@@ -127,5 +129,65 @@ func TestIdleOrder(t *testing.T) {
 	table.Shut(ids[4])
 	if got, want := expired(table, 10*second), []ConnID{ids[1], ids[0], ids[3], ids[2]}; !slices.Equal(got, want) {
 		t.Errorf("expired in order %v, want %v", got, want)
+	}
+}
+
+// Few places are left: the quietest connection makes room, unless a query of it is under way, and never the one that has just come.
+func TestCrowded(t *testing.T) {
+	cfg := small()
+	cfg.Conns, cfg.ConnsPerClient, cfg.PoolSmall = 64, 64, 128
+	table := newTable(t, cfg)
+	var ids []ConnID
+	accept := func() ConnID {
+		t.Helper()
+		id, refusal := table.Accept(ring.Handle(len(ids)+1), peer("192.0.2.1"), int64(len(ids)))
+		if refusal != RefusalNone {
+			t.Fatal(refusal)
+		}
+		ids = append(ids, id)
+		return id
+	}
+	for range 62 {
+		if quiet, ok := table.Crowded(accept()); ok {
+			t.Fatalf("%d is to go of %d", quiet, len(ids))
+		}
+	}
+	table.Begin(ids[0])
+	if quiet, ok := table.Crowded(accept()); !ok || quiet != ids[1] {
+		t.Errorf("%d, %v is to go, want the second one, %d: the first has asked", quiet, ok, ids[1])
+	}
+	if quiet, ok := table.Crowded(accept()); !ok || quiet != ids[2] {
+		t.Errorf("%d, %v is to go, want the third one, %d", quiet, ok, ids[2])
+	}
+	for _, id := range ids[3:] {
+		if id != ids[63] {
+			table.Begin(id)
+		}
+	}
+	for range 10 {
+		if quiet, ok := table.Crowded(ids[63]); ok {
+			t.Errorf("%d is to go, and all but the newest, %d, have asked", quiet, ids[63])
+		}
+	}
+	if got := table.Stats().Crowded; got != 2 {
+		t.Errorf("counted %d, want 2", got)
+	}
+	for i, id := range ids {
+		if i != 1 && i != 2 && i != 63 {
+			table.Done(id, 100)
+		}
+		table.Release(id)
+	}
+}
+
+// A table with few places keeps none free.
+func TestCrowdedOfFew(t *testing.T) {
+	table := newTable(t, small())
+	for i := range small().Conns {
+		id, refusal := table.Accept(ring.Handle(i+1), peer("192.0.2.1"), int64(i))
+		if _, ok := table.Crowded(id); ok || refusal != RefusalNone {
+			t.Errorf("%d: %v, crowded %v", i, refusal, ok)
+		}
+		defer table.Release(id)
 	}
 }

@@ -10,6 +10,13 @@ const (
 	// 1024 others at the earliest and a ConnID comes back after 67 million connections: no late answer can reach a stranger.
 	connsSpare = 1024
 
+	// roomShare: one place in so many is kept free for new connections by closing quiet ones (Crowded); a table with fewer places keeps none, and
+	// is full when it is full.
+	roomShare = 32
+
+	// crowdedLooks is how many connections Crowded looks at: where so many of the oldest have queries under way, they are not the trouble.
+	crowdedLooks = 16
+
 	// InFlightMax bounds Config.InFlightPerConn. Reached: Next says TooMany.
 	InFlightMax = 4096
 

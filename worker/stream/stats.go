@@ -14,6 +14,7 @@ type Stats struct {
 	SlowReaders    uint64 // broken: a client does not read its answers
 	OutputNoBuffer uint64 // broken: no buffer for an answer
 	Expired        uint64 // closed for being quiet
+	Crowded        uint64 // closed for being quiet while few places were free
 
 	Conns      int // open now
 	SmallInUse int // buffers
