@@ -32,7 +32,7 @@ func (l *overloadLog) seeShedding(reports []*worker.Shedding, now time.Time) {
 func (l *overloadLog) sheddingBegins(r *worker.Shedding) {
 	fields := []any{"worker", r.Worker, "answered", fmt.Sprintf("%.0f/s", r.Answered)}
 	if len(r.Heavy) == 0 {
-		l.log.Warn("upstreams have no room for all questions, and no few clients or zones are to blame: some fail at random",
+		l.log.Warn("upstreams have no room for all questions, and no few clients or zones are to blame: those fail first that have proven nothing by a cookie or TCP",
 			append(fields, "advice", "see sdpctl upstreams: are they slow, or are max_outstanding or caps too low?")...)
 		return
 	}

@@ -25,18 +25,24 @@ func (w *worker) accepted(ev *ring.Event) {
 			w.stats.Streams[StreamRefusedClient]++
 		} else {
 			w.stats.Streams[StreamRefusedTotal]++
+			w.makeRoom(0)
 		}
 		w.eng.Close(ev.Handle)
 		return
 	}
 	w.stats.Streams[StreamAccepted]++
-	if quiet, ok := w.conns.Crowded(id); ok {
-		w.stats.Streams[StreamCrowded]++
-		w.closeStream(quiet)
-	}
+	w.makeRoom(id)
 	w.conns.Conn(id).Listener = uint16(ev.Tag)
 	w.eng.SetTag(ev.Handle, uint32(id))
 	w.markDirty(id) // starts to read
+}
+
+// makeRoom closes a quiet connection if few places are left after one that has come, or none was left for it (0).
+func (w *worker) makeRoom(come stream.ConnID) {
+	if quiet, ok := w.conns.Crowded(come); ok {
+		w.stats.Streams[StreamCrowded]++
+		w.closeStream(quiet)
+	}
 }
 
 // live returns the connection that an event belongs to; nil when it is being closed or was refused (then the tag is a listener's, which

@@ -208,7 +208,8 @@ func (m *Misses) steer(l *MissLook, pressed bool, rate, dt float64) {
 }
 
 // weigh finds out who has to be content with how much, and reports whether anybody has. The dimension that has more to account for comes first,
-// and what it sheds is no longer the other one's. What is then left of the excess is doubted.
+// and what it sheds is no longer the other one's. Where neither
+// has much to account for, all who have proven nothing are doubted.
 func (m *Misses) weigh(offered, dt float64) bool {
 	excess, total := (offered-m.admitted)*dt, float64(m.offered)
 	first, second := &m.sources, &m.zones
@@ -218,8 +219,8 @@ func (m *Misses) weigh(offered, dt float64) bool {
 	shed := first.weigh(excess, total)
 	shed += second.weigh(excess-shed, total)
 	m.doubt = 0
-	if rest := excess - shed; rest > excess*blameLeast && m.unproven > 0 {
-		m.doubt = uint32(min(rest/float64(m.unproven), refusedMost) * (1 << 32))
+	if excess > 0 && shed < excess*blameLeast && m.unproven > 0 {
+		m.doubt = uint32(min((excess-shed)/float64(m.unproven), refusedMost) * (1 << 32))
 	}
 	return shed > 0 || m.doubt > 0
 }

@@ -24,7 +24,7 @@ func (t *Table) Expired(now int64) (ConnID, bool) {
 }
 
 // Crowded returns the connection to close so that the client after next finds room: the one that has been quiet longest, once all but a few
-// places are taken. It is not the one that has just come. False: there is room, or queries of others are under way. Each is returned once.
+// places are taken. It is not the one that has just come (0: that found no room). False: there is room, or queries of others are under way. Each is returned once.
 //
 // So connections that only sit there, or send half a query, keep nobody out for longer than it takes to open as many again; RFC 7766 §6.2.3
 // lets a server close idle ones at any time.
