@@ -106,6 +106,10 @@ const (
 	// backOff is what is let in of that for which there was no room.
 	backOff = 0.9
 
+	// farOff is the same while more than farLeast of what was let in found no room: a flood has begun, and light clients lose until it is shed.
+	farOff   = 0.6
+	farLeast = 0.25
+
 	// lackMost is the part of the questions for which there may be no room: they come at random, and where little room is used well some find none.
 	lackMost = 0.005
 

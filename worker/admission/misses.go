@@ -39,6 +39,7 @@ type Misses struct {
 	probeAt  int64   // ns: when more than that is tried
 	pace     float64 // by how many times more a second
 	offered  uint64  // since the last look
+	let      uint64  // since the last look: that may be asked
 }
 
 // dimension is one way to tell questions apart.
@@ -87,14 +88,20 @@ func (m *Misses) Admit(source Source, zone uint64, proven bool) bool {
 	z := Source{Bits: zone >> 1, V6: zone&1 == 1} // both halves of the sketch
 	m.sources.sketch.Add(source)
 	m.zones.sketch.Add(z)
-	if !m.shedding {
-		return true
+	if m.shedding && m.sheds(source, z, proven) {
+		return false
 	}
+	m.let++
+	return true
+}
+
+// sheds draws for a question.
+func (m *Misses) sheds(source, z Source, proven bool) bool {
 	odds := max(m.sources.odds(source), m.zones.odds(z))
 	if !proven {
 		odds = max(odds, m.doubt)
 	}
-	return odds == 0 || uint32(m.next()>>32) >= odds
+	return odds != 0 && uint32(m.next()>>32) < odds
 }
 
 // Heavy is a source, or a zone, of which some questions are shed.
@@ -145,7 +152,7 @@ func compareSources(a, b Source) int {
 
 // Look takes in what has happened. Call it every MissInterval while questions come, and now and then while shedding.
 func (m *Misses) Look(l *MissLook) {
-	defer func() { m.offered, m.unproven = 0, 0 }()
+	defer func() { m.offered, m.let, m.unproven = 0, 0, 0 }()
 	defer m.sources.sketch.Reset()
 	defer m.zones.sketch.Reset()
 	dt := float64(l.Now-m.at) / float64(time.Second)
@@ -195,7 +202,11 @@ func (m *Misses) steer(l *MissLook, pressed bool, rate, dt float64) {
 		m.admitted *= backOff
 	case pressed:
 		m.ceiling = max(m.answered, rate) // answers come late: at first this is too little
-		m.admitted = max(m.admitted*backOff, m.ceiling*drainMost)
+		off := backOff
+		if float64(l.Limited) > float64(m.let)*farLeast {
+			off = farOff
+		}
+		m.admitted = max(m.admitted*off, m.ceiling*drainMost)
 		m.probeAt, m.pace = l.Now+int64(probeRest), creep
 	case l.Now < m.probeAt:
 		m.ceiling = max(m.ceiling, m.answered)

@@ -119,6 +119,19 @@ func TestProvenLoseNothing(t *testing.T) {
 	}
 }
 
+// A flood is shed soon after it has begun: a second later no more is let in than upstreams can do.
+func TestShedsSoon(t *testing.T) {
+	random := rand.New(rand.NewPCG(9, 10))
+	m, u := NewMisses(5), &upstreams{rate: 1000, room: 200}
+	calm := &party{rate: 100, source: func() Source { return Source{Bits: random.Uint64N(50)} }, zone: random.Uint64}
+	play(m, u, 2*time.Second, calm)
+	forged := &party{rate: 5000, source: func() Source { return Source{Bits: uint64(random.Uint32())} }, zone: random.Uint64}
+	play(m, u, time.Second, calm, forged)
+	if _, admitted := m.Rates(); admitted > 1000 {
+		t.Errorf("after a second %.0f questions/s are let in, of 1000 that can be answered", admitted)
+	}
+}
+
 // Without an attack nothing is shed, and after one soon nothing any more; when upstreams come back to their strength all of it is used.
 func TestRecovery(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
