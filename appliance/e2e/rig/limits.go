@@ -11,6 +11,10 @@ const (
 	pollInterval = 20 * time.Millisecond
 	// commandTimeout bounds a client that runs to its end by itself (dig, kdig), dnsperf's own limit coming on top.
 	commandTimeout = 60 * time.Second
+	// steadyTimeout bounds one query of a Steady over TCP.
+	steadyTimeout = 5 * time.Second
+	// steadyBuffer is its socket's, bytes.
+	steadyBuffer = 8 << 20
 	// logTailBytes of a failed test's programs are printed.
 	logTailBytes = 6000
 

@@ -1,10 +1,13 @@
 package rig
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -67,6 +70,32 @@ func start(tb testing.TB, name string, command *exec.Cmd, onTerminal bool) *Proc
 
 // PID is the process id.
 func (p *Process) PID() int { return p.command.Process.Pid }
+
+// RSS is the resident memory, bytes.
+func (p *Process) RSS(tb testing.TB) int64 {
+	tb.Helper()
+	kib, err := strconv.ParseInt(string(bytes.TrimSuffix(p.status(tb, "VmRSS:"), []byte(" kB"))), 10, 64)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return kib << 10
+}
+
+// status is one line of /proc/PID/status, without its name.
+func (p *Process) status(tb testing.TB, name string) []byte {
+	tb.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for line := range bytes.Lines(text) {
+		if value, ok := bytes.CutPrefix(line, []byte(name)); ok {
+			return bytes.TrimSpace(value)
+		}
+	}
+	tb.Fatalf("no %s in /proc/%d/status", name, p.PID())
+	return nil
+}
 
 // Running tells whether the program has not ended yet.
 func (p *Process) Running() bool {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 )
@@ -104,16 +103,6 @@ func (p *Proxy) Metrics(tb testing.TB) Metrics {
 	return Scrape(tb, p.MetricsURL)
 }
 
-// RSS is the resident memory, bytes.
-func (p *Proxy) RSS(tb testing.TB) int64 {
-	tb.Helper()
-	kib, err := strconv.ParseInt(string(bytes.TrimSuffix(p.status(tb, "VmRSS:"), []byte(" kB"))), 10, 64)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return kib << 10
-}
-
 // UIDs are the real, effective, saved and file-system user ids.
 func (p *Proxy) UIDs(tb testing.TB) []string {
 	tb.Helper()
@@ -128,22 +117,6 @@ func (p *Proxy) UIDs(tb testing.TB) []string {
 func (p *Proxy) Capabilities(tb testing.TB) string {
 	tb.Helper()
 	return string(p.status(tb, "CapEff:"))
-}
-
-// status is one line of /proc/PID/status, without its name.
-func (p *Proxy) status(tb testing.TB, name string) []byte {
-	tb.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for line := range bytes.Lines(text) {
-		if value, ok := bytes.CutPrefix(line, []byte(name)); ok {
-			return bytes.TrimSpace(value)
-		}
-	}
-	tb.Fatalf("no %s in /proc/%d/status", name, p.PID())
-	return nil
 }
 
 // Descriptors counts the open file descriptors.
