@@ -75,6 +75,8 @@ func (w *worker) denied(l *lookup, name []byte, from *origin) bool {
 	}
 	answer.Extended = wire.EDESynthesized
 	w.stats.Scrubs.Cut++
-	w.reply(from, answer, 0)
+	if l.later == scrutinyNone || !w.judged(answer, 0, l.later, l.key, l.hash, from) {
+		w.reply(from, answer, 0)
+	}
 	return true
 }

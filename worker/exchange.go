@@ -191,7 +191,7 @@ func (w *worker) fail(slot uint32, p *pool, ede uint16) {
 	s := w.table.At(slot)
 	w.blame(s, false)
 	w.tellFailure(s, wire.RCodeServFail, ede)
-	if s.WaiterCount != 0 && w.stale(s.Hash, s.KeyBytes(), p) {
+	if w.staleFor(s, p) {
 		w.deliver(s, slot, &w.answer, 0, 0)
 	} else {
 		w.countOutcome(s, wire.RCodeServFail)
@@ -237,7 +237,7 @@ func (w *worker) answered(slot uint32, u *upstream) {
 		if w.answer.RCode <= wire.RCodeMask {
 			w.tellFailure(s, w.answer.RCode, w.answer.Reason())
 		}
-		if s.WaiterCount != 0 && w.stale(s.Hash, s.KeyBytes(), p) {
+		if w.staleFor(s, p) {
 			w.deliver(s, slot, &w.answer, 0, 0)
 			w.free(slot)
 			return

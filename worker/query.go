@@ -93,14 +93,14 @@ func (w *worker) cacheable(l *lookup) bool {
 
 // proceed is what becomes of a query that no rule has ended.
 func (w *worker) proceed(l *lookup, from *origin) {
-	if l.fault != wire.FaultNone {
-		w.faulty(l, from)
-		return
-	}
-	if w.blocks.census != nil {
+	if w.blocks.census != nil && l.fault == wire.FaultNone {
 		w.countQuery(l, from)
 	}
 	if w.blocks.table.HasSources() && w.turnAway(from) {
+		return
+	}
+	if l.fault != wire.FaultNone {
+		w.faulty(l, from)
 		return
 	}
 	if w.limiter != nil && w.overLimit(from) {
@@ -116,9 +116,10 @@ func (w *worker) proceed(l *lookup, from *origin) {
 	if w.zones.set != nil && w.governed(l, from) {
 		return
 	}
+	var age uint32
+	state := cache.Miss
 	if w.cacheable(l) {
-		age, state := w.get(l)
-		if state == cache.Fresh {
+		if age, state = w.get(l); state == cache.Fresh {
 			w.hits++
 			w.give(l, age, from)
 			if w.active.prefetchPercent != 0 && w.nearEnd(&w.answer, age) {
@@ -126,19 +127,20 @@ func (w *worker) proceed(l *lookup, from *origin) {
 			}
 			return
 		}
-		if w.missRules() && w.decideMiss(l, from, &age, &state) {
-			return
-		}
-		if w.locally(l, from) || w.fromShared(l, from) || w.withoutAsking(l, from, age, state == cache.Expired) {
-			return
-		}
-		if w.active.nxdomainCut && w.below(l, from) {
-			return
-		}
-	} else if w.missRules() && w.decideMiss(l, from, new(uint32), new(cache.State)) || w.locally(l, from) {
+	}
+	if w.missRules() && w.decideMiss(l, from, &age, &state) || w.locally(l, from) {
+		return
+	}
+	if w.cacheable(l) && w.known(l, from, age, state == cache.Expired) { // anew: a rule for misses may have changed that
 		return
 	}
 	w.miss(l, from)
+}
+
+// known answers a query that this worker has no fresh answer to from what else is known of its question, and reports whether it did. expired: w.answer is of
+// that age and past its TTL.
+func (w *worker) known(l *lookup, from *origin, age uint32, expired bool) bool {
+	return w.fromShared(l, from) || w.withoutAsking(l, from, age, expired) || w.active.nxdomainCut && w.below(l, from)
 }
 
 // faulty answers a query that cannot be looked up.

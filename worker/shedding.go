@@ -103,9 +103,10 @@ func (w *worker) admitMiss(l *lookup, from *origin) bool {
 
 // shed answers a query that is not asked: from an answer past its TTL where the pool allows that, else it is turned down.
 func (w *worker) shed(l *lookup, from *origin, reason uint16) {
-	if w.stale(l.hash, l.key, l.pool) {
+	if !l.passCache && w.stale(l.hash, l.key, l.pool) {
 		w.stats.Shed++
-		w.reply(from, &w.answer, 0)
+		w.tellScope(l)
+		w.give(l, 0, from)
 		return
 	}
 	w.turnDown(from, reason)
@@ -137,12 +138,18 @@ func (w *worker) failLimited(slot uint32, p *pool) {
 	s := w.table.At(slot)
 	p.stats.Limited++
 	w.shedding.lacked++
-	if w.shedding.cfg.Shed == admission.ShedServFail || s.WaiterCount != 0 && w.stale(s.Hash, s.KeyBytes(), p) {
+	if w.shedding.cfg.Shed == admission.ShedServFail {
 		w.stats.Shed++
 		w.fail(slot, p, wire.ReasonLimited)
 		return
 	}
 	w.blame(s, false)
+	if w.staleFor(s, p) {
+		w.stats.Shed++
+		w.deliver(s, slot, &w.answer, 0, 0)
+		w.free(slot)
+		return
+	}
 	w.countOutcome(s, wire.RCodeServFail)
 	p.stats.Failed++
 	var to origin

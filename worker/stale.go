@@ -24,6 +24,11 @@ func (w *worker) stale(hash uint64, key []byte, p *pool) bool {
 	return true
 }
 
+// staleFor is stale for the clients of a slot, if there are any. Where a rule wants nothing from the cache they get nothing.
+func (w *worker) staleFor(s *inflight.Slot, p *pool) bool {
+	return s.WaiterCount != 0 && !s.Passing && w.stale(s.Hash, s.KeyBytes(), p)
+}
+
 // allowStale turns a, which the cache has held for name for age seconds and whose TTL has passed, into a stale answer, unless it is too old
 // or the name is one of those that are never served stale.
 func (w *worker) allowStale(a *wire.Answer, age uint32, p *pool, name []byte) bool {
@@ -55,7 +60,7 @@ func (p *pool) staleAt(s *inflight.Slot) int64 {
 // relieve answers the clients of a slot with an older answer, if there is one. The slot goes on, to refresh the cache.
 func (w *worker) relieve(slot uint32, s *inflight.Slot, p *pool) {
 	s.StaleDone = true
-	if w.stale(s.Hash, s.KeyBytes(), p) {
+	if w.staleFor(s, p) {
 		w.deliver(s, slot, &w.answer, 0, 0)
 		w.table.DropWaiters(slot)
 	}

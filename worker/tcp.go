@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"slices"
+
 	"secure-dns-proxy/ring"
 	"secure-dns-proxy/worker/stream"
 )
@@ -94,9 +96,16 @@ func (w *worker) markDirty(id stream.ConnID) {
 		return
 	}
 	if len(w.dirty) == cap(w.dirty) {
-		w.flushDirty()
+		w.tidyDirty()
 	}
 	w.dirty = append(w.dirty, id)
+}
+
+// tidyDirty makes room in the list: those that are in it twice, or gone, are taken out. They are not looked at here, because that would handle queries
+// in the middle of another one's.
+func (w *worker) tidyDirty() {
+	slices.Sort(w.dirty)
+	w.dirty = slices.DeleteFunc(slices.Compact(w.dirty), func(id stream.ConnID) bool { return w.live(id) == nil })
 }
 
 // flushDirty goes once over the connections that something happened to: queries that had to wait for an answer are handled, answers are

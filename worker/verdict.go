@@ -13,16 +13,18 @@ import (
 
 // rules is what a worker has to do with the policy in force.
 type rules struct {
-	policy *policy.Policy // nil: there are no rules
-	state  *policy.State
-	hits   []*atomic.Uint64 // the group's counters, by rule
-	query  policy.Query     // in hand
-	result policy.Verdict   // on it
-	own    policy.Verdict   // on our own answer to it
-	said   wire.Answer      // that answer
-	name   [wire.KeyBytesMax]byte
-	shadow lookup // what is asked of a pool whose answers are ignored
-	rest   rest
+	policy    *policy.Policy // nil: there are no rules
+	state     *policy.State
+	hits      []*atomic.Uint64 // the group's counters, by rule
+	query     policy.Query     // in hand
+	result    policy.Verdict   // on it
+	own       policy.Verdict   // on our own answer to it
+	response  policy.Query     // an upstream's answer, which may come while a query is in hand
+	responded policy.Verdict   // on that
+	said      wire.Answer      // that answer
+	name      [wire.KeyBytesMax]byte
+	shadow    lookup // what is asked of a pool whose answers are ignored
+	rest      rest
 }
 
 // compileRules makes the policy of a snapshot; nil if it has no rules.
@@ -200,13 +202,13 @@ func (w *worker) decideMiss(l *lookup, from *origin, age *uint32, state *cache.S
 // given to the clients of the slot.
 func (w *worker) decideAnswer(s *inflight.Slot) (keep, give bool) {
 	r, key := &w.rules, s.KeyBytes()
-	q := &r.query
+	q := &r.response
 	q.Reset()
 	q.Name = wire.KeyName(key)
 	q.Type, q.Class = wire.KeyType(key), wire.KeyClass(key)
 	q.Flags, q.DO = wire.KeyHeader(key), wire.KeyFlags(key)&wire.KeyDO != 0
 	q.Answer, q.Now, q.Pools = &w.answer, w.now, w
-	v := &r.result
+	v := &r.responded
 	r.policy.Run(policy.ChainResponse, q, r.state, v)
 	switch v.Outcome {
 	case policy.Dropped:

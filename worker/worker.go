@@ -486,4 +486,6 @@ func (w *worker) startDraining() {
 }
 
 // drained reports whether a draining worker has nothing left to do.
-func (w *worker) drained() bool { return w.draining && w.table.Len() == 0 && w.conns.Len() == 0 }
+func (w *worker) drained() bool {
+	return w.draining && w.table.Len() == 0 && w.conns.Len() == 0 && w.rules.rest.next == 0
+}

@@ -151,8 +151,8 @@ func (w *worker) applyPolicy(m *rpz.Match, asker *rpz.Asker, key []byte, hash ui
 // On a miss there are two slots: one for the question of the client, whose hash no query has, so that only clients who are led the same way
 // join it, and the usual one for the name behind, in which the first one waits.
 func (w *worker) lead(key []byte, hash uint64, target []byte, ttl uint32, to *origin) {
-	kept := w.answer // it may be being told to others
-	defer func() { w.answer = kept }()
+	kept, scope := w.answer, w.scope // they may be being told to others
+	defer func() { w.answer, w.scope = kept, scope }()
 	l, own := w.targetOf(key, target), len(wire.KeyName(key))
 	if w.cache != nil && !l.pool.spec.NoCache {
 		if age, state := w.cache.Get(l.hash, l.key, w.seconds(), &w.answer); state == cache.Fresh {
