@@ -24,7 +24,8 @@ func (t *Table) Expired(now int64) (ConnID, bool) {
 }
 
 // Crowded returns the connection to close so that the client after next finds room: the one that has been quiet longest, once all but a few
-// places are taken. It is not the one that has just come (0: that found no room). False: there is room, or queries of others are under way. Each is returned once.
+// places are taken. It is not the one that has just come (0: that found no room). False: there is room, or queries of others are under way or their
+// answers not yet sent. Each is returned once.
 //
 // So connections that only sit there, or send half a query, keep nobody out for longer than it takes to open as many again; RFC 7766 §6.2.3
 // lets a server close idle ones at any time.
@@ -39,7 +40,7 @@ func (t *Table) Crowded(come ConnID) (ConnID, bool) {
 		switch {
 		case index == 0 || index == come.index():
 			return 0, false
-		case c.inFlight == 0 && !c.is(flagSending):
+		case c.inFlight == 0 && !c.is(flagSending) && c.fillLen == 0 && c.sendLen == 0:
 			t.unlink(index)
 			t.stats.Crowded++
 			return idOf(index, c.gen), true

@@ -180,6 +180,33 @@ func TestCrowded(t *testing.T) {
 	}
 }
 
+// An answer that is ready but not yet sent, as within a turn, keeps its connection.
+func TestCrowdedKeepsAnswers(t *testing.T) {
+	cfg := small()
+	cfg.Conns, cfg.ConnsPerClient, cfg.PoolSmall = 64, 64, 128
+	table := newTable(t, cfg)
+	var ids []ConnID
+	for i := range 63 {
+		id, refusal := table.Accept(ring.Handle(i+1), peer("192.0.2.1"), int64(i))
+		if refusal != RefusalNone {
+			t.Fatal(refusal)
+		}
+		defer table.Release(id)
+		ids = append(ids, id)
+	}
+	for _, id := range ids[:2] {
+		copy(table.Reserve(id, 20), "answer")
+		table.Commit(id, 20)
+	}
+	if table.Output(ids[1]) == nil {
+		t.Fatal("no output")
+	}
+	table.Sent(ids[1])
+	if quiet, ok := table.Crowded(ids[62]); !ok || quiet != ids[1] {
+		t.Errorf("%d, %v is to go, want the one whose answer was sent, %d", quiet, ok, ids[1])
+	}
+}
+
 // A table with few places keeps none free.
 func TestCrowdedOfFew(t *testing.T) {
 	table := newTable(t, small())
