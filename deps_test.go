@@ -83,6 +83,10 @@ const lattice = `
 	worker: transport, transport/wire, transport/do53, transport/health, transport/balance, transport/drive
 	# The cache that instances share; its limits are those of its keys.
 	worker, appliance, appliance/config, appliance/telemetry: transport/tier
+	# What is asked of upstreams is shown to an inspector, in Go or as a WebAssembly module; its lines are lanes.
+	worker/inspect: transport, transport/wire
+	worker, appliance, appliance/config, appliance/telemetry, appliance/wasm: worker/inspect
+	appliance, appliance/config: appliance/wasm
 	worker/subnet: ring/sys, transport/wire
 	worker: transport/concurrency, worker/route, worker/local, worker/rpz, worker/policy/acl, worker/subnet
 	worker: worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission, worker/census, worker/block
@@ -127,6 +131,8 @@ const lattice = `
 	appliance/ddr: transport, transport/client
 	appliance: appliance/config, appliance/bootstrap, appliance/ddr, appliance/prober, appliance/privilege, appliance/control, appliance/telemetry, appliance/embedded
 	appliance/cmd/...: appliance, appliance/config
+	# The example of a program with an inspector of its own.
+	appliance/cmd/inspected-dns-proxy: worker/inspect
 	appliance/e2e/rig:
 	appliance/e2e: appliance/e2e/rig
 
@@ -172,6 +178,7 @@ var bans = []ban{
 	{"ring/..., worker/..., transport/...", "github.com/tailscale/hujson", "configuration text ends at appliance/config", false},
 	{"ring/..., worker/..., appliance, appliance/config, appliance/telemetry", "github.com/valkey-io/valkey-go", "Redis ends at transport/tier", true},
 	{"ring/..., worker/..., appliance, appliance/config, appliance/telemetry", "github.com/bradfitz/gomemcache/...", "memcached ends at transport/tier", true},
+	{"ring/..., worker/..., transport/..., appliance, appliance/config", "github.com/tetratelabs/wazero/...", "WebAssembly ends at appliance/wasm", false},
 	{"ring/..., worker/...", "github.com/quic-go/quic-go/...", "QUIC ends at transport/doq", true},
 	{"ring/..., transport/wire", "crypto/tls", "TLS ends at transport", true},
 }

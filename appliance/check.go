@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"secure-dns-proxy/appliance/config"
+	"secure-dns-proxy/worker/inspect"
 )
 
 // Exit codes of the process.
@@ -15,8 +16,8 @@ const (
 	ExitUsage   = 2 // bad command line or configuration
 )
 
-// Check validates a configuration file: every problem as a line on problems, a summary of a good file on out.
-func Check(file string, out, problems io.Writer) int {
+// Check validates a configuration file for a program with these inspectors: every problem as a line on problems, a summary of a good file on out.
+func Check(file string, inspectors inspect.Registry, out, problems io.Writer) int {
 	checked, found := config.Load(file)
 	for _, p := range found {
 		fmt.Fprintln(problems, p)
@@ -28,6 +29,10 @@ func Check(file string, out, problems io.Writer) int {
 		for _, err := range bad {
 			fmt.Fprintln(problems, err)
 		}
+		return ExitUsage
+	}
+	if err := checkInspector(inspectors, &checked.Inspect); err != nil {
+		fmt.Fprintf(problems, "%s: %v\n", file, err)
 		return ExitUsage
 	}
 	fmt.Fprintf(out, "%s: ok: %s\n", file, summary(checked))

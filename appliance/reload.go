@@ -51,10 +51,18 @@ func (s *service) adopt() bool {
 		s.log.Error("reload", "error", err)
 		return false
 	}
+	eye, err := s.inspector.plan(&merged.Inspect)
+	if err != nil {
+		s.remote.discard(store)
+		s.caps.apply(s.checked, s.roster.entries)
+		s.log.Error("reload", "error", err)
+		return false
+	}
 	snap := snapshot(merged, planned)
-	snap.Tier = tierOf(store, &merged.Cache.Remote)
+	snap.Tier, snap.Inspection = tierOf(store, &merged.Cache.Remote), eye.snapshot()
 	if err = s.group.Reload(snap); err != nil {
 		s.remote.discard(store)
+		s.inspector.discard(eye)
 		s.caps.apply(s.checked, s.roster.entries)
 		s.log.Error("reload", "error", err)
 		return false
@@ -64,6 +72,7 @@ func (s *service) adopt() bool {
 	s.roster.adopt(planned, merged)
 	s.blocks.Adopt(merged.Blocks)
 	s.remote.adopt(store, &merged.Cache.Remote)
+	s.inspector.adopt(eye)
 	s.watch.follow(planned)
 	s.loops.Follow(plainOf(planned), merged.LoopInterval)
 	s.sets.follow(merged.Sets)

@@ -10,12 +10,14 @@ import (
 
 	"secure-dns-proxy/appliance/config"
 	"secure-dns-proxy/appliance/telemetry"
+	"secure-dns-proxy/worker/inspect"
 )
 
 // Options are what the command line decides.
 type Options struct {
 	ConfigFile string // empty: the embedded default
 	Build      telemetry.Build
+	Inspectors inspect.Registry // what inspect.name may be
 }
 
 // Run serves until a signal or a fault ends it, and returns the exit code. It owns the process: signals, the Go runtime's settings,
@@ -39,7 +41,7 @@ func Run(o Options) int {
 	slog.SetDefault(log) // for libraries
 	logProblems(log, problems)
 
-	s, err := startService(checked, o.Build, log, level, o.ConfigFile == "")
+	s, err := startService(checked, o, log, level, o.ConfigFile == "")
 	if err != nil {
 		log.Error("not started", "error", err)
 		return ExitFailure

@@ -37,6 +37,7 @@ type service struct {
 	reloads   telemetry.Reloads
 	trend     telemetry.Trend
 	remote    *remote
+	inspector *inspection
 	watch     *watch
 	papers    *certificates
 	sets      *setWatch
@@ -54,10 +55,12 @@ type service struct {
 }
 
 // startService brings everything up; on an error nothing is left behind. roam lets the metrics take another port.
-func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, level *slog.LevelVar, roam bool) (*service, error) {
+func startService(c *config.Checked, o Options, log *slog.Logger, level *slog.LevelVar, roam bool) (*service, error) {
 	s := &service{caps: connCaps{}, log: log, level: level, notify: newNotifier(), checked: c, roster: &roster{log: log, upgrades: make(chan upgrade)}, watch: newWatch(log), papers: newCertificates(log), sets: &setWatch{log: log}, keeper: newKeeper(log)}
 	s.loops = loop.NewWatch(log, new(worker.Beacons))
 	s.remote = &remote{log: log}
+	s.inspector = &inspection{log: log, registry: o.Inspectors}
+	build := o.Build
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stopAll = cancel
 	tune(c.Workers.Count)
@@ -87,6 +90,7 @@ func startService(c *config.Checked, build telemetry.Build, log *slog.Logger, le
 	if s.metrics != nil {
 		page := telemetry.NewMetrics(s.group, build, &s.reloads, &s.trend)
 		telemetry.AddRemote(page, s.remote.figures)
+		telemetry.AddInspection(page, s.inspector.figures)
 		telemetry.AddLookups(page, &s.roster.lookups)
 		telemetry.AddDesignations(page, s.roster.designations)
 		telemetry.AddPoolUpstreams(page, s.watch.poolsUp)
@@ -172,19 +176,26 @@ func (s *service) startWorkers() error {
 	if err != nil {
 		return err
 	}
+	eye, err := s.inspector.plan(&s.checked.Inspect)
+	if err != nil {
+		s.remote.discard(store)
+		return err
+	}
 	snap := snapshot(s.checked, planned)
-	snap.Tier = tierOf(store, &s.checked.Cache.Remote)
+	snap.Tier, snap.Inspection = tierOf(store, &s.checked.Cache.Remote), eye.snapshot()
 	s.watch.follow(planned)
 	cfg := workerConfig(s.checked, s.zones.Set(), s.log)
 	cfg.Beacons = s.loops.Beacons()
 	s.sets.follow(s.checked.Sets)
 	if s.group, err = worker.Start(cfg, s.listeners, snap); err != nil {
 		s.remote.discard(store)
+		s.inspector.discard(eye)
 		return fmt.Errorf("start workers: %w", err)
 	}
 	if store != nil {
 		s.remote.adopt(store, &s.checked.Cache.Remote)
 	}
+	s.inspector.adopt(eye)
 	s.blocks = s.newKeeper()
 	s.blocks.Adopt(s.checked.Blocks)
 	s.papers.follow(endpointsOf(planned), s.roster.openKeyLogs(), s.checked.TLS.ExpiryWarning)
@@ -267,6 +278,7 @@ func (s *service) release() error {
 		errs = append(errs, s.zones.Close())
 	}
 	s.remote.close()
+	s.inspector.close()
 	s.watch.close()
 	errs = append(errs, s.roster.close())
 	if s.listeners != nil {

@@ -91,7 +91,7 @@ func start(t *testing.T, text string) *product {
 	level := new(slog.LevelVar)
 	level.Set(checked.Logging.Level)
 	var err error
-	p.service, err = startService(checked, telemetry.Build{Version: "test"}, telemetry.NewLog(p.book, "text", level), level, false)
+	p.service, err = startService(checked, Options{Build: telemetry.Build{Version: "test"}}, telemetry.NewLog(p.book, "text", level), level, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,13 +314,13 @@ func TestNothingLeftBehind(t *testing.T) {
 		if checked == nil {
 			t.Fatal(problems)
 		}
-		s, err := startService(checked, telemetry.Build{}, slog.New(slog.DiscardHandler), new(slog.LevelVar), false)
+		s, err := startService(checked, Options{Build: telemetry.Build{}}, slog.New(slog.DiscardHandler), new(slog.LevelVar), false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		taken := *checked
 		taken.Listen = s.listeners.Addrs()
-		if second, err := startService(&taken, telemetry.Build{}, slog.New(slog.DiscardHandler), new(slog.LevelVar), false); err == nil {
+		if second, err := startService(&taken, Options{Build: telemetry.Build{}}, slog.New(slog.DiscardHandler), new(slog.LevelVar), false); err == nil {
 			t.Errorf("a second instance on %s started", taken.Listen)
 			_ = second.drain()
 		} else if !strings.Contains(err.Error(), "another instance") {

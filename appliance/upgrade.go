@@ -129,7 +129,7 @@ func (s *service) upgrade(q upgrade) error {
 	}
 	s.caps.apply(s.checked, planned)
 	snap := snapshot(s.checked, planned)
-	snap.Tier = tierOf(s.remote.store, &s.checked.Cache.Remote)
+	snap.Tier, snap.Inspection = tierOf(s.remote.store, &s.checked.Cache.Remote), s.inspector.current().snapshot()
 	if err := s.group.Reload(snap); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ memcached:memcached
 nsd:nsd
 nsd-control:nsd
 openssl:openssl
+wat2wasm:wabt
 gcc:build-essential
 ip:iproute2'
 

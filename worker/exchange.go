@@ -117,6 +117,10 @@ func (w *worker) deadline(slot uint32) {
 		w.followDue(slot, s, p)
 		return
 	}
+	if s.Inspecting {
+		w.inspectDue(slot, s)
+		return
+	}
 	w.overdue(s)
 	if w.now >= s.Deadline {
 		w.remember(s, p, wire.RCodeServFail)

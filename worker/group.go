@@ -53,6 +53,8 @@ type Group struct {
 	commands []*command        // per worker, the last one given
 	tier     []*tierLink       // per worker; nil: none
 	lostTier []*tierLink       // of earlier snapshots, which a worker may still use
+	inspect  []*inspectLink    // per worker; nil: none
+	lostEyes []*inspectLink    // of earlier snapshots, as lostTier
 	census   []*census.Counter // per worker; nil: nothing is counted
 	never    never
 	closed   bool
@@ -111,9 +113,12 @@ func Start(cfg Config, ls *Listeners, snap *Snapshot) (*Group, error) {
 	if g.tier, err = g.linkTier(snap.Tier.Store); err != nil {
 		return nil, errors.Join(err, closeMembers(g.members), g.closeNodes())
 	}
+	if g.inspect, err = g.linkInspector(snap.Inspection.Host); err != nil {
+		return nil, errors.Join(err, closeLinks(g.tier), closeMembers(g.members), g.closeNodes())
+	}
 	g.commands = g.compose(snap)
 	if err := g.launch(ls); err != nil {
-		return nil, errors.Join(err, closeLinks(g.tier), closeMembers(g.members), g.closeNodes())
+		return nil, errors.Join(err, closeLinks(g.tier), closeLinks(g.inspect), closeMembers(g.members), g.closeNodes())
 	}
 	g.stopProvider = make(chan struct{})
 	g.provider.Go(func() { g.provide(g.stopProvider) })
@@ -289,6 +294,9 @@ func (g *Group) compose(snap *Snapshot) []*command {
 		if len(g.tier) != 0 {
 			c.tier = g.tier[i]
 		}
+		if len(g.inspect) != 0 {
+			c.inspect = g.inspect[i]
+		}
 		if len(g.census) != 0 {
 			c.census = g.census[i]
 		}
@@ -346,19 +354,20 @@ func (g *Group) Reload(snap *Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
-	before := g.tier
+	before, eyesBefore := g.tier, g.inspect
 	links, err := g.linkTier(snap.Tier.Store)
 	if err != nil {
 		return errors.Join(err, g.discard(tables))
 	}
+	eyes, err := g.linkInspector(snap.Inspection.Host)
+	if err != nil {
+		return errors.Join(err, closeFresh(links, before), g.discard(tables))
+	}
 	members, err := g.enlist(snap)
 	if err != nil {
-		if !slices.Equal(links, before) {
-			err = errors.Join(err, closeLinks(links))
-		}
-		return errors.Join(err, g.discard(tables))
+		return errors.Join(err, closeFresh(links, before), closeFresh(eyes, eyesBefore), g.discard(tables))
 	}
-	g.tier = links
+	g.tier, g.inspect = links, eyes
 	for _, m := range g.members {
 		if !slices.Contains(members, m) {
 			g.leaving = append(g.leaving, m)
@@ -370,7 +379,8 @@ func (g *Group) Reload(snap *Snapshot) error {
 	old := g.useTables(tables)
 	g.post(g.compose(snap))
 	err = g.adopted()
-	g.retireTier(before, err == nil)
+	retireLinks(g, before, g.tier, &g.lostTier, err == nil)
+	retireLinks(g, eyesBefore, g.inspect, &g.lostEyes, err == nil)
 	if err != nil {
 		return err // a worker that is stuck may still use an old table
 	}
@@ -465,7 +475,7 @@ func (g *Group) Drain(ctx context.Context) error {
 	close(g.stopProvider)
 	g.provider.Wait()
 	g.farewells.Wait()
-	return errors.Join(given, closeLinks(g.tier), closeLinks(g.lostTier), closeMembers(g.members), g.closeNodes())
+	return errors.Join(given, closeLinks(g.tier), closeLinks(g.lostTier), closeLinks(g.inspect), closeLinks(g.lostEyes), closeMembers(g.members), g.closeNodes())
 }
 
 // Fault delivers the error of a worker that died. The process must end: its share of the traffic is no longer served.

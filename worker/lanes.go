@@ -18,7 +18,7 @@ func (w *worker) lanesPending() bool {
 			return true
 		}
 	}
-	return w.active.tier != nil && w.active.tier.line.Pending()
+	return w.active.tier != nil && w.active.tier.line.Pending() || w.active.inspect != nil && w.active.inspect.line.Pending()
 }
 
 // receiveLanes takes what the lanes have brought, at most laneBatch answers from each so that no lane holds up the turn.
@@ -37,6 +37,9 @@ func (w *worker) receiveLanes() {
 	if w.active.tier != nil {
 		w.receiveTier()
 	}
+	if w.active.inspect != nil {
+		w.receiveVerdicts()
+	}
 }
 
 // flushLanes publishes the queries of this turn and wakes the writers that sleep.
@@ -46,6 +49,9 @@ func (w *worker) flushLanes() {
 	}
 	if w.active.tier != nil {
 		w.active.tier.line.Flush()
+	}
+	if w.active.inspect != nil {
+		w.active.inspect.line.Flush()
 	}
 }
 

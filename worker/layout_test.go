@@ -12,6 +12,7 @@ import (
 	"secure-dns-proxy/worker/cache"
 	"secure-dns-proxy/worker/cache/shared"
 	"secure-dns-proxy/worker/inflight"
+	"secure-dns-proxy/worker/inspect"
 	"secure-dns-proxy/worker/limit"
 )
 
@@ -25,7 +26,7 @@ func TestWorkersShareNoLine(t *testing.T) {
 		reflect.TypeFor[worker](), reflect.TypeFor[upstream](), reflect.TypeFor[ring.Ring](), reflect.TypeFor[mmsg.Engine](),
 		reflect.TypeFor[ring.Waker](), reflect.TypeFor[cache.Shard](), reflect.TypeFor[inflight.Table](), reflect.TypeFor[limit.Limiter](), reflect.TypeFor[pool](), reflect.TypeFor[poolState](),
 		reflect.TypeFor[shared.Inbox](),
-		reflect.TypeFor[tierLink](), reflect.TypeFor[tier.Line](),
+		reflect.TypeFor[tierLink](), reflect.TypeFor[tier.Line](), reflect.TypeFor[inspectLink](), reflect.TypeFor[inspect.Line](),
 	} {
 		first, last := of.Field(0), of.Field(of.NumField()-1)
 		padded := first.Name == "_" && first.Type.Size() >= linePair && last.Name == "_" && last.Type.Size() >= linePair

@@ -263,10 +263,19 @@ func (w *worker) start(slot uint32, l *lookup) {
 	if l.pool.spec.Policy == balance.Hash {
 		s.Name = balance.NameHash(l.name())
 	}
+	if w.active.inspect != nil && s.WaiterCount != 0 && w.inspect(slot, s) { // what nobody waits for was shown when somebody did
+		return
+	}
+	w.pursue(slot, s)
+}
+
+// pursue is start for a question that may be asked.
+func (w *worker) pursue(slot uint32, s *inflight.Slot) {
+	p := w.poolOf(s)
 	if w.active.dns64 != nil && w.reverse(slot, s) {
 		return
 	}
-	if w.join(slot, s, l.pool) {
+	if w.join(slot, s, p) {
 		return
 	}
 	if s.WaiterCount != 0 {

@@ -49,12 +49,13 @@ type Snapshot struct {
 	FailureTTLMax   time.Duration // how long when it repeats itself, up to FailureTTLLimit
 	StaleMax        uint32        // seconds: how long past its TTL an answer may be served by a pool whose WhenDown is Stale
 
-	Tier      Tier // asked between cache and upstreams
-	Admission Admission
-	Census    *census.Config // what is counted for dynamic blocks; nil: nothing
-	Cookies   Cookies
-	Limits    Limits
-	NSID      string // what clients that ask for it are told that this server is (RFC 5001), at most wire.NSIDBytesMax bytes; "": nothing
+	Tier       Tier       // asked between cache and upstreams
+	Inspection Inspection // asked before both
+	Admission  Admission
+	Census     *census.Config // what is counted for dynamic blocks; nil: nothing
+	Cookies    Cookies
+	Limits     Limits
+	NSID       string // what clients that ask for it are told that this server is (RFC 5001), at most wire.NSIDBytesMax bytes; "": nothing
 
 	PassOptions []uint16 // codes of clients' EDNS options that are sent on, up to PassOptionsMax; none of those that mean something here
 	PassErrors  bool     // upstreams' extended errors (RFC 8914) are told
@@ -149,6 +150,9 @@ func (s *Snapshot) validate(workers int) error {
 		errs = append(errs, err)
 	}
 	if err := s.Tier.validate(s.CacheBytes); err != nil {
+		errs = append(errs, err)
+	}
+	if err := s.Inspection.validate(); err != nil {
 		errs = append(errs, err)
 	}
 	if _, err := s.compileRules(workers); err != nil {

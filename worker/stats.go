@@ -176,6 +176,13 @@ type Stats struct {
 	Blocked    [block.Actions]uint64 // queries of blocked sources and names, by what became of them
 	SocketFull uint64                // datagrams that found no room in a client's socket, or were broken; Refused and these are all that the kernel dropped
 
+	// Of the inspector.
+	InspectAsked, InspectFull                 uint64    // questions shown; not shown for want of room
+	InspectPassed, InspectOnce                uint64    // verdicts
+	InspectAnswered, InspectDropped           uint64    // verdicts: those that ended the question
+	InspectLate, InspectFailed, InspectDenied uint64    // no verdict within the budget; none at all; of these and InspectFull, those refused
+	InspectLatency                            Histogram // of questions with a verdict
+
 	// Of the cache that instances share.
 	TierAsked, TierSkipped, TierRefused uint64    // questions asked; not asked because it is out, or because there was no room
 	TierHits, TierMisses                uint64    // answered in time: with an answer, that it has none

@@ -28,33 +28,6 @@ func (g *Group) linkTier(store *tier.Store) ([]*tierLink, error) {
 	return links, nil
 }
 
-// retireTier closes the links that were in use before, if they are others than now. adopted: no worker uses them any more; else that has to wait
-// until the workers have ended.
-func (g *Group) retireTier(before []*tierLink, adopted bool) {
-	switch {
-	case len(before) == 0 || len(g.tier) != 0 && g.tier[0] == before[0]:
-	case adopted:
-		g.farewells.Go(func() {
-			if err := closeLinks(before); err != nil {
-				g.cfg.Log.Error("second-tier cache not closed", "error", err)
-			}
-		})
-	default:
-		g.lostTier = append(g.lostTier, before...)
-	}
-}
-
-// closeLinks ends the drivers of links that no worker uses.
-func closeLinks(links []*tierLink) error {
-	ctx, cancel := context.WithTimeout(context.Background(), laneCloseTimeout)
-	defer cancel()
-	var errs []error
-	for _, t := range links {
-		errs = append(errs, t.line.Close(ctx))
-	}
-	return errors.Join(errs...)
-}
-
 // forgetTier makes the tier's Store, if there is one, find nothing that it has now of what m means; pool is the name of m's.
 func (g *Group) forgetTier(m *cache.Match, pool string) {
 	g.mu.Lock()
@@ -66,3 +39,6 @@ func (g *Group) forgetTier(m *cache.Match, pool string) {
 	keys.Pools = 0 // keys in the tier have no tags
 	g.tier[0].store.Forget(pool, keys.Matches)
 }
+
+// close ends the driver.
+func (t *tierLink) close(ctx context.Context) error { return t.line.Close(ctx) }

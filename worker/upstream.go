@@ -63,6 +63,7 @@ type selection struct {
 	byTag      [wire.KeyPoolsMax]*pool
 	router     *route.Table // nil: all names are the first pool's
 	tier       *tierLink    // nil: no cache is shared with other instances
+	inspect    *inspectLink // nil: no inspector is asked
 	local      *local.Table
 	listen     []netip.AddrPort
 	access     []*acl.List // by listener; nil: everybody may ask
@@ -102,6 +103,7 @@ type command struct {
 	jar        *cookie.Jar
 	neverKept  *route.Table // nil: none
 	tier       *tierLink    // this worker's; nil: none
+	inspect    *inspectLink // this worker's; nil: none
 	cacheBytes int64        // this worker's share
 	node       *node        // that it shares with other workers; nil: none, table neither
 	table      *shared.Table
@@ -176,6 +178,7 @@ func (w *worker) setUpstreams(c *command) {
 		failureTTL: int64(s.FailureTTL), failureTTLMax: int64(s.FailureTTLMax),
 	}
 	next.tier = c.tier.set(&s.Tier)
+	next.inspect = c.inspect.set(&s.Inspection)
 	next.passOptions, next.passErrors = s.PassOptions, s.PassErrors
 	next.tailors = len(s.PassOptions) != 0
 	for scheme, limits := range s.Transports {

@@ -197,6 +197,7 @@ func (c *checker) relations(out *Checked) {
 			out.TCP.MaxConnectionsPerClient, out.TCP.MaxConnections)
 	}
 	c.remote(out)
+	c.inspection(out)
 	c.quic(out)
 	c.handshakes(out)
 	c.locate(out)

@@ -49,6 +49,7 @@ type Checked struct {
 	ACL        ACL
 	Blocks     blocks.Config
 	RPZ        rpz.Config
+	Inspect    Inspect
 	TLS        TLS
 	Addresses  Addresses
 	Health     Health // of upstreams that say nothing else

@@ -185,6 +185,7 @@ var keys = slices.Concat([]key[Checked]{
 	persistKeys,
 	inTable("edns", ednsKeys, func(c *Checked) *EDNS { return &c.EDNS }),
 	inTable("cache.remote", remoteKeys, func(c *Checked) *Remote { return &c.Cache.Remote }),
+	inTable("inspect", inspectKeys, func(c *Checked) *Inspect { return &c.Inspect }),
 	inTable("control", controlKeys, func(c *Checked) *Control { return &c.Control }),
 	inTable("local", localKeys, func(c *Checked) *Local { return &c.Local }),
 	inTable("dns64", dns64Keys, func(c *Checked) *DNS64 { return &c.DNS64 }),

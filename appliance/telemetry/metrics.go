@@ -52,6 +52,7 @@ func NewMetrics(source Source, build Build, reloads *Reloads, trend *Trend) *met
 		p.tcp(&stats)
 		p.cache(&stats)
 		p.remote(&stats)
+		p.inspection(&stats)
 		p.scrubs(&stats.Scrubs)
 		p.count("sdp_loop_queries_total", "Queries of our own that came back: an upstream forwards to us, directly or by others.", stats.Returned)
 		p.engine(&stats)

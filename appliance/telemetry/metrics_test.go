@@ -58,6 +58,7 @@ func scrape(t *testing.T, f *figures) map[string]string {
 	lookups.Server.Store(2)
 	AddLookups(set, lookups)
 	AddRemote(set, someRemote)
+	AddInspection(set, someInspection)
 	commands := new(control.Server)
 	commands.Counters.Requests.Store(7)
 	commands.Counters.Refused.Store(2)

@@ -48,7 +48,7 @@ func run(args []string, out, problems io.Writer) int {
 		fmt.Fprintln(problems, "--check needs --config FILE")
 		return appliance.ExitUsage
 	case *check:
-		return appliance.Check(*configFile, out, problems)
+		return appliance.Check(*configFile, nil, out, problems)
 	}
 	return appliance.Run(appliance.Options{ConfigFile: *configFile, Build: appliance.BuildInfo(version)})
 }
