@@ -208,7 +208,7 @@ func BenchmarkInspect(b *testing.B) {
 			q := question("www.example.", 1)
 			b.ReportAllocs()
 			for b.Loop() {
-				ctx, cancel := context.WithTimeout(b.Context(), 10*time.Millisecond)
+				ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
 				if _, err := i.Inspect(ctx, q); err != nil {
 					b.Fatal(err)
 				}
