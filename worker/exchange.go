@@ -117,7 +117,7 @@ func (w *worker) deadline(slot uint32) {
 		w.followDue(slot, s, p)
 		return
 	}
-	if s.Inspecting {
+	if s.Step == stepInspection {
 		w.inspectDue(slot, s)
 		return
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // Before anybody is asked, an inspector may look at the question, if there is one: see worker/inspect. The slot is there already and has its clients; it waits for
-// the verdict (Slot.Inspecting) with a timer. When that is over, or there will be no verdict, Inspection.Refuse decides.
+// the verdict (stepInspection) with a timer. When that is over, or there will be no verdict, Inspection.Refuse decides.
 
 // Inspection is the inspector, as a snapshot has it.
 type Inspection struct {
@@ -82,7 +82,7 @@ func (w *worker) inspect(slot uint32, s *inflight.Slot) bool {
 		return w.unruled(slot, s)
 	}
 	w.stats.InspectAsked++
-	s.Inspecting, s.HedgeAt = true, until
+	s.Step, s.HedgeAt = stepInspection, until
 	w.table.Schedule(slot, until)
 	return true
 }
@@ -135,7 +135,7 @@ func (w *worker) inspectDue(slot uint32, s *inflight.Slot) {
 		w.table.Schedule(slot, s.HedgeAt) // it was for something else
 		return
 	}
-	s.Inspecting, s.HedgeAt = false, 0
+	s.Step, s.HedgeAt = stepOwn, 0
 	w.stats.InspectLate++
 	if w.active.inspect == nil || !w.unruled(slot, s) {
 		w.pursue(slot, s)
@@ -151,7 +151,7 @@ func (w *worker) receiveVerdicts() {
 			return
 		}
 		w.busy = true
-		if s := w.table.Live(r.Slot, r.Gen); s != nil && s.Inspecting {
+		if s := w.table.Live(r.Slot, r.Gen); s != nil && s.Step == stepInspection {
 			w.verdict(r.Slot, s, &r)
 		}
 	}
@@ -159,7 +159,7 @@ func (w *worker) receiveVerdicts() {
 
 // verdict carries one out.
 func (w *worker) verdict(slot uint32, s *inflight.Slot, r *inspect.Reply) {
-	s.Inspecting, s.HedgeAt = false, 0
+	s.Step, s.HedgeAt = stepOwn, 0
 	if !r.Decided {
 		w.stats.InspectFailed++
 		if !w.unruled(slot, s) {

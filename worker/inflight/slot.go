@@ -26,7 +26,7 @@ type Slot struct {
 	Hash        uint64    // of the key
 	Started     int64     // ns: when the first client asked
 	Deadline    int64     // ns: when waiting ends
-	HedgeAt     int64     // ns: when a second upstream is asked if none has answered, or the first one with AskingTier; with Inspecting, when that ends; 0: never
+	HedgeAt     int64     // ns: when a second upstream is asked if none has answered, or the first one with AskingTier; while an inspector looks at the question, when that ends; 0: never
 	Tried       [2]uint64 // bit i: the upstream that the worker numbers i was asked
 	Useless     [2]uint64 // and answered SERVFAIL, NOTIMP or REFUSED
 	Name        uint64    // hash of the name that upstreams are chosen by; of a slot that waits in another one: seconds, the TTL of the CNAME between the two
@@ -43,7 +43,6 @@ type Slot struct {
 	Remembered  bool      // its failure is
 	NotBefore   uint32    // seconds: an answer that another worker learned earlier will not do; 0: any that is fresh
 	AskingTier  bool      // no upstream is asked yet, but the cache that instances share is
-	Inspecting  bool      // nobody is asked yet: an inspector looks at the question
 	Refuser     uint8     // number + 1 of the upstream that would not have the key's client subnet, which is not sent since then; 0: none
 	Passing     bool      // the answer is not kept
 	StaleDone   bool      // its clients have had what there is of an older answer: who comes later gets that at once
