@@ -12,10 +12,10 @@ import (
 // A slot whose answer is to be made from the answer to another question asks that in its place (Slot.Step); its key, and with it what the cache and
 // later clients see, stays that of its own question.
 const (
-	stepOwn     = iota // the slot's own question
-	stepA              // A in place of AAAA (RFC 6147 §5.1.6)
-	stepReverse        // the reverse name of the IPv4 address in place of the IPv6 address's (RFC 6147 §5.3.1)
-	stepInspection     // nobody is asked yet: an inspector looks at the question
+	stepOwn        = iota // the slot's own question
+	stepA                 // A in place of AAAA (RFC 6147 §5.1.6)
+	stepReverse           // the reverse name of the IPv4 address in place of the IPv6 address's (RFC 6147 §5.3.1)
+	stepInspection        // nobody is asked yet: an inspector looks at the question
 )
 
 // questionOf returns the key of the question that a slot asks now. It is valid until the next call.
