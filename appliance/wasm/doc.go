@@ -13,6 +13,6 @@
 // that a timer sets. That costs a goroutine and a timer for each call, about 2 us, and a few percent in loops. What was ended cannot be used any more, so that the next
 // question gets a new instance, with fresh memory; the same after a trap. One bulk instruction (memory.fill) is not interrupted; memory's limit bounds it.
 //
-// Interpreted, a module needs no memory that is writable and executable, which the systemd unit forbids (MemoryDenyWriteExecute). Compiled to machine code it is some
-// ten times as fast.
+// Interpreted, a module needs no memory that is writable and executable, which the systemd unit forbids (MemoryDenyWriteExecute). Compiled to machine code it is
+// faster where it computes much; the example takes 1.8 us a call compiled and 2.2 us interpreted, most of it the timer.
 package wasm
