@@ -2,7 +2,6 @@ package config
 
 import (
 	"encoding/hex"
-	"os"
 	"strings"
 
 	"secure-dns-proxy/transport/wire"
@@ -85,24 +84,8 @@ func (c *checker) secrets(v value, all []cookie.Secret) {
 // readCookieSecretFile reads a file of secrets: one on a line, and what begins with # is left out.
 func readCookieSecretFile(c *checker, t *Cookies, v value) {
 	t.SecretFile, t.FromFile = "", nil
-	file, ok := c.text(v)
-	if !ok || file == "" {
-		return
-	}
-	info, err := os.Stat(file)
-	switch {
-	case err != nil:
-		c.fault(v, "%q: %s", file, fileFault(err))
-		return
-	case info.Size() > cookieFileBytesMax:
-		c.fault(v, "%q has %d bytes: at most %d are allowed", file, info.Size(), cookieFileBytesMax)
-		return
-	case info.Mode().Perm()&0o007 != 0:
-		c.warn(v, "everybody on this machine may read %q: who knows a secret can forge cookies (chmod o= %s)", file, file)
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		c.fault(v, "%q: %s", file, fileFault(err))
+	file, text, ok := c.secretFile(v, "who knows a secret can forge cookies")
+	if !ok {
 		return
 	}
 	number := 0

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -158,29 +157,10 @@ func readRemotePassword(c *checker, r *Remote, v value) {
 	}
 }
 
-// passwordBytesMax bounds a file that holds a password: more is a wrong file.
-const passwordBytesMax = 4 << 10
-
 func readRemotePasswordFile(c *checker, r *Remote, v value) {
 	r.PasswordFile, r.FromFile = "", ""
-	file, ok := c.text(v)
-	if !ok || file == "" {
-		return
-	}
-	info, err := os.Stat(file)
-	switch {
-	case err != nil:
-		c.fault(v, "%q: %s", file, fileFault(err))
-		return
-	case info.Size() > passwordBytesMax:
-		c.fault(v, "%q has %d bytes: at most %d are allowed", file, info.Size(), passwordBytesMax)
-		return
-	case info.Mode().Perm()&0o007 != 0:
-		c.warn(v, "everybody on this machine may read %q (chmod o= %s)", file, file)
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		c.fault(v, "%q: %s", file, fileFault(err))
+	file, text, ok := c.secretFile(v, "it is the password of the cache that instances share")
+	if !ok {
 		return
 	}
 	if text = bytes.TrimRight(text, "\r\n"); len(text) == 0 {

@@ -139,13 +139,8 @@ func (c *checker) secret(v value, text string) string {
 }
 
 func readSecretFile(c *checker, z *rpz.Zone, v value) {
-	path, ok := c.text(v)
-	if !ok || path == "" {
-		return
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		c.fault(v, "%q: %s", path, fileFault(err))
+	_, text, ok := c.secretFile(v, "who knows a TSIG secret can forge a zone")
+	if !ok {
 		return
 	}
 	z.Key.Secret = c.secret(v, strings.TrimSpace(string(text)))

@@ -18,7 +18,7 @@ const (
 	ServersMax   = 8  // bootstrap servers, tried in turn within one refresh
 	WorkersMax   = 256
 
-	cookieFileBytesMax = 4 << 10 // secrets and what they are for
+	secretFileBytesMax = 4 << 10 // secrets and what they are for; more is a wrong file
 
 	jitterPercentMax = 95 // as in the original: some time has to be left between two look-ups
 
