@@ -32,7 +32,8 @@ func (r *remote) plan(c *config.Remote) (*tier.Store, error) {
 		return r.store, nil
 	}
 	cfg := tier.Config{
-		Kind: tier.Redis, Mode: c.Mode, Master: c.MasterName, Username: c.Username, Password: c.Secret(), DB: c.DB, Prefix: c.Prefix,
+		Kind: tier.Redis, Mode: c.Mode, Master: c.MasterName, Username: c.Servers.Username, Password: c.Servers.Secret(),
+		SentinelUsername: c.Sentinels.Username, SentinelPassword: c.Sentinels.Secret(), DB: c.DB, Prefix: c.Prefix,
 		Timeout: c.Timeout, MessageBytesMax: c.MaxValue, FillBytes: c.WriteQueue,
 	}
 	if c.Kind == config.RemoteMemcached {

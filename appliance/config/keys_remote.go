@@ -31,19 +31,17 @@ func (s Secret) GoString() string { return "***" }
 
 // Remote is the cache that instances share. Two that are equal in all but Budget and Breaker can be served by the same connections.
 type Remote struct {
-	Kind         string // one of RemoteOff, RemoteRedis, RemoteMemcached
-	Mode         tier.Mode
-	Addresses    []netip.AddrPort
-	MasterName   string
-	Username     string
-	Password     Secret // none, and none in PasswordFile = no authentication
-	PasswordFile string // with its content in FromFile
-	FromFile     Secret
-	DB           int
-	TLS          bool
-	CAFile       string
-	Roots        *x509.CertPool // nil = the roots of the system
-	TLSName      string         // name to verify; empty = the server's address
+	Kind       string // one of RemoteOff, RemoteRedis, RemoteMemcached
+	Mode       tier.Mode
+	Addresses  []netip.AddrPort
+	MasterName string
+	Servers    Credentials
+	Sentinels  Credentials
+	DB         int
+	TLS        bool
+	CAFile     string
+	Roots      *x509.CertPool // nil = the roots of the system
+	TLSName    string         // name to verify; empty = the server's address
 
 	ClientCertFile, ClientKeyFile string   // both or none
 	Identity                      [32]byte // SHA-256 of their content: others are other certificates
@@ -56,12 +54,20 @@ type Remote struct {
 	Breaker    tier.BreakerConfig
 }
 
+// Credentials are who we are to servers that ask.
+type Credentials struct {
+	Username     string
+	Password     Secret // none, and none in PasswordFile = no authentication
+	PasswordFile string // with its content in FromFile
+	FromFile     Secret
+}
+
 // Secret returns the password, wherever it was written.
-func (r *Remote) Secret() string {
-	if r.PasswordFile != "" {
-		return string(r.FromFile)
+func (c *Credentials) Secret() string {
+	if c.PasswordFile != "" {
+		return string(c.FromFile)
 	}
-	return string(r.Password)
+	return string(c.Password)
 }
 
 // SameServers returns whether connections made for r can serve other too.
@@ -72,14 +78,14 @@ func (r *Remote) SameServers(other *Remote) bool {
 	}
 	plain := func(r *Remote) []any {
 		return []any{
-			r.Kind, r.Mode, r.MasterName, r.Username, r.Secret(), r.DB, r.TLS, r.TLSName, r.Identity, r.Prefix, r.Timeout, r.MaxValue, r.WriteQueue,
+			r.Kind, r.Mode, r.MasterName, r.Servers.Username, r.Servers.Secret(), r.Sentinels.Username, r.Sentinels.Secret(), r.DB, r.TLS, r.TLSName, r.Identity, r.Prefix, r.Timeout, r.MaxValue, r.WriteQueue,
 		}
 	}
 	return slices.Equal(plain(&a), plain(&b))
 }
 
 // remoteKeys are the keys of [cache.remote].
-var remoteKeys = []key[Remote]{
+var remoteKeys = slices.Concat([]key[Remote]{
 	choiceKey("kind", RemoteOff, texts(RemoteOff, RemoteRedis, RemoteMemcached), func(r *Remote) *string { return &r.Kind }).reload(),
 	key[Remote]{
 		name: "addresses", standard: "[]", bounds: "0 to 16 of IP:port",
@@ -88,15 +94,7 @@ var remoteKeys = []key[Remote]{
 	choiceKey("mode", "single", []choice[tier.Mode]{{"single", tier.Single}, {"cluster", tier.Cluster}, {"sentinel", tier.Sentinel}},
 		func(r *Remote) *tier.Mode { return &r.Mode }).reload(),
 	plainTextKey("master_name", "a name", func(r *Remote) *string { return &r.MasterName }).reload(),
-	plainTextKey("username", "a name", func(r *Remote) *string { return &r.Username }).reload(),
-	key[Remote]{
-		name: "password", standard: `""`, bounds: "a text",
-		read: readRemotePassword, get: func(r *Remote) any { return &r.Password },
-	}.reload(),
-	key[Remote]{
-		name: "password_file", standard: `""`, bounds: `a file, or "" for none`,
-		read: readRemotePasswordFile, get: func(r *Remote) any { return &r.FromFile },
-	}.reload(),
+}, credentialKeys("", func(r *Remote) *Credentials { return &r.Servers }), credentialKeys("sentinel_", func(r *Remote) *Credentials { return &r.Sentinels }), []key[Remote]{
 	integerKey("db", 0, 1023, 0, func(r *Remote) *int { return &r.DB }).reload(),
 	booleanKey("tls", false, func(r *Remote) *bool { return &r.TLS }).reload(),
 	key[Remote]{
@@ -117,6 +115,21 @@ var remoteKeys = []key[Remote]{
 	integerKey("breaker_percent", 1, 100, 50, func(r *Remote) *int { return &r.Breaker.Percent }).reload(),
 	durationKey("breaker_rest", tier.RestMin, tier.RestLimit, 1, "1s", func(r *Remote) *time.Duration { return &r.Breaker.Rest }).reload(),
 	durationKey("breaker_max_rest", tier.RestMin, tier.RestLimit, 1, "1m", func(r *Remote) *time.Duration { return &r.Breaker.RestMax }).reload(),
+})
+
+// credentialKeys are a name and a password, in the file or in one of its own.
+func credentialKeys(prefix string, at func(*Remote) *Credentials) []key[Remote] {
+	return []key[Remote]{
+		plainTextKey(prefix+"username", "a name", func(r *Remote) *string { return &at(r).Username }).reload(),
+		key[Remote]{
+			name: prefix + "password", standard: `""`, bounds: "a text",
+			read: func(c *checker, r *Remote, v value) { c.readPassword(at(r), v) }, get: func(r *Remote) any { return &at(r).Password },
+		}.reload(),
+		key[Remote]{
+			name: prefix + "password_file", standard: `""`, bounds: `a file, or "" for none`,
+			read: func(c *checker, r *Remote, v value) { c.readPasswordFile(at(r), v) }, get: func(r *Remote) any { return &at(r).FromFile },
+		}.reload(),
+	}
 }
 
 // plainTextKey is any text, empty by default.
@@ -151,15 +164,15 @@ func readRemoteAddresses(c *checker, r *Remote, v value) {
 	}
 }
 
-func readRemotePassword(c *checker, r *Remote, v value) {
+func (c *checker) readPassword(to *Credentials, v value) {
 	if text, ok := c.text(v); ok {
-		r.Password = Secret(text)
+		to.Password = Secret(text)
 	}
 }
 
-func readRemotePasswordFile(c *checker, r *Remote, v value) {
-	r.PasswordFile, r.FromFile = "", ""
-	file, text, ok := c.secretFile(v, "it is the password of the cache that instances share")
+func (c *checker) readPasswordFile(to *Credentials, v value) {
+	to.PasswordFile, to.FromFile = "", ""
+	file, text, ok := c.secretFile(v, "it is a password of the cache that instances share")
 	if !ok {
 		return
 	}
@@ -167,7 +180,7 @@ func readRemotePasswordFile(c *checker, r *Remote, v value) {
 		c.fault(v, "%q is empty", file)
 		return
 	}
-	r.PasswordFile, r.FromFile = file, Secret(text)
+	to.PasswordFile, to.FromFile = file, Secret(text)
 }
 
 func readRemotePrefix(c *checker, r *Remote, v value) {
@@ -205,16 +218,31 @@ func (c *checker) remote(out *Checked) {
 	if r.Mode == tier.Cluster && r.DB != 0 {
 		c.fault(at("db"), "%d: a cluster has only database 0", r.DB)
 	}
-	if r.Password != "" && r.PasswordFile != "" {
-		c.fault(at("password_file"), "password stands there, too: write one of them")
-	}
-	if r.Username != "" && r.Secret() == "" {
-		c.fault(at("username"), "needs a password")
+	c.credentials(&r.Servers, "", at)
+	c.credentials(&r.Sentinels, "sentinel_", at)
+	if r.Mode != tier.Sentinel && r.Kind == RemoteRedis {
+		for name, used := range map[string]bool{
+			"sentinel_username": r.Sentinels.Username != "", "sentinel_password": r.Sentinels.Password != "", "sentinel_password_file": r.Sentinels.PasswordFile != "",
+		} {
+			if used {
+				c.fault(at(name), "needs mode = \"sentinel\"")
+			}
+		}
 	}
 	if r.Breaker.RestMax < r.Breaker.Rest {
 		c.fault(at("breaker_max_rest"), "%s is less than breaker_rest (%s)", durationText(r.Breaker.RestMax), durationText(r.Breaker.Rest))
 	}
 	c.remoteTLS(r, at)
+}
+
+// credentials checks a name and a password.
+func (c *checker) credentials(who *Credentials, prefix string, at func(string) value) {
+	if who.Password != "" && who.PasswordFile != "" {
+		c.fault(at(prefix+"password_file"), "%spassword stands there, too: write one of them", prefix)
+	}
+	if who.Username != "" && who.Secret() == "" {
+		c.fault(at(prefix+"username"), "needs a password")
+	}
 }
 
 // remoteKind finds what memcached does not know.
@@ -223,7 +251,8 @@ func (c *checker) remoteKind(r *Remote, at func(string) value) {
 		return
 	}
 	for name, used := range map[string]bool{
-		"mode": r.Mode != tier.Single, "username": r.Username != "", "password": r.Password != "", "password_file": r.PasswordFile != "", "db": r.DB != 0,
+		"mode": r.Mode != tier.Single, "username": r.Servers.Username != "", "password": r.Servers.Password != "", "password_file": r.Servers.PasswordFile != "", "db": r.DB != 0,
+		"sentinel_username": r.Sentinels.Username != "", "sentinel_password": r.Sentinels.Password != "", "sentinel_password_file": r.Sentinels.PasswordFile != "",
 	} {
 		if used {
 			c.fault(at(name), "memcached has no such thing")

@@ -29,6 +29,10 @@ func TestRemoteCacheProblems(t *testing.T) {
 		{"cluster's database", redis + "mode = \"cluster\"\ndb = 1\n", "cache.remote.db", "only database 0"},
 		{"two passwords", redis + "password = \"hush\"\npassword_file = \"" + passwordIn(t, "hush") + "\"\n", "cache.remote.password_file", "one of them"},
 		{"user without password", redis + "username = \"x\"\n", "cache.remote.username", "needs a password"},
+		{"two sentinel passwords", redis + "mode = \"sentinel\"\nmaster_name = \"x\"\nsentinel_password = \"hush\"\nsentinel_password_file = \"" + passwordIn(t, "hush") + "\"\n", "cache.remote.sentinel_password_file", "one of them"},
+		{"sentinel user without password", redis + "mode = \"sentinel\"\nmaster_name = \"x\"\nsentinel_username = \"x\"\n", "cache.remote.sentinel_username", "needs a password"},
+		{"password for no sentinels", redis + "sentinel_password = \"hush\"\n", "cache.remote.sentinel_password", "needs mode"},
+		{"memcached's sentinels", memcached + "sentinel_password = \"hush\"\n", "cache.remote.sentinel_password", "no such thing"},
 		{"no password file", redis + "password_file = \"/nonexistent\"\n", "cache.remote.password_file", "no such file"},
 		{"empty password file", redis + "password_file = \"" + passwordIn(t, "\n") + "\"\n", "cache.remote.password_file", "is empty"},
 		{"long password file", redis + "password_file = \"" + passwordIn(t, strings.Repeat("x", 5000)) + "\"\n", "cache.remote.password_file", "at most 4096"},
@@ -74,7 +78,7 @@ func TestPasswordsAreNotShown(t *testing.T) {
 			t.Errorf("%s shows the password", format)
 		}
 	}
-	if checked.Cache.Remote.Secret() != "hush" {
+	if checked.Cache.Remote.Servers.Secret() != "hush" {
 		t.Error("and it is lost")
 	}
 	file := passwordIn(t, "hush")
@@ -106,6 +110,14 @@ func TestSameServers(t *testing.T) {
 	} {
 		if got := base.SameServers(read(more)); got != same {
 			t.Errorf("%q: same servers: %t, want %t", more, got, same)
+		}
+	}
+	sentinels := read("mode = \"sentinel\"\nmaster_name = \"x\"\n")
+	for _, more := range []string{"sentinel_password = \"x\"\n", "sentinel_password = \"x\"\nsentinel_username = \"y\"\n"} {
+		if other := read("mode = \"sentinel\"\nmaster_name = \"x\"\n" + more); sentinels.SameServers(other) {
+			t.Errorf("%q makes no difference", more)
+		} else {
+			sentinels = other
 		}
 	}
 	overTLS := read("tls = true\n")

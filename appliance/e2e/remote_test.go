@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -43,9 +45,14 @@ func TestRemoteCacheIsShared(t *testing.T) {
 			nodes := tiertest.Cluster(t)
 			return fmt.Sprintf(`kind = "redis", mode = "cluster", addresses = [%q, %q]`, nodes[0].Addr, nodes[1].Addr)
 		}},
-		{"redis sentinel", func(t *testing.T) string {
-			_, _, sentinel := tiertest.Sentinel(t)
-			return fmt.Sprintf(`kind = "redis", mode = "sentinel", master_name = %q, addresses = %q`, tiertest.MasterName, sentinel.Addr)
+		{"redis sentinel with users", func(t *testing.T) string {
+			_, _, sentinel := tiertest.GuardedSentinel(t)
+			file := filepath.Join(t.TempDir(), "password")
+			if err := os.WriteFile(file, []byte(tiertest.WatcherPassword+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return fmt.Sprintf(`kind = "redis", mode = "sentinel", master_name = %q, addresses = %q, username = %q, password = %q, sentinel_username = %q, sentinel_password_file = %q`,
+				tiertest.MasterName, sentinel.Addr, tiertest.ProxyUser, tiertest.ProxyPassword, tiertest.WatcherUser, file)
 		}},
 		{"memcached", func(t *testing.T) string {
 			return fmt.Sprintf(`kind = "memcached", addresses = [%q, %q]`, tiertest.Memcached(t).Addr, tiertest.Memcached(t).Addr)
@@ -79,15 +86,17 @@ func TestRemoteCacheIsShared(t *testing.T) {
 				t.Errorf("%d of %d names without asking the upstream, %v hits", spared, names, hits)
 			}
 			for _, p := range []*rig.Proxy{first, second} {
-				if strings.Contains(p.Log(), remotePassword) {
-					t.Error("the password is in the log")
+				for _, password := range []string{remotePassword, tiertest.ProxyPassword, tiertest.WatcherPassword} {
+					if strings.Contains(p.Log(), password) {
+						t.Error("the password is in the log")
+					}
 				}
 			}
 		})
 	}
 }
 
-const remotePassword = "let-me-in-please"
+const remotePassword = "open-sesame"
 
 // Whatever becomes of the shared cache, no query is lost and none waits for it: while it sleeps, is full, is stopped, is killed and comes back.
 func TestRemoteCacheFaults(t *testing.T) {

@@ -33,7 +33,8 @@ func newRedis(c *Config) (client, error) {
 	}
 	if c.Mode == Sentinel {
 		o.Sentinel = valkey.SentinelOption{
-			MasterSet: c.Master, Dialer: o.Dialer, TLSConfig: c.TLS, TopologyRefreshInterval: topologyInterval,
+			MasterSet: c.Master, Username: c.SentinelUsername, Password: c.SentinelPassword, Dialer: o.Dialer, TLSConfig: c.TLS,
+			TopologyRefreshInterval: topologyInterval,
 		}
 	}
 	client, err := valkey.NewClient(o)

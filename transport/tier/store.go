@@ -37,12 +37,15 @@ type Config struct {
 	Addresses          []string // IP:port; Single: one; Memcached: names are spread over all
 	Master             string   // Sentinel: name of the master
 	Username, Password string   // Redis; an empty name is the server's default user
-	DB                 int      // Redis, not Cluster
-	TLS                *tls.Config
-	Prefix             string        // of all names, at most PrefixBytesMax bytes without spaces
-	Timeout            time.Duration // for a connection to be made, and for one that answers nothing to be given up
-	MessageBytesMax    int           // longer answers are not stored, MessageBytesMin to ValueBytesLimit
-	FillBytes          int           // see LineLimits
+
+	SentinelUsername, SentinelPassword string // Sentinel; who we are to the sentinels themselves
+
+	DB              int // Redis, not Cluster
+	TLS             *tls.Config
+	Prefix          string        // of all names, at most PrefixBytesMax bytes without spaces
+	Timeout         time.Duration // for a connection to be made, and for one that answers nothing to be given up
+	MessageBytesMax int           // longer answers are not stored, MessageBytesMin to ValueBytesLimit
+	FillBytes       int           // see LineLimits
 }
 
 // Validate returns everything that is wrong, joined.
@@ -57,6 +60,9 @@ func (c *Config) Validate() error {
 	}
 	if (c.Mode == Sentinel) != (c.Master != "") {
 		complain("master %q: sentinels need a name, and nothing else has one", c.Master)
+	}
+	if c.Mode != Sentinel && (c.SentinelUsername != "" || c.SentinelPassword != "") {
+		complain("credentials for sentinels, and there are none")
 	}
 	if c.Kind == Memcached && (c.Mode != Single || c.Username != "" || c.Password != "" || c.DB != 0) {
 		complain("memcached has no modes, users and databases")

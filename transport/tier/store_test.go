@@ -188,6 +188,47 @@ func TestSentinelIsShared(t *testing.T) {
 	master, replica, sentinel := tiertest.Sentinel(t)
 	cfg := redisConfig(sentinel.Addr)
 	cfg.Mode, cfg.Master = Sentinel, tiertest.MasterName
+	checkFailover(t, cfg, master, replica)
+}
+
+// Servers and sentinels have users and passwords of their own: what proxy.toml.example says that a user needs is enough, over a failover too, and
+// what is wrong with them is told, without the passwords.
+func TestSentinelWithPasswords(t *testing.T) {
+	master, replica, sentinel := tiertest.GuardedSentinel(t)
+	cfg := redisConfig(sentinel.Addr)
+	cfg.Mode, cfg.Master = Sentinel, tiertest.MasterName
+	cfg.Username, cfg.Password = tiertest.ProxyUser, tiertest.ProxyPassword
+	cfg.SentinelUsername, cfg.SentinelPassword = tiertest.WatcherUser, tiertest.WatcherPassword
+	for what, edit := range map[string]func(*Config){
+		"sentinels: wrong password":      func(c *Config) { c.SentinelPassword = "let-me-out" },
+		"sentinels: no password":         func(c *Config) { c.SentinelUsername, c.SentinelPassword = "", "" },
+		"sentinels: that of the servers": func(c *Config) { c.SentinelUsername, c.SentinelPassword = c.Username, c.Password },
+		"servers: that of the sentinels": func(c *Config) { c.Username, c.Password = c.SentinelUsername, c.SentinelPassword },
+		"servers: no password":           func(c *Config) { c.Username, c.Password = "", "" },
+		"servers: a password for nobody": func(c *Config) { c.Username = "" },
+	} {
+		t.Run(what, func(t *testing.T) {
+			bad := cfg
+			edit(&bad)
+			i := newInstance(t, bad)
+			i.eventually("a failure is told", func() bool { return i.store.Reason() != "" })
+			if r := i.ask("default", testKey); r.Fault == transport.FaultNone {
+				t.Errorf("reply %+v, want a fault", r)
+			}
+			for _, password := range []string{bad.Password, bad.SentinelPassword} {
+				if password != "" && strings.Contains(i.store.Reason(), password) {
+					t.Errorf("the reason holds the password: %s", i.store.Reason())
+				}
+			}
+			t.Log(i.store.Reason())
+		})
+	}
+	checkFailover(t, cfg, master, replica)
+}
+
+// checkFailover: instances share; when the master is gone they go on with the replica in its place.
+func checkFailover(t *testing.T, cfg Config, master, replica *tiertest.Server) {
+	t.Helper()
 	checkShared(t, cfg)
 
 	i := newInstance(t, cfg)
@@ -433,6 +474,7 @@ func TestConfigIsValidated(t *testing.T) {
 		"two for one server":   func(c *Config) { c.Addresses = []string{"127.0.0.1:1", "127.0.0.1:2"} },
 		"sentinel's master":    func(c *Config) { c.Mode = Sentinel },
 		"master of one":        func(c *Config) { c.Master = "x" },
+		"no sentinels' secret": func(c *Config) { c.SentinelPassword = "x" },
 		"memcached cluster":    func(c *Config) { c.Kind, c.Mode = Memcached, Cluster },
 		"memcached password":   func(c *Config) { c.Kind, c.Password = Memcached, "x" },
 		"database of cluster":  func(c *Config) { c.Mode, c.DB = Cluster, 1 },

@@ -210,19 +210,48 @@ func Cluster(tb testing.TB) []*Server {
 // MasterName is the one that sentinels know their master by.
 const MasterName = "answers"
 
-// Sentinel starts a master, a replica and one sentinel that watches them.
+// Sentinel starts a master, a replica and one sentinel that watches them. None of them asks who one is.
 func Sentinel(tb testing.TB) (master, replica, sentinel *Server) {
 	tb.Helper()
-	master = Redis(tb)
-	replica = Redis(tb, "--replicaof", "127.0.0.1 "+strconv.Itoa(master.Port))
+	return watched(tb, nil, nil, "")
+}
+
+// What GuardedSentinel's servers and sentinel let in, beside an administrator: users and passwords.
+const (
+	ProxyUser, ProxyPassword     = "proxy", "let-me-in-please"
+	WatcherUser, WatcherPassword = "watcher", "tell-me-please"
+)
+
+// GuardedSentinel is Sentinel with users: ProxyUser may do on the servers what proxy.toml.example says, with names that begin with sdp:, and WatcherUser on
+// the sentinel.
+func GuardedSentinel(tb testing.TB) (master, replica, sentinel *Server) {
+	tb.Helper()
+	const admin, password = "admin", "nobody-else"
+	all := fmt.Sprintf("user default off\nuser %s on >%s ~* &* +@all\n", admin, password)
+	users := filepath.Join(tb.TempDir(), "users.acl")
+	text := all + fmt.Sprintf("user %s on >%s ~sdp:* -@all +getrange +set +ping +hello +role\n", ProxyUser, ProxyPassword)
+	if err := os.WriteFile(users, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return watched(tb, []string{"--user", admin, "--pass", password, "--no-auth-warning"},
+		[]string{"--aclfile", users, "--masteruser", admin, "--masterauth", password},
+		fmt.Sprintf("sentinel auth-user %s %s\nsentinel auth-pass %s %s\n", MasterName, admin, MasterName, password)+all+
+			fmt.Sprintf("user %s on >%s -@all +sentinel +subscribe +psubscribe +ping +hello &*\n", WatcherUser, WatcherPassword))
+}
+
+// watched starts a master, a replica and a sentinel. cli is for redis-cli, args for the servers, config for the sentinel.
+func watched(tb testing.TB, cli, args []string, config string) (master, replica, sentinel *Server) {
+	tb.Helper()
+	master = redis(tb, freePort(tb), cli, args...)
+	replica = redis(tb, freePort(tb), cli, append([]string{"--replicaof", "127.0.0.1 " + strconv.Itoa(master.Port)}, args...)...)
 	file := filepath.Join(tb.TempDir(), "sentinel.conf")
 	port := freePort(tb)
-	text := fmt.Sprintf("port %d\nbind 127.0.0.1\nsentinel monitor %s 127.0.0.1 %d 1\nsentinel down-after-milliseconds %s 1000\nsentinel failover-timeout %s 5000\n",
-		port, MasterName, master.Port, MasterName, MasterName)
+	text := fmt.Sprintf("port %d\nbind 127.0.0.1\nsentinel monitor %s 127.0.0.1 %d 1\nsentinel down-after-milliseconds %s 1000\nsentinel failover-timeout %s 5000\n%s",
+		port, MasterName, master.Port, MasterName, MasterName, config)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	sentinel = &Server{tb: tb, program: find(tb, "redis-server"), dir: tb.TempDir(), Port: port, args: []string{file, "--sentinel"}}
+	sentinel = &Server{tb: tb, program: find(tb, "redis-server"), cli: cli, dir: tb.TempDir(), Port: port, args: []string{file, "--sentinel"}}
 	sentinel.begin()
 	sentinel.await("the sentinel knows the replica", func() bool {
 		return strings.Contains(sentinel.CLI("sentinel", "replicas", MasterName), strconv.Itoa(replica.Port))
