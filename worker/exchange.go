@@ -297,6 +297,9 @@ func (w *worker) remember(s *inflight.Slot, p *pool, rcode uint16) {
 func (w *worker) measure(s *inflight.Slot, p *pool, u *upstream, e *inflight.Exchange, useless bool) {
 	latency := w.now - e.SentAt
 	u.stats.Latency.add(latency, 1)
+	if quick := &w.shedding.quick; *quick == 0 || latency < *quick {
+		*quick = max(latency, 1)
+	}
 	if !e.Late { // else it was counted as lost
 		u.latency.Observe(w.now, latency)
 		u.limit.Answered(w.now, latency, u.outstanding)

@@ -19,6 +19,7 @@ type shedding struct {
 	asked  bool  // since the last look
 	ended  uint64
 	lacked uint64 // questions for which there was no room
+	quick  int64  // ns: the shortest exchange since the last look; 0: none
 	names  [zonesNamed]zoneName
 	list   []admission.Heavy // scratch
 	told   bool              // it was reported
@@ -179,9 +180,9 @@ func (w *worker) lookAtMisses() {
 	}
 	d.lookAt = w.now + int64(admission.MissInterval)
 	d.misses.Look(&admission.MissLook{
-		Now: w.now, Ended: d.ended, Limited: d.lacked, Occupancy: float64(w.table.Len()) / float64(w.cfg.Slots), Overloaded: w.stats.Overloaded != 0,
+		Now: w.now, Ended: d.ended, Quickest: d.quick, Limited: d.lacked, Occupancy: float64(w.table.Len()) / float64(w.cfg.Slots), Overloaded: w.stats.Overloaded != 0,
 	})
-	d.asked, d.ended, d.lacked = false, 0, 0
+	d.asked, d.ended, d.lacked, d.quick = false, 0, 0, 0
 	active := d.misses.Shedding()
 	switch {
 	case active && w.stats.Shedding == 0:

@@ -119,6 +119,17 @@ const (
 	creep     = 0.02
 	leap      = 1.0
 
+	// queueTarget is by how much more than the least exchange of two windows the least of an interval may take before a queue stands at the upstreams;
+	// a quarter of the time where they are far away.
+	queueTarget = 10 * time.Millisecond
+
+	// queueWindow is half of how long the least exchange is remembered. Upstreams that have got slower for good look like a queue until then,
+	// which costs drainLongest of drainMost after each probe.
+	queueWindow = 10 * time.Second
+
+	// drainLongest is for how long less is let in, until a queue has gone.
+	drainLongest = 3 * time.Second
+
 	// leastAdmitted is how many questions a second are let in at the least: what recovery is noticed by.
 	leastAdmitted = 10
 )

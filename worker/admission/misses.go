@@ -10,6 +10,7 @@ import (
 type MissLook struct {
 	Now        int64   // ns
 	Ended      uint64  // questions that were answered
+	Quickest   int64   // ns: of the exchanges that ended with an answer, the shortest; 0: none has
 	Limited    uint64  // that no upstream had room for, or no slot was free for
 	Occupancy  float64 // of the table of questions under way, 0 to 1
 	Overloaded bool    // more datagrams arrive than the worker can receive
@@ -21,8 +22,8 @@ type MissLook struct {
 // below one zone is heavy as a zone, however many sources it comes from. Where neither accounts for the excess, as with random names of random
 // zones from forged addresses, it is shed of the questions whose senders have not proven where they are: those who have lose nothing.
 //
-// How much is let in follows from what is answered: nine tenths of that when there is no room, then slowly more, and fast as soon as
-// more than ever since goes through.
+// How much is let in follows from what is answered: nine tenths of that when there is no room, less until no queue stands at the upstreams, then
+// slowly more, and fast as soon as more than ever since goes through.
 type Misses struct {
 	sources, zones dimension
 	random         uint64
@@ -38,8 +39,11 @@ type Misses struct {
 	ceiling  float64 // the rate at which there was no room last
 	probeAt  int64   // ns: when more than that is tried
 	pace     float64 // by how many times more a second
-	offered  uint64  // since the last look
-	let      uint64  // since the last look: that may be asked
+	queue    queue
+	stood    bool   // a queue did, at the last look
+	drainEnd int64  // ns: until when less is let in if a queue stands
+	offered  uint64 // since the last look
+	let      uint64 // since the last look: that may be asked
 }
 
 // dimension is one way to tell questions apart.
@@ -165,13 +169,14 @@ func (m *Misses) Look(l *MissLook) {
 	rate := float64(l.Ended) / dt
 	m.answered += (rate - m.answered) * min(1, dt/missLearn.Seconds())
 	pressed := float64(l.Limited) > float64(l.Ended)*lackMost || l.Occupancy > occupancyMost || l.Overloaded
+	queued := m.queue.stands(l.Now, l.Quickest)
 	if !m.shedding {
 		m.begin(pressed, offered)
 	}
 	if !m.shedding {
 		return
 	}
-	m.steer(l, pressed, rate, dt)
+	m.steer(l, pressed, queued, rate, dt)
 	heavy := m.weigh(offered, dt)
 	if heavy || pressed {
 		m.calmAt = l.Now
@@ -193,29 +198,42 @@ func (m *Misses) begin(pressed bool, offered float64) {
 	}
 }
 
-// steer decides how much is let in: nine tenths of what can be done when there was no room, soon nearly all of it, and after a rest more and more
-// to find out whether there is more room by now.
-func (m *Misses) steer(l *MissLook, pressed bool, rate, dt float64) {
+// steer decides how much is let in: nine tenths of what can be done when there was no room, so that the queue at the upstreams goes, soon nearly
+// all of it, and after a rest more and more to find out whether there is more room by now.
+func (m *Misses) steer(l *MissLook, pressed, queued bool, rate, dt float64) {
 	known := max(m.admitted, m.answered)
+	resting := l.Now < m.probeAt
 	switch {
 	case l.Overloaded:
 		m.admitted *= backOff
 	case pressed:
-		m.ceiling = max(m.answered, rate) // answers come late: at first this is too little
+		m.full(l.Now, rate) // answers come late: at first this is too little
 		off := backOff
 		if float64(l.Limited) > float64(m.let)*farLeast {
 			off = farOff
 		}
 		m.admitted = max(m.admitted*off, m.ceiling*drainMost)
-		m.probeAt, m.pace = l.Now+int64(probeRest), creep
-	case l.Now < m.probeAt:
+	case queued && (!resting || l.Now < m.drainEnd || !m.stood):
+		if !resting {
+			m.full(l.Now, rate)
+		} else if !m.stood {
+			m.drainEnd = l.Now + int64(drainLongest)
+		}
+		m.admitted = m.ceiling * drainMost
+	case resting:
 		m.ceiling = max(m.ceiling, m.answered)
 		m.admitted = max(m.admitted, min(known+m.ceiling*creep*dt, m.ceiling*nearly))
 	default:
 		m.admitted = known * (1 + m.pace*dt)
 		m.pace = min(m.pace*(1+dt), leap)
 	}
-	m.admitted = max(m.admitted, leastAdmitted)
+	m.admitted, m.stood = max(m.admitted, leastAdmitted), queued
+}
+
+// full takes in that upstreams can do no more than now.
+func (m *Misses) full(now int64, rate float64) {
+	m.ceiling = max(m.answered, rate)
+	m.probeAt, m.pace, m.drainEnd = now+int64(probeRest), creep, now+int64(drainLongest)
 }
 
 // weigh finds out who has to be content with how much, and reports whether anybody has. The dimension that has more to account for comes first,

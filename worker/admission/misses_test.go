@@ -13,14 +13,21 @@ import (
 type upstreams struct {
 	rate, room float64
 	under      float64
+	done       float64
 	ended      uint64
 	limited    uint64
+	quickest   int64
+	least      time.Duration // that an answer takes
 	now        int64
 }
 
 func (u *upstreams) step(dt float64) {
 	done := min(u.under, u.rate*dt)
+	if took := int64(u.least + time.Duration(u.under/u.rate*1e9) + 1); done > 0 && (u.quickest == 0 || took < u.quickest) {
+		u.quickest = took
+	}
 	u.under -= done
+	u.done += done
 	u.ended += uint64(done * 1000) // thousandths
 }
 
@@ -61,8 +68,8 @@ func play(m *Misses, u *upstreams, length time.Duration, parties ...*party) []fl
 			}
 		}
 		if at%MissInterval == 0 {
-			m.Look(&MissLook{Now: u.now, Ended: u.ended / 1000, Limited: u.limited})
-			u.ended, u.limited = u.ended%1000, 0
+			m.Look(&MissLook{Now: u.now, Ended: u.ended / 1000, Limited: u.limited, Quickest: u.quickest})
+			u.ended, u.limited, u.quickest = u.ended%1000, 0, 0
 		}
 	}
 	var shares []float64
