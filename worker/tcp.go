@@ -27,21 +27,23 @@ func (w *worker) accepted(ev *ring.Event) {
 			w.stats.Streams[StreamRefusedClient]++
 		} else {
 			w.stats.Streams[StreamRefusedTotal]++
-			w.makeRoom(0)
 		}
 		w.eng.Close(ev.Handle)
 		return
 	}
 	w.stats.Streams[StreamAccepted]++
-	w.makeRoom(id)
 	w.conns.Conn(id).Listener = uint16(ev.Tag)
 	w.eng.SetTag(ev.Handle, uint32(id))
 	w.markDirty(id) // starts to read
 }
 
-// makeRoom closes a quiet connection if few places are left after one that has come, or none was left for it (0).
-func (w *worker) makeRoom(come stream.ConnID) {
-	if quiet, ok := w.conns.Crowded(come); ok {
+// makeRoom closes quiet connections where few places are left, after the turn's input was handled: who has asked is not quiet.
+func (w *worker) makeRoom() {
+	for {
+		quiet, ok := w.conns.Crowded(w.now)
+		if !ok {
+			return
+		}
 		w.stats.Streams[StreamCrowded]++
 		w.closeStream(quiet)
 	}

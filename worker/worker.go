@@ -238,6 +238,7 @@ func (w *worker) turn() {
 	w.wake()
 	w.expire() // after the answers: an answer beats its own deadline
 	w.flushDirty()
+	w.makeRoom()
 	w.flushLanes()
 	w.tending = w.cache != nil && w.cache.Tend()
 	if w.errands.Load() != nil || len(w.chores) != 0 {

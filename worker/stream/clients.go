@@ -76,6 +76,9 @@ func (t *clients) remove(c client) {
 	t.entries[hole] = clientEntry{}
 }
 
+// count returns how many connections the client has.
+func (t *clients) count(c client) int { return int(t.entries[t.find(c)].count) }
+
 // find returns where the client is, or the empty entry where it belongs.
 func (t *clients) find(c client) int {
 	mask := len(t.entries) - 1

@@ -23,41 +23,59 @@ func (t *Table) Expired(now int64) (ConnID, bool) {
 	return 0, false
 }
 
-// Crowded returns the connection to close so that the client after next finds room: the one that has been quiet longest, once all but a few
-// places are taken. It is not the one that has just come (0: that found no room). False: there is room, or queries of others are under way or their
-// answers not yet sent. Each is returned once.
+// Crowded returns a connection to close so that clients who come find room, once all but a few places are taken: of the crowdedLooks that have been
+// quiet longest the one whose client has the most, the quietest of several such. Call it until it says false, when all that has arrived is read. False:
+// there is room, or there will be when what is shut has been released; or queries of the others are under way, their answers not yet sent, or
+// they have not been quiet for crowdedGrace. Each is returned once.
 //
 // So connections that only sit there, or send half a query, keep nobody out for longer than it takes to open as many again; RFC 7766 §6.2.3
-// lets a server close idle ones at any time.
-func (t *Table) Crowded(come ConnID) (ConnID, bool) {
-	room := t.cfg.Conns / roomShare
-	if room == 0 || t.len <= t.cfg.Conns-room {
+// lets a server close idle ones at any time. And connections that come in a burst do not wash out those that came just before, whose first
+// queries lie unread: what finds no room then is refused.
+func (t *Table) Crowded(now int64) (ConnID, bool) {
+	t.now = max(t.now, now)
+	if !t.crowded() {
 		return 0, false
 	}
+	index, chosen, most := t.conns[0].newer, uint32(0), 0
 	for range crowdedLooks {
-		index := t.conns[0].newer
 		c := &t.conns[index]
-		switch {
-		case index == 0 || index == come.index():
-			return 0, false
-		case c.inFlight == 0 && !c.is(flagSending) && c.fillLen == 0 && c.sendLen == 0:
-			t.unlink(index)
-			t.stats.Crowded++
-			return idOf(index, c.gen), true
+		if index == 0 || c.active+int64(crowdedGrace) > t.now {
+			break
 		}
-		t.touch(index)
+		next := c.newer
+		if c.inFlight != 0 || c.is(flagSending) || c.fillLen != 0 || c.sendLen != 0 {
+			t.touch(index)
+		} else if n := t.clients.count(clientOf(c.Peer.Addr().Addr())); n > most {
+			chosen, most = index, n
+		}
+		index = next
 	}
-	return 0, false
+	if chosen == 0 {
+		return 0, false
+	}
+	t.unlink(chosen)
+	t.stats.Crowded++
+	return idOf(chosen, t.conns[chosen].gen), true
 }
 
-// NextTimer returns when, in ns, Expired may next return something: exactly or too early, never too late; -1 with no connection.
+// crowded tells whether few places are free, counting those that become so without further ado.
+func (t *Table) crowded() bool {
+	room := t.cfg.Conns / roomShare
+	return room != 0 && t.len-t.closing > t.cfg.Conns-room
+}
+
+// NextTimer returns when, in ns, Expired or Crowded may next return something: exactly or too early, never too late; -1 with no connection.
 func (t *Table) NextTimer(now int64) int64 {
 	t.now = max(t.now, now)
 	oldest := t.conns[0].newer
 	if oldest == 0 {
 		return -1
 	}
-	return t.conns[oldest].active + int64(t.cfg.IdleTimeout)
+	quiet := t.cfg.IdleTimeout
+	if t.crowded() {
+		quiet = min(quiet, crowdedGrace)
+	}
+	return t.conns[oldest].active + int64(quiet)
 }
 
 // touch makes the connection the newest, as of the latest instant that is known: at most one turn old, and a turn is short.

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -132,72 +133,139 @@ func TestIdleOrder(t *testing.T) {
 	}
 }
 
-// Few places are left: the quietest connection makes room, unless a query of it is under way, and never the one that has just come.
-func TestCrowded(t *testing.T) {
+// crowd is a table of 64 places, 2 of which are to be kept free, with connections of the clients in turn, one each ns; released when the test ends.
+func crowd(t *testing.T, clients ...string) (*Table, []ConnID) {
+	t.Helper()
 	cfg := small()
 	cfg.Conns, cfg.ConnsPerClient, cfg.PoolSmall = 64, 64, 128
 	table := newTable(t, cfg)
 	var ids []ConnID
-	accept := func() ConnID {
-		t.Helper()
-		id, refusal := table.Accept(ring.Handle(len(ids)+1), peer("192.0.2.1"), int64(len(ids)))
+	for i, client := range clients {
+		id, refusal := table.Accept(ring.Handle(i+1), peer(client), int64(i))
 		if refusal != RefusalNone {
 			t.Fatal(refusal)
 		}
 		ids = append(ids, id)
-		return id
 	}
-	for range 62 {
-		if quiet, ok := table.Crowded(accept()); ok {
-			t.Fatalf("%d is to go of %d", quiet, len(ids))
+	return table, ids
+}
+
+// times returns so many of a client.
+func times(n int, client string) []string { return slices.Repeat([]string{client}, n) }
+
+// made returns all connections that are to make room at now.
+func made(table *Table, now int64) (ids []ConnID) {
+	for {
+		id, ok := table.Crowded(now)
+		if !ok {
+			return ids
 		}
+		ids = append(ids, id)
+		table.Shut(id)
 	}
+}
+
+const grace = int64(crowdedGrace)
+
+// Few places are left: the quietest connections make room, unless a query of theirs is under way, as many as are missing.
+func TestCrowded(t *testing.T) {
+	table, _ := crowd(t, times(62, "192.0.2.1")...)
+	if got := made(table, second/2); got != nil {
+		t.Errorf("%v are to go of 62", got)
+	}
+	table, ids := crowd(t, times(64, "192.0.2.1")...)
 	table.Begin(ids[0])
-	if quiet, ok := table.Crowded(accept()); !ok || quiet != ids[1] {
-		t.Errorf("%d, %v is to go, want the second one, %d: the first has asked", quiet, ok, ids[1])
-	}
-	if quiet, ok := table.Crowded(accept()); !ok || quiet != ids[2] {
-		t.Errorf("%d, %v is to go, want the third one, %d", quiet, ok, ids[2])
-	}
-	for _, id := range ids[3:] {
-		if id != ids[63] {
-			table.Begin(id)
-		}
-	}
-	for range 10 {
-		if quiet, ok := table.Crowded(ids[63]); ok {
-			t.Errorf("%d is to go, and all but the newest, %d, have asked", quiet, ids[63])
-		}
+	if got, want := made(table, second/2), ids[1:3]; !slices.Equal(got, want) {
+		t.Errorf("%v are to go, want the second one and the third one, %v: the first has asked", got, want)
 	}
 	if got := table.Stats().Crowded; got != 2 {
 		t.Errorf("counted %d, want 2", got)
 	}
-	for i, id := range ids {
-		if i != 1 && i != 2 && i != 63 {
-			table.Done(id, 100)
-		}
+	for _, id := range ids[1:3] {
 		table.Release(id)
+	}
+	if got := made(table, second/2); got != nil {
+		t.Errorf("%v are to go, and there is room", got)
+	}
+	table.Done(ids[0], second/2)
+}
+
+// Those who have queries under way, all of them, are not the trouble.
+func TestCrowdedWithQueries(t *testing.T) {
+	table, ids := crowd(t, times(64, "192.0.2.1")...)
+	for _, id := range ids {
+		table.Begin(id)
+	}
+	for now := grace; now < second/2; now += grace / 20 {
+		if got := made(table, now); got != nil {
+			t.Errorf("%v are to go at %d, and all have asked", got, now)
+		}
+	}
+	for _, id := range ids {
+		table.Done(id, second)
+	}
+}
+
+// A burst of more than find room, in one turn of the worker: the first fill the table and have time to ask, whatever comes behind them.
+func TestCrowdedGrace(t *testing.T) {
+	table, ids := crowd(t, times(64, "192.0.2.1")...)
+	for i := range 300 {
+		if _, refusal := table.Accept(1, peer("192.0.2.2"), int64(64+i)); refusal != RefusedTotal {
+			t.Fatalf("the full table: %v", refusal)
+		}
+		if got := made(table, int64(64+i)); got != nil {
+			t.Fatalf("%v are to go, %d ns old", got, 64+i)
+		}
+	}
+	make(rx, 8).read(table, ids[0], []byte{0, 1, 1}) // asks at 363, and is answered at once
+	if got := table.NextTimer(400); got != grace+1 {
+		t.Errorf("NextTimer = %d, want %d, when the second one's grace is over", got, grace+1)
+	}
+	if got := made(table, grace); got != nil {
+		t.Errorf("%v are to go within their grace", got)
+	}
+	if got, want := made(table, grace+2), ids[1:3]; !slices.Equal(got, want) {
+		t.Errorf("%v are to go, want %v, whose grace is over and who have not asked", got, want)
+	}
+	if got := made(table, second/2); got != nil {
+		t.Errorf("%v are to go, and two places will be free as soon as the kernel has closed two", got)
+	}
+	if got := table.NextTimer(second / 2); got != second+3 {
+		t.Errorf("NextTimer = %d, want %d, when the fourth one has been idle for too long", got, second+3)
+	}
+}
+
+// Of those that have been quiet longest, one of the client who has the most goes.
+func TestCrowdedHeaviest(t *testing.T) {
+	clients := slices.Concat([]string{"192.0.2.1", "192.0.2.2", "192.0.2.3"}, times(2, "192.0.2.2"), times(59, "192.0.2.4")) // three of .2, 59 of .4
+	table, ids := crowd(t, clients...)
+	for _, id := range ids[5+crowdedLooks:] {
+		table.Begin(id)
+	}
+	if got, want := made(table, second/2), ids[5:7]; !slices.Equal(got, want) {
+		t.Errorf("%v are to go, want the first two, %v, of the client who has 59", got, want)
+	}
+	for _, id := range ids[5+crowdedLooks:] {
+		table.Done(id, second)
+	}
+
+	clients = slices.Concat([]string{"192.0.2.1"}, times(2, "192.0.2.2"))
+	for i := range 61 {
+		clients = append(clients, fmt.Sprintf("198.51.100.%d", i))
+	}
+	table, ids = crowd(t, clients...)
+	if got, want := made(table, second/2), []ConnID{ids[1], ids[2]}; !slices.Equal(got, want) {
+		t.Errorf("%v are to go, want %v, of the only client who has two", got, want)
 	}
 }
 
 // An answer that is ready but not yet sent, as within a turn, keeps its connection.
 func TestCrowdedKeepsAnswers(t *testing.T) {
-	cfg := small()
-	cfg.Conns, cfg.ConnsPerClient, cfg.PoolSmall = 64, 64, 128
-	table := newTable(t, cfg)
-	var ids []ConnID
-	for i := range 63 {
-		id, refusal := table.Accept(ring.Handle(i+1), peer("192.0.2.1"), int64(i))
-		if refusal != RefusalNone {
-			t.Fatal(refusal)
-		}
-		defer table.Release(id)
-		ids = append(ids, id)
-	}
+	table, ids := crowd(t, times(63, "192.0.2.1")...)
 	copy(table.Reserve(ids[0], 20), "answer")
 	table.Commit(ids[0], 20)
-	if quiet, ok := table.Crowded(ids[62]); !ok || quiet != ids[1] {
-		t.Errorf("%d, %v is to go, want the second one, %d: the first is owed an answer", quiet, ok, ids[1])
+	if got, want := made(table, second/2), ids[1:2]; !slices.Equal(got, want) {
+		t.Errorf("%v are to go, want the second one, %v: the first is owed an answer", got, want)
 	}
 }
 
@@ -205,10 +273,11 @@ func TestCrowdedKeepsAnswers(t *testing.T) {
 func TestCrowdedOfFew(t *testing.T) {
 	table := newTable(t, small())
 	for i := range small().Conns {
-		id, refusal := table.Accept(ring.Handle(i+1), peer("192.0.2.1"), int64(i))
-		if _, ok := table.Crowded(id); ok || refusal != RefusalNone {
-			t.Errorf("%d: %v, crowded %v", i, refusal, ok)
+		if _, refusal := table.Accept(ring.Handle(i+1), peer("192.0.2.1"), int64(i)); refusal != RefusalNone {
+			t.Errorf("%d: %v", i, refusal)
 		}
-		defer table.Release(id)
+		if got := made(table, second/2); got != nil {
+			t.Errorf("%v are to go of %d", got, i+1)
+		}
 	}
 }

@@ -17,6 +17,11 @@ const (
 	// crowdedLooks is how many connections Crowded looks at: where so many of the oldest have queries under way, they are not the trouble.
 	crowdedLooks = 16
 
+	// crowdedGrace is how long a connection must have been quiet, since it came or since its last query or answer, before it makes room for others: a
+	// query follows its handshake at once, and lies in the socket until the worker's next turns. Who wants to have clients refused must fill the table
+	// anew in each such time: 20,000 connections a second at the default size, by 16 addresses at least.
+	crowdedGrace = 200 * time.Millisecond
+
 	// InFlightMax bounds Config.InFlightPerConn. Reached: Next says TooMany.
 	InFlightMax = 4096
 

@@ -40,10 +40,11 @@ func (c Config) validate() error {
 
 // Table holds the TCP connections of one worker.
 type Table struct {
-	cfg   Config
-	conns []Conn // [0] is no connection: the sentinel of the idle list
-	len   int
-	now   int64 // the latest instant the caller has told
+	cfg     Config
+	conns   []Conn // [0] is no connection: the sentinel of the idle list
+	len     int
+	closing int   // of these: shut, not yet released
+	now     int64 // the latest instant the caller has told
 
 	freeFirst uint32 // free numbers, oldest first, linked through Conn.newer
 	freeLast  uint32
@@ -149,6 +150,7 @@ func (t *Table) Shut(id ConnID) bool {
 		return false
 	}
 	c.set(flagShut)
+	t.closing++
 	c.clear(flagHeld)
 	t.unlink(id.index())
 	t.dropRest(id)
@@ -172,6 +174,7 @@ func (t *Table) Release(id ConnID) {
 	c.flags = 0
 	t.giveNumber(id.index())
 	t.len--
+	t.closing--
 }
 
 // Len returns how many connections there are, from Accept to Release.
