@@ -107,6 +107,8 @@ func describeOption(option dns.EDNS0) string {
 	switch o := option.(type) {
 	case *dns.EDNS0_SUBNET:
 		return fmt.Sprintf(" subnet %v/%d/%d", o.Address, o.SourceNetmask, o.SourceScope)
+	case *dns.EDNS0_PADDING:
+		return fmt.Sprintf(" padding=%d", len(o.Padding))
 	case *dns.EDNS0_LOCAL:
 		return fmt.Sprintf(" option %d %x", o.Code, o.Data)
 	}

@@ -30,12 +30,13 @@ var update = flag.Bool("update", false, "write what conversations really say int
 // lines that begin with ">", all that the worker sends because of it, with its time.
 //
 //	config key=value ...            first: what differs from a plain configuration; see configure
-//	1.5s client 1 asks NAME TYPE [word ...]    edns do ad cd nord size=N option=N version=N class=CH opcode=NOTIFY nsid
+//	1.5s client 1 asks NAME TYPE [word ...]    edns do ad cd nord aa tc ra z qr size=N option=N version=N class=CH opcode=NOTIFY nsid
 //	                                           cookie=HEX (cookie=again: the one that it was given last) noquestion questions=2
 //	     (a client may be an address instead; more words in rfc_edns_test.go)
 //	     upstream 1 answers [RCODE] [aa] [tc] [ad] [| record] [| authority record] [| additional record]
 //	                                           to the oldest query that it has not answered
 //	     upstream 1 refuses                    by ICMP
+//	     (an upstream may forge an answer, and lose a connection: rfc_upstream_test.go)
 //	1.5s                                       nothing but time passes
 //
 // A line without a time happens at the time of the one before. What time itself sets off (retries, timeouts) stands below the line that
@@ -43,7 +44,7 @@ var update = flag.Bool("update", false, "write what conversations really say int
 type rfcConversation struct {
 	*bench
 	began   time.Duration
-	asked   [][]sentDatagram  // by upstream, not answered yet
+	asked   [][]askedQuery    // by upstream, not answered yet
 	clients map[string]string // their names by address
 	cookies map[string]string // by client, as given last
 	next    uint16
@@ -113,7 +114,7 @@ func (c *rfcConversation) begin(t *testing.T, settings []string) {
 		}
 	}
 	c.bench = newBench(t, upstreams, func(cfg *Config, s *Snapshot) {
-		cfg.Policies = policiesOf(t, settings)
+		cfg.Policies, cfg.Beacons = policiesOf(t, settings), beaconsOf(settings)
 		s.Pools[0].Policy = balance.Sequential
 		s.PassErrors = true
 		for _, setting := range settings {
@@ -125,7 +126,7 @@ func (c *rfcConversation) begin(t *testing.T, settings []string) {
 		}
 	})
 	c.began = c.now
-	c.asked = make([][]sentDatagram, upstreams)
+	c.asked = make([][]askedQuery, upstreams)
 }
 
 // configure applies one setting; they are named as in proxy.toml.
@@ -139,7 +140,7 @@ func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string
 	d, _ := time.ParseDuration(value)
 	seconds := uint32(d / time.Second)
 	switch key {
-	case "upstreams", "rpz", "break_dnssec":
+	case "upstreams", "rpz", "break_dnssec", "beacon":
 	case "local":
 		s.Local = local.Spec{Localhost: true, PrivateReverse: true, ResolverARPA: true, ApplicationDNS: true}
 		for _, name := range strings.Split(value, ",") {
@@ -218,7 +219,7 @@ func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string
 	case "when_down":
 		s.Pools[0].WhenDown = WhenDown(slices.Index(WhenDownNames[:], value))
 	default:
-		if !configureScrubs(t, s, key, value) && !configureEDNS(s, key, value) {
+		if !configureScrubs(t, s, key, value) && !configureEDNS(s, key, value) && !configureUpstreams(s, key, value) {
 			t.Fatalf("no setting %q", key)
 		}
 	}
@@ -329,16 +330,21 @@ func (c *rfcConversation) event(line string, words []string) {
 	case "upstream answers":
 		d := c.pending(n)
 		_, what, _ := strings.Cut(line, "answers")
-		c.report(c.turn(c.answer(d, c.reply(d, what))))
+		c.respond(d, c.reply(d.sentDatagram, what))
 	case "upstream refuses":
-		c.report(c.turn(c.refused(c.pending(n))))
+		c.report(c.turn(c.refused(c.pending(n).sentDatagram)))
+	case "upstream forges":
+		_, what, _ := strings.Cut(line, "forges")
+		c.forge(n, what)
+	case "upstream loses":
+		c.lose(n)
 	default:
 		c.t.Fatalf("%q: what is that?", line)
 	}
 }
 
 // pending takes the oldest query off the list of upstream n.
-func (c *rfcConversation) pending(n int) sentDatagram {
+func (c *rfcConversation) pending(n int) askedQuery {
 	if n < 1 || n > len(c.asked) || len(c.asked[n-1]) == 0 {
 		c.t.Fatalf("upstream %d has not been asked\n%s", n, c.out.String())
 	}
@@ -390,6 +396,17 @@ func (c *rfcConversation) query(client string, words []string) []byte {
 			m.CheckingDisabled = true
 		case "nord":
 			m.RecursionDesired = false
+		case "aa":
+			m.Authoritative = true
+		case "tc":
+			m.Truncated = true
+		case "ra":
+			m.RecursionAvailable = true
+		case "z":
+			m.Zero = true
+			edns().SetZ(0x7FFF)
+		case "qr":
+			m.Response = true
 		case "class":
 			m.Question[0].Qclass = dns.StringToClass[value]
 		case "opcode":
@@ -415,6 +432,9 @@ func (c *rfcConversation) reply(d sentDatagram, what string) []byte {
 				m.Truncated = true
 			case "ad":
 				m.AuthenticatedData = true
+			case "z":
+				m.Zero = true
+				m.IsEdns0().SetZ(0x7FFF)
 			default:
 				rcode, ok := dns.StringToRcode[word]
 				if name, value, _ := strings.Cut(word, "="); addOption(m.IsEdns0(), name, value) {
@@ -461,13 +481,14 @@ func (c *rfcConversation) report(sent []sentDatagram) {
 		}
 		if d.handle != clientSocket {
 			n := c.upstreamOf(d)
-			if !slices.ContainsFunc(c.asked[n], func(q sentDatagram) bool { return q.handle == d.handle && idOf(q.data) == idOf(d.data) }) { // else: repeated
-				c.asked[n] = append(c.asked[n], d)
+			if !slices.ContainsFunc(c.asked[n], func(q askedQuery) bool { return q.handle == d.handle && idOf(q.data) == idOf(d.data) }) { // else: repeated
+				c.asked[n] = append(c.asked[n], askedQuery{sentDatagram: d})
 			}
 			who = fmt.Sprintf("upstream %d is asked", n+1)
 		}
 		fmt.Fprintf(&c.out, "> %v %s%s\n", c.now-c.began, who, describe(m))
 	}
+	c.reportLanes()
 }
 
 // cookieOf is the cookie in a message, as hexadecimal digits.
@@ -498,6 +519,7 @@ func describe(m *dns.Msg) string {
 		{m.RecursionAvailable, "ra"},
 		{m.AuthenticatedData, "ad"},
 		{m.CheckingDisabled, "cd"},
+		{m.Zero, "z"},
 	} {
 		if flag.set {
 			b.WriteString(" " + flag.name)
@@ -520,6 +542,9 @@ func describe(m *dns.Msg) string {
 		fmt.Fprintf(&b, " | edns %d", opt.UDPSize())
 		if opt.Do() {
 			b.WriteString(" do")
+		}
+		if opt.Z() != 0 {
+			fmt.Fprintf(&b, " z=%#x", opt.Z())
 		}
 		for _, option := range opt.Option {
 			switch e := option.(type) {

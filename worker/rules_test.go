@@ -47,7 +47,7 @@ func newRuledWith(t testing.TB, views []policy.View, rules ...policy.Rule) *rule
 		}
 	})
 	c.w.active.listen = []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53"), netip.MustParseAddrPort("[2001:db8::53]:5353")}
-	c.began, c.asked = c.now, make([][]sentDatagram, 3)
+	c.began, c.asked = c.now, make([][]askedQuery, 3)
 	return &ruled{rfcConversation: c}
 }
 
@@ -86,7 +86,7 @@ func (r *ruled) sort(sent []sentDatagram) (got *dns.Msg, asked int) {
 			}
 			continue
 		}
-		r.asked[r.pool(d)] = append(r.asked[r.pool(d)], d)
+		r.asked[r.pool(d)] = append(r.asked[r.pool(d)], askedQuery{sentDatagram: d})
 		asked++
 	}
 	return got, asked
@@ -128,7 +128,7 @@ func (r *ruled) sendTCP(msg []byte, path *ring.Path, listener uint32) (got *dns.
 func (r *ruled) give(n int, what string) *dns.Msg {
 	r.t.Helper()
 	d := r.pending(n)
-	got, _ := r.sort(r.turn(r.answer(d, r.reply(d, what))))
+	got, _ := r.sort(r.turn(r.answer(d.sentDatagram, r.reply(d.sentDatagram, what))))
 	return got
 }
 

@@ -382,7 +382,7 @@ func TestViews(t *testing.T) {
 			t.Errorf("%q: got %v", text, got)
 		}
 	}
-	r.asked = make([][]sentDatagram, 3)
+	r.asked = make([][]askedQuery, 3)
 	if r.send("c. A from=10.0.0.1:1"); len(r.asked[1]) != 1 {
 		t.Error("the view's pool was not asked")
 	}

@@ -3,7 +3,7 @@ package wire
 import "encoding/binary"
 
 // AgeTTLs lowers the TTL of every record of the response in msg, in place: by age seconds, and then to limit seconds at most. A TTL of 2^31
-// and more counts as 0 (RFC 2181 §8). The TTL field of an OPT holds flags and stays as it is (RFC 6891 §6.1.3).
+// and more counts as ttlMax. The TTL field of an OPT holds flags and stays as it is (RFC 6891 §6.1.3).
 //
 // An SOA in the authority section starts from the lesser of its TTL and its MINIMUM: that is for how long a negative answer was good when it
 // left its server (RFC 2308 §5).
@@ -36,9 +36,7 @@ func AgeTTLs(msg []byte, age, limit uint32) bool {
 		if rrtype == TypeOPT {
 			continue
 		}
-		if ttl >= 1<<31 {
-			ttl = 0
-		}
+		ttl = min(ttl, ttlMax)
 		if rrtype == TypeSOA && i >= answers && i < answers+authority && off >= end+10+soaFixedBytes {
 			ttl = min(ttl, binary.BigEndian.Uint32(msg[off-4:]))
 		}
@@ -46,6 +44,9 @@ func AgeTTLs(msg []byte, age, limit uint32) bool {
 	}
 	return true
 }
+
+// ttlMax is the longest TTL: 31 bits (RFC 2181 §8). What is longer is positive and capped (RFC 8767 §4), not 0 as that RFC had it.
+const ttlMax = 1<<31 - 1
 
 // soaFixedBytes ends the RDATA of an SOA, MINIMUM last (RFC 1035 §3.3.13).
 const soaFixedBytes = 20

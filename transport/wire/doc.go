@@ -23,5 +23,5 @@
 //     so loops cannot exist and a message costs time linear in its length.
 //
 // RFCs: 1035 (format), 2181 (TTL range), 2308 (negative answers), 3597 (unknown types), 4343 (case), 6840 (AD and CD), 6891 (EDNS),
-// 7828 (keepalive), 7830 and 8467 (padding), 8914 (extended errors), 9619 (one question).
+// 7828 (keepalive), 7830 and 8467 (padding), 8767 (TTL range), 8914 (extended errors), 9619 (one question).
 package wire

@@ -41,7 +41,7 @@ type response struct {
 }
 
 // ParseResponse reads the upstream response in msg to the question of key and fills a. The slices of a point into msg and scratch and
-// are valid until either is used again. msg is modified: TTLs of 2^31 and more become 0 (RFC 2181 §8), and if the OPT is not the last
+// are valid until either is used again. msg is modified: TTLs of 2^31 and more become ttlMax, and if the OPT is not the last
 // record the later ones move down with their compression pointers corrected. After a fault msg is garbage.
 //
 // With 12 bytes or more a.Flags and a.RCode (without its extended part) hold even after a fault.
@@ -144,9 +144,9 @@ func (r *response) record(in section) Fault {
 		return FaultRecord
 	}
 	ttl := binary.BigEndian.Uint32(msg[end+4:])
-	if ttl >= 1<<31 {
-		ttl = 0
-		binary.BigEndian.PutUint32(msg[end+4:], 0)
+	if ttl > ttlMax {
+		ttl = ttlMax
+		binary.BigEndian.PutUint32(msg[end+4:], ttl)
 	}
 	r.ttlMin = min(r.ttlMin, ttl)
 	r.scratch.ttls[r.ttls] = uint16(end + 4 - r.base - r.removed())

@@ -90,8 +90,8 @@ func TestParseResponse(t *testing.T) {
 			Answer{Flags: flagsAnswer, RCode: RCodeBadVers},
 		},
 		{
-			"TTL of 2^31 becomes 0", answerHead(flagsAnswer, 1, 0, 0) + exampleA + record(toName, "\x00\x01", "\x80\x00\x00\x00", "\xc0\x00\x02\x01"),
-			Answer{Flags: flagsAnswer, AN: 1, Records: []byte(record(toName, "\x00\x01", "\x00\x00\x00\x00", "\xc0\x00\x02\x01")), TTLs: []uint16{6}},
+			"TTL of 2^31 becomes the longest", answerHead(flagsAnswer, 1, 0, 0) + exampleA + record(toName, "\x00\x01", "\x80\x00\x00\x00", "\xc0\x00\x02\x01"),
+			Answer{Flags: flagsAnswer, AN: 1, Records: []byte(record(toName, "\x00\x01", "\x7f\xff\xff\xff", "\xc0\x00\x02\x01")), TTLs: []uint16{6}, TTL: 1<<31 - 1},
 		},
 		{
 			"TTL of 2^31-1 stays", answerHead(flagsAnswer, 1, 0, 0) + exampleA + record(toName, "\x00\x01", "\x7f\xff\xff\xff", "\xc0\x00\x02\x01"),

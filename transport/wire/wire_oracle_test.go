@@ -62,9 +62,7 @@ func oracleRecords(m *dns.Msg, age uint32) (texts []string, ttlMin uint32, ok bo
 		if slices.Contains(oracleOpaque, h.Rrtype) {
 			return nil, 0, false
 		}
-		if h.Ttl >= 1<<31 {
-			h.Ttl = 0
-		}
+		h.Ttl = min(h.Ttl, 1<<31-1)
 		ttlMin = min(ttlMin, h.Ttl)
 		h.Ttl -= min(h.Ttl, age)
 		h.Rdlength = 0 // compression differs
