@@ -88,6 +88,8 @@ const lattice = `
 	worker, appliance, appliance/config, appliance/telemetry, appliance/wasm: worker/inspect
 	appliance, appliance/config: appliance/wasm
 	worker/subnet: ring/sys, transport/wire
+	# A rule says what is told of a client's network.
+	worker/policy: worker/subnet
 	worker: transport/concurrency, worker/route, worker/local, worker/rpz, worker/policy/acl, worker/subnet
 	worker: worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission, worker/census, worker/block
 	worker: worker/cookie

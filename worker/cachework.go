@@ -139,7 +139,7 @@ func refreshing(m cache.Match, out *uint64) func(w *worker) progress {
 // refresh asks again for a cached answer; false: there is no room.
 func (w *worker) refresh(e *cache.Seen) bool {
 	l := &w.single
-	l.key, l.passCache = l.space[:copy(l.space[:], e.Key)], false // of this scratch's last query
+	l.key, l.passCache, l.tailored.passed = l.space[:copy(l.space[:], e.Key)], false, false // of this scratch's last query
 	l.query.NameLen = len(wire.KeyName(l.key))
 	l.hash, l.pool = e.Hash, w.active.byTag[wire.KeyPool(e.Key)]
 	if l.pool == nil || !w.askable(l) {

@@ -63,7 +63,7 @@ func (w *worker) askA(slot uint32, s *inflight.Slot, p *pool) (goesOn bool) {
 	d := w.active.dns64
 	most := d.NegativeTTL(&w.answer)
 	key := wire.DeriveKey(&w.derived, s.KeyBytes(), wire.KeyName(s.KeyBytes()), wire.TypeA)
-	if !s.Passing && w.keepsA(p, key) {
+	if s.Passing == 0 && w.keepsA(p, key) {
 		var known wire.Answer
 		if age, state := w.cache.Get(wire.Hash(w.seed, key), key, w.seconds(), &known); state == cache.Fresh {
 			if a, ok := d.Synthesise(w.made, &known, wire.KeyQuestion(key), age, most); ok {
@@ -94,7 +94,7 @@ func (w *worker) keepsA(p *pool, key []byte) bool {
 // synthesise makes w.answer, to the question for A records, the one to the slot's own question. Without A records it says as much of AAAA records.
 func (w *worker) synthesise(s *inflight.Slot, p *pool, useless bool) {
 	key := w.questionOf(s)
-	if judged := w.rules.policy != nil && w.rules.policy.Has(policy.ChainResponse); !useless && w.answer.TTL != 0 && !judged && !s.Passing && w.keepsA(p, key) {
+	if judged := w.rules.policy != nil && w.rules.policy.Has(policy.ChainResponse); !useless && w.answer.TTL != 0 && !judged && s.Passing == 0 && w.keepsA(p, key) {
 		w.clampTTLs(&w.answer, p)
 		w.cache.Put(wire.Hash(w.seed, key), key, &w.answer, w.answer.TTL, w.seconds())
 	}

@@ -10,7 +10,6 @@ import (
 	"secure-dns-proxy/worker/cache/shared"
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/policy"
-	"secure-dns-proxy/worker/subnet"
 )
 
 // exchange asks the first upstreams for a new slot: one, or with Race several. When none can be asked the query fails.
@@ -215,7 +214,7 @@ func (w *worker) answered(slot uint32, u *upstream) {
 		w.measure(s, p, u, e, useless)
 		w.end(s, e)
 	}
-	if p.spec.Subnet.Mode != subnet.Strip && w.refusedSubnet(slot, s, u, p) {
+	if p.tells && w.refusedSubnet(slot, s, u, p) {
 		return
 	}
 	if !w.active.passErrors {
@@ -261,7 +260,7 @@ func (w *worker) conclude(slot uint32, s *inflight.Slot, p *pool) {
 	w.countOutcome(s, w.answer.RCode)
 	w.shedding.ended++
 	w.clampTTLs(&w.answer, p)
-	keep := !s.Passing
+	keep := s.Passing == 0
 	if w.rules.policy != nil && w.rules.policy.Has(policy.ChainResponse) {
 		kept, given := w.decideAnswer(s)
 		if keep = keep && kept; !given {

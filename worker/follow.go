@@ -23,7 +23,7 @@ import (
 // join finds out whether the question of a new slot, of p, need not be asked by this worker, and reports that. s.NotBefore is set.
 func (w *worker) join(slot uint32, s *inflight.Slot, p *pool) bool {
 	c := &w.common
-	if c.table == nil || s.Passing || !w.keeps(p, s.KeyBytes()) || len(wire.KeyOptions(s.KeyBytes())) != 0 {
+	if c.table == nil || s.Passing != 0 || !w.keeps(p, s.KeyBytes()) {
 		return false
 	}
 	role, expect := c.node.directory.Join(s.Hash, c.place, w.now, w.now+w.active.attemptTimeout)

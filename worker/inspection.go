@@ -177,7 +177,7 @@ func (w *worker) verdict(slot uint32, s *inflight.Slot, r *inspect.Reply) {
 		w.forsake(s, slot)
 	case inspect.Once:
 		w.stats.InspectOnce++
-		s.Passing = true
+		s.Passing |= inflight.PassesCache
 		w.pursue(slot, s)
 	default:
 		w.stats.InspectPassed++

@@ -17,6 +17,7 @@ type pool struct {
 	outstanding int          // cap on poolState.under, this worker's share
 	neverStale  *route.Table // nil: none
 	ttls        TTLBounds
+	tells       bool // upstreams are told of clients' networks, by what spec says or by a rule: what they say without is not good for everybody
 	chooser     balance.Chooser
 	_           [128]byte
 }

@@ -7,7 +7,9 @@ import (
 	"secure-dns-proxy/worker/admission"
 	"secure-dns-proxy/worker/cache"
 	"secure-dns-proxy/worker/inflight"
+	"secure-dns-proxy/worker/policy"
 	"secure-dns-proxy/worker/stream"
+	"secure-dns-proxy/worker/subnet"
 )
 
 // origin is where the query in hand came from.
@@ -35,6 +37,9 @@ type lookup struct {
 
 	message   []byte // all of it
 	passCache bool   // a rule wants the answer neither from the cache nor in it
+
+	subnet *subnet.Spec // what rules want told of the client's network; nil: what the pool says
+	edits  policy.Edits // what they change of the options that are sent
 }
 
 // name is the folded name that was asked for, what wire.KeyName finds in the key.
@@ -43,7 +48,8 @@ func (l *lookup) name() []byte { return l.key[:l.query.NameLen] }
 // parse reads a message and makes the key of its question.
 func (w *worker) parse(msg []byte, l *lookup) {
 	l.key, l.later = nil, scrutinyNone
-	l.message, l.passCache = msg, false
+	l.message, l.passCache, l.subnet = msg, false, nil
+	l.edits.Reset()
 	if l.fault = wire.ParseQuery(msg, &l.query); l.fault == wire.FaultNone && (l.query.Class == wire.ClassINET || w.active.requests.Classes == Forwarded) {
 		l.key = l.query.Key(&l.space)
 		l.pool = w.poolFor(l.name())
@@ -259,7 +265,13 @@ func (w *worker) miss(l *lookup, from *origin) {
 func (w *worker) start(slot uint32, l *lookup) {
 	s := w.table.At(slot)
 	s.Started, s.Deadline = w.now, w.now+w.active.queryTimeout
-	s.Pool, s.Passing = l.pool.tag, l.passCache
+	s.Pool, s.Passing = l.pool.tag, 0
+	if l.passCache {
+		s.Passing |= inflight.PassesCache
+	}
+	if l.tailored.passed {
+		s.Passing |= inflight.PassesOptions
+	}
 	if l.pool.spec.Policy == balance.Hash {
 		s.Name = balance.NameHash(l.name())
 	}

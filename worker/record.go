@@ -35,7 +35,7 @@ func putRecord(dst []byte, e *cache.Seen, worker int, now uint32) {
 	}
 	le.PutUint32(dst[4:], now-min(now, e.Stored))
 	le.PutUint32(dst[8:], e.Expire-e.Stored)
-	for i, n := range [...]uint16{a.Flags&^wire.RCodeMask | a.RCode, a.AN, a.NS, a.AR, a.Extended, uint16(len(e.Key))} {
+	for i, n := range [...]uint16{a.Flags&^wire.RCodeMask | a.RCode, a.AN, a.NS, a.AR, wire.Portable(a.Extended), uint16(len(e.Key))} {
 		le.PutUint16(dst[12+2*i:], n)
 	}
 	n := recordFixedBytes + copy(dst[recordFixedBytes:], e.Key)

@@ -5,7 +5,6 @@ import (
 	"secure-dns-proxy/worker/admission"
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/stream"
-	"secure-dns-proxy/worker/subnet"
 )
 
 // reply sends an answer to the client described by w.client, unless a limit holds it back.
@@ -124,7 +123,7 @@ func (w *worker) restoreClient(s *inflight.Slot, waiter *inflight.Waiter, to *or
 		c.Options = w.replyOptions(to, nil)
 	}
 	if waiter.HasSubnet {
-		if at := w.echoSubnet(&waiter.Subnet); w.poolOf(s).spec.Subnet.Mode != subnet.Override {
+		if at := w.echoSubnet(&waiter.Subnet); waiter.Marks&inflight.Replaced == 0 {
 			c.Options[at] = w.scope
 		}
 	}

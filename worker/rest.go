@@ -66,7 +66,7 @@ func (w *worker) wake() {
 		w.goOnWith(q)
 		last := len(r.queries) - 1
 		r.queries[i] = r.queries[last]
-		r.queries[last].verdict.Answer = nil // the old policy's
+		r.queries[last].verdict = policy.Verdict{} // it may hold on to an old policy
 		r.queries = r.queries[:last]
 	}
 }
@@ -83,7 +83,8 @@ func (w *worker) goOnWith(q *resting) {
 	w.present(l, &from)
 	w.rules.query.Tags = q.tags
 	if q.policy != w.rules.policy {
-		q.verdict.Pool, q.verdict.Tee = -1, -1
+		q.verdict.Pool, q.verdict.Tee, q.verdict.Subnet = -1, -1, nil
+		q.verdict.Edits.Reset()
 		if w.rules.policy != nil {
 			w.overlook(l, &q.verdict)
 		}

@@ -29,6 +29,11 @@ func newRuled(t testing.TB, rules ...policy.Rule) *ruled { return newRuledWith(t
 
 // newRuledWith is newRuled with views.
 func newRuledWith(t testing.TB, views []policy.View, rules ...policy.Rule) *ruled {
+	return newRuledOf(t, func(s *Snapshot) { s.Views = views }, rules...)
+}
+
+// newRuledOf is newRuled with a snapshot that is changed.
+func newRuledOf(t testing.TB, change func(*Snapshot), rules ...policy.Rule) *ruled {
 	for i := range rules {
 		if rules[i].Name == "" {
 			rules[i].Name = fmt.Sprint("rule", i)
@@ -41,7 +46,8 @@ func newRuledWith(t testing.TB, views []policy.View, rules ...policy.Rule) *rule
 			s.Pools[i].Name, s.Pools[i].Members, s.Pools[i].Policy = name, []int{i}, balance.Sequential
 		}
 		s.Pools[1].Suffixes = [][]byte{wireName("other.test")}
-		s.Rules, s.Views = rules, views
+		s.Rules = rules
+		change(s)
 		if err := s.validate(1); err != nil {
 			t.Fatal(err)
 		}
@@ -397,4 +403,11 @@ func TestJoinedMatches(t *testing.T) {
 			t.Errorf("%q: got %v, want %s", text, got, dns.RcodeToString[want])
 		}
 	}
+}
+
+func prefixesOf(texts ...string) (list []netip.Prefix) {
+	for _, text := range texts {
+		list = append(list, netip.MustParsePrefix(text))
+	}
+	return list
 }

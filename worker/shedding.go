@@ -104,7 +104,7 @@ func (w *worker) admitMiss(l *lookup, from *origin) bool {
 
 // shed answers a query that is not asked: from an answer past its TTL where the pool allows that, else it is turned down.
 func (w *worker) shed(l *lookup, from *origin, reason uint16) {
-	if !l.passCache && w.stale(l.hash, l.key, l.pool) {
+	if !l.passCache && !l.tailored.passed && w.stale(l.hash, l.key, l.pool) {
 		w.stats.Shed++
 		w.tellScope(l)
 		w.give(l, 0, from)

@@ -9,7 +9,7 @@ import (
 // stale puts the cached answer to key into w.answer though its TTL has passed, if the pool allows that and it is not too old, and reports
 // whether it did (RFC 8767); otherwise w.answer stays what it was.
 func (w *worker) stale(hash uint64, key []byte, p *pool) bool {
-	if p.spec.WhenDown != Stale || !w.keeps(p, key) || len(wire.KeyOptions(key)) != 0 {
+	if p.spec.WhenDown != Stale || !w.keeps(p, key) {
 		return false
 	}
 	var old wire.Answer
@@ -26,7 +26,7 @@ func (w *worker) stale(hash uint64, key []byte, p *pool) bool {
 
 // staleFor is stale for the clients of a slot, if there are any. Where a rule wants nothing from the cache they get nothing.
 func (w *worker) staleFor(s *inflight.Slot, p *pool) bool {
-	return s.WaiterCount != 0 && !s.Passing && w.stale(s.Hash, s.KeyBytes(), p)
+	return s.WaiterCount != 0 && s.Passing == 0 && w.stale(s.Hash, s.KeyBytes(), p)
 }
 
 // allowStale turns a, which the cache has held for name for age seconds and whose TTL has passed, into a stale answer, unless it is too old

@@ -43,7 +43,13 @@ func (l *lookup) questionHash() uint64 {
 func (w *worker) tailor(l *lookup, from *origin) bool {
 	l.tailored = tailored{plain: l.hash, options: len(w.client.Options)}
 	plain := len(l.key)
-	if spec := &l.pool.spec.Subnet; spec.Mode != subnet.Strip {
+	spec := &l.pool.spec.Subnet
+	if l.subnet != nil {
+		spec = l.subnet
+	}
+	w.asked.marks &^= inflight.Replaced
+	switch {
+	case spec.Mode != subnet.Strip:
 		var sound bool
 		if w.asked.network, w.asked.hasNetwork, sound = wire.ParseSubnet(l.query.Options); !sound {
 			w.malformedSubnet(from)
@@ -54,6 +60,8 @@ func (w *worker) tailor(l *lookup, from *origin) bool {
 			own = &w.asked.network
 			if at := w.echoSubnet(own); spec.Mode != subnet.Override {
 				l.tailored.scopeAt = at
+			} else {
+				w.asked.marks |= inflight.Replaced
 			}
 		}
 		if told, tell := spec.Choose(own, from.path.Addr().Addr()); tell {
@@ -61,8 +69,10 @@ func (w *worker) tailor(l *lookup, from *origin) bool {
 		} else {
 			l.key = wire.AppendUnsent(l.key)
 		}
+	case l.pool.tells:
+		l.key = wire.AppendUnsent(l.key)
 	}
-	if len(w.active.passOptions) != 0 && len(l.query.Options) != 0 && !w.passOptions(l, from) {
+	if (len(w.active.passOptions) != 0 && len(l.query.Options) != 0 || l.edits.Any()) && !w.adjustOptions(l, from) {
 		return false
 	}
 	if len(l.key) != plain {
@@ -103,11 +113,12 @@ type audiences struct {
 	network     wire.Subnet
 	lengths     subnet.Lengths
 	own, over   bool
+	alone       bool // key is that of an answer for everybody
 }
 
 // audiencesOf begins a walk.
 func (w *worker) audiencesOf(hash, plain uint64, key []byte) (a audiences) {
-	a = audiences{hash: hash, plain: plain, key: key, own: true}
+	a = audiences{hash: hash, plain: plain, key: key, own: true, alone: !wire.KeyHasNetwork(key)}
 	if s, sent := wire.KeySubnet(key); sent && s.Bits != 0 {
 		a.network, a.lengths = s, w.scopes.Lengths(plain, s.Family, s.Bits, w.seconds())
 		a.own = a.lengths.Exact
@@ -119,20 +130,38 @@ func (w *worker) audiencesOf(hash, plain uint64, key []byte) (a audiences) {
 func (w *worker) nextAudience(a *audiences) (hash uint64, key []byte, scope uint8, more bool) {
 	switch {
 	case a.own:
-		a.own = false
+		a.own, a.over = false, a.alone
 		return a.hash, a.key, beyond(&a.network), true
 	case a.over:
 		return 0, nil, 0, false
 	}
-	key = wire.KeyPlain(a.key)
 	n := a.lengths.Next()
 	if n == 0 {
 		a.over = true
-		return a.plain, key, 0, true
+		hash, key = w.everybody(a.key, a.plain)
+		return hash, key, 0, true
 	}
 	a.network.Shorten(n)
-	key = wire.AppendScope(append(w.scoped[:0], key...), &a.network)
-	return wire.Hash(w.seed, key), key, n, true
+	hash, key = w.audienceOf(a.key, &a.network)
+	return hash, key, n, true
+}
+
+// everybody returns the key of an answer that is good for all who send what that of the exchange says beside a network; plain is the hash of the plain key.
+func (w *worker) everybody(exchange []byte, plain uint64) (hash uint64, key []byte) {
+	if len(wire.KeyOptions(exchange)) == 0 {
+		return plain, wire.KeyPlain(exchange)
+	}
+	key = wire.AppendCommon(w.scoped[:0], exchange)
+	return wire.Hash(w.seed, key), key
+}
+
+// audienceOf is everybody for those of a network.
+func (w *worker) audienceOf(exchange []byte, s *wire.Subnet) (hash uint64, key []byte) {
+	key = wire.AppendScope(append(w.scoped[:0], wire.KeyPlain(exchange)...), s)
+	if options := wire.KeyOptions(exchange); len(options) > 0 {
+		key = wire.AppendOptions(key, options)
+	}
+	return wire.Hash(w.seed, key), key
 }
 
 // getTailored is get for a query whose key has a variant.
@@ -212,12 +241,11 @@ func (w *worker) keep(s *inflight.Slot, p *pool, wanted bool) (result shared.Res
 	kept := wanted && w.answer.TTL != 0 && w.keeps(p, key)
 	w.scope = 0
 	switch {
-	case len(wire.KeyVariant(key)) != 0:
-		kept = kept && len(wire.KeyOptions(key)) == 0
-		hash, key, kept = w.audience(hash, key, kept)
-	case p.spec.Subnet.Mode != subnet.Strip: // asked before a reload, or not for a client: for whom it is good nobody has said
-		key = wire.AppendUnsent(append(w.scoped[:0], key...))
+	case p.tells && !wire.KeyHasNetwork(key): // asked before a reload, or not for a client: for whom it is good nobody has said
+		key = wire.KeyWithoutSubnet(&w.bare, key)
 		hash = wire.Hash(w.seed, key)
+	case len(wire.KeyVariant(key)) != 0:
+		hash, key, kept = w.audience(hash, key, kept)
 	}
 	if !kept {
 		return shared.TooLarge
@@ -254,14 +282,14 @@ func (w *worker) audience(hash uint64, key []byte, kept bool) (uint64, []byte, b
 	if !sent || s.Bits == 0 {
 		return hash, key, kept // for those alone of whom nothing is told: RFC 7871 §7.3.1 on SOURCE PREFIX-LENGTH 0
 	}
-	plain := wire.KeyPlain(key)
-	plainHash := wire.Hash(w.seed, plain)
+	plainHash := wire.Hash(w.seed, wire.KeyPlain(key))
 	length := uint8(0)
 	switch told := w.answer.Told; {
 	case told == nil || told.Scope > s.Bits:
 		w.scope = beyond(&s)
 	case told.Scope == 0:
-		return plainHash, plain, kept
+		hash, key = w.everybody(key, plainHash)
+		return hash, key, kept
 	default:
 		length, w.scope = told.Scope, told.Scope
 	}
@@ -278,14 +306,14 @@ func (w *worker) audience(hash uint64, key []byte, kept bool) (uint64, []byte, b
 		return hash, key, true
 	}
 	s.Shorten(n)
-	key = wire.AppendScope(append(w.scoped[:0], plain...), &s)
-	return wire.Hash(w.seed, key), key, true
+	hash, key = w.audienceOf(key, &s)
+	return hash, key, true
 }
 
 // askable makes the key of an exchange out of l's, which is one of the cache, and reports whether there is one: an answer for everybody comes
 // from asking for somebody, and networks are told in some pools only.
 func (w *worker) askable(l *lookup) bool {
-	tells, plain := l.pool.spec.Subnet.Mode != subnet.Strip, len(wire.KeyVariant(l.key)) == 0
+	tells, plain := l.pool.tells, !wire.KeyHasNetwork(l.key)
 	if tells != plain && wire.AskForScope(l.key) {
 		l.hash = wire.Hash(w.seed, l.key)
 	}

@@ -180,7 +180,7 @@ func (w *worker) setUpstreams(c *command) {
 	next.tier = c.tier.set(&s.Tier)
 	next.inspect = c.inspect.set(&s.Inspection)
 	next.passOptions, next.passErrors = s.PassOptions, s.PassErrors
-	next.tailors = len(s.PassOptions) != 0
+	next.tailors = len(s.PassOptions) != 0 || c.policy != nil && c.policy.Tailors()
 	for scheme, limits := range s.Transports {
 		next.transports[scheme] = share(limits.MaxOutstanding, w.cfg.Workers)
 	}
@@ -203,7 +203,8 @@ func (w *worker) setUpstreams(c *command) {
 		p := newPool(spec, state, members, w.cfg.Workers, w.random)
 		p.ttls = s.ttls(spec)
 		next.pools = append(next.pools, p)
-		next.tailors = next.tailors || spec.Subnet.Mode != subnet.Strip
+		p.tells = spec.Subnet.Mode != subnet.Strip || c.policy != nil && c.policy.Tells()
+		next.tailors = next.tailors || p.tells
 		next.byTag[state.tag], w.poolStates[state.tag] = p, state
 	}
 	w.active = next

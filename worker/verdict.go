@@ -136,7 +136,7 @@ func (w *worker) execute(l *lookup, from *origin, v *policy.Verdict) bool {
 		w.dropByRule(from)
 		return true
 	case v.Outcome == policy.Truncated:
-		w.rules.said = wire.Answer{Flags: wire.FlagTC}
+		w.rules.said = wire.Answer{Flags: wire.FlagTC} // its extended error is the client's already
 		w.ownReply(from, &w.rules.said)
 		return true
 	case v.Outcome == policy.Answered && v.Answer == nil:
@@ -155,6 +155,10 @@ func (w *worker) execute(l *lookup, from *origin, v *policy.Verdict) bool {
 // redirect changes where, and with which flags, a query goes on.
 func (w *worker) redirect(l *lookup, v *policy.Verdict) {
 	l.passCache = l.passCache || v.SkipCache
+	if v.Subnet != nil {
+		l.subnet = v.Subnet
+	}
+	l.edits.Append(&v.Edits)
 	if v.Pool < 0 && !v.NoRecurse && !v.NoVerify {
 		return
 	}
@@ -180,7 +184,7 @@ func (w *worker) decideMiss(l *lookup, from *origin, age *uint32, state *cache.S
 	if w.execute(l, from, &r.result) {
 		return true
 	}
-	if l.hash == before {
+	if l.hash == before && r.result.Subnet == nil && !r.result.Edits.Any() {
 		return false
 	}
 	if w.active.tailors && !w.tailorAgain(l, from) {
@@ -222,6 +226,9 @@ func (w *worker) decideAnswer(s *inflight.Slot) (keep, give bool) {
 			w.answer = *v.Answer // its TTLs are not changed below: they are the policy's
 			return w.answer.TTL != 0 && !v.SkipCache, true
 		}
+	}
+	if v.Edits.Any() {
+		w.stripAnswer(&v.Edits)
 	}
 	if v.Extended != wire.EDENone {
 		w.answer.Extended = v.Extended
@@ -274,7 +281,11 @@ func (w *worker) ownDecided(to *origin, a *wire.Answer) bool {
 	case v.Outcome == policy.Dropped:
 		w.dropByRule(to)
 	case v.Outcome == policy.Truncated:
-		w.reply(to, &wire.Answer{Flags: wire.FlagTC}, 0)
+		r.said = wire.Answer{Flags: wire.FlagTC}
+		if v.Extended != wire.EDENone {
+			r.said.Extended = v.Extended
+		}
+		w.reply(to, &r.said, 0)
 	case v.Outcome == policy.Answered && v.Answer != nil:
 		w.reply(to, v.Answer, 0)
 	case v.Outcome == policy.Answered:

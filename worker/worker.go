@@ -95,11 +95,11 @@ type worker struct {
 	wallSeconds uint32 // the wall clock as it was less than a second ago
 	wallAgain   int64  // ns: when it is looked at again
 
-	scope   uint8                                                        // of w.answer, for clients that have sent their network
-	picked  [wire.PassedOptionsMax]byte                                  // options that are passed on or back
-	scoped  [wire.QuestionBytesMax + 1 + wire.SubnetVariantBytesMax]byte // a key of the cache for a network
-	bare    [wire.KeyBytesMax]byte                                       // a key that tells no network
-	found   []byte                                                       // key of the cache's answer to a query with a variant
+	scope   uint8                       // of w.answer, for clients that have sent their network
+	picked  [wire.PassedOptionsMax]byte // options that are passed on or back
+	scoped  [wire.KeyBytesMax]byte      // a key of the cache for a network
+	bare    [wire.KeyBytesMax]byte      // a key that tells no network
+	found   []byte                      // key of the cache's answer to a query with a variant
 	rules   rules
 	journal atomic.Pointer[journal]
 

@@ -10,7 +10,6 @@ import (
 	"secure-dns-proxy/worker/cache"
 	"secure-dns-proxy/worker/inflight"
 	"secure-dns-proxy/worker/rpz"
-	"secure-dns-proxy/worker/subnet"
 )
 
 // zones is what a worker has to do with response policy zones. Policies see a query once before it is looked up anywhere, and its answer each time
@@ -226,7 +225,7 @@ func (w *worker) targetOf(key, target []byte) *lookup {
 	l.key = l.query.Key(&l.space)
 	l.pool = w.poolFor(l.name())
 	wire.SetKeyPool(l.key, l.pool.tag)
-	if l.pool.spec.Subnet.Mode != subnet.Strip {
+	if l.pool.tells {
 		l.key = wire.AppendUnsent(l.key) // what is behind is looked up for nobody in particular
 	}
 	l.hash = wire.Hash(w.seed, l.key)

@@ -18,35 +18,39 @@ type actionTable struct {
 	continueOther      bool // types without a record go on
 	ttl                uint32
 	zone, mname, rname []byte
+	edns               ednsAction
 }
 
 // actionTypes says which keys an action has: those it must have, and after "" those that it may have.
 var actionTypes = map[string][]string{
 	"allow":         {},
 	"drop":          {},
-	"refuse":        {"", "ede"},
-	"rcode":         {"rcode", "", "ede"},
-	"truncate":      {},
-	"answer":        {"records", "", "record_ttl", "other_types", "ede"},
-	"negative":      {"rcode", "zone", "", "record_ttl", "mname", "rname", "ede"},
+	"refuse":        {"", "ede", "ede_text"},
+	"rcode":         {"rcode", "", "ede", "ede_text"},
+	"truncate":      {"", "ede", "ede_text"},
+	"answer":        {"records", "", "record_ttl", "other_types", "ede", "ede_text"},
+	"negative":      {"rcode", "zone", "", "record_ttl", "mname", "rname", "ede", "ede_text"},
 	"pool":          {"pool", "", "continue"},
 	"delay":         {"wait"},
 	"skip_cache":    {},
-	"ede":           {"ede"},
+	"ede":           {"", "ede", "ede_text"},
 	"ttl":           {"", "min_ttl", "max_ttl"},
 	"tag":           {"", "set", "unset"},
 	"no_recurse":    {},
 	"no_validation": {},
 	"log":           {"", "per_second", "burst"},
 	"tee":           {"pool"},
-	"rate_limit":    {"per_second", "", "burst", "per", "then", "ipv4_prefix", "ipv6_prefix", "sources", "ede"},
+	"rate_limit":    {"per_second", "", "burst", "per", "then", "ipv4_prefix", "ipv6_prefix", "sources", "ede", "ede_text"},
+	"client_subnet": {"client_subnet", "", "client_subnet_ipv4", "client_subnet_ipv6", "client_subnet_private", "network"},
+	"set_option":    {"option", "", "data"},
+	"strip_option":  {"option"},
 }
 
 // actionKeys is every key of an action.
-var actionKeys = []key[actionTable]{
+var actionKeys = slices.Concat([]key[actionTable]{
 	choiceKey("type", "", texts(slices.Sorted(maps.Keys(actionTypes))...), func(a *actionTable) *string { return &a.kind }).needed().reload(),
 	codeKey("rcode", "an RCODE such as \"NXDOMAIN\" or 3", rcodeCodes, 15, func(a *actionTable) *uint16 { return &a.RCode }),
-	codeKey("ede", "an extended error such as \"Blocked\" or 15", edeCodes, 65534, func(a *actionTable) *uint16 { return &a.Extended }),
+	codeKey("ede", "an extended error such as \"Blocked\" or 15", edeCodes, wire.EDECodeMax, func(a *actionTable) *uint16 { return &a.Extended }),
 	key[actionTable]{
 		name: "records", bounds: "1 to 64 of a type and its data, such as \"A 192.0.2.1\"", get: func(a *actionTable) any { return &a.records },
 		read: func(c *checker, a *actionTable, v value) {
@@ -80,7 +84,7 @@ var actionKeys = []key[actionTable]{
 	rateKey("ipv4_prefix", "1 to 32", "32"),
 	rateKey("ipv6_prefix", "1 to 128", "64"),
 	rateKey("sources", "1 to 1048576", "16384"),
-}
+}, ednsActionKeys)
 
 func codeKey(name, bounds string, names map[string]uint16, most int64, at func(*actionTable) *uint16) key[actionTable] {
 	return key[actionTable]{
@@ -172,6 +176,7 @@ func (c *checker) action(v value) policy.Action {
 
 // made is the action that a table makes, with the fields that mean something to it.
 func (c *checker) made(a *actionTable, v value, data map[string]any) policy.Action {
+	c.reason(a, v)
 	out := policy.Action{Extended: a.Extended}
 	switch a.kind {
 	case "allow":
@@ -198,7 +203,9 @@ func (c *checker) made(a *actionTable, v value, data map[string]any) policy.Acti
 	case "skip_cache":
 		out.Do = policy.SkipCache
 	case "ede":
-		out.Do = policy.Extend
+		if out.Do = policy.Extend; a.Extended == wire.EDENone {
+			c.fault(v, "of type %q has neither ede nor ede_text", a.kind)
+		}
 	case "ttl":
 		if out.Do, out.Low, out.High = policy.LimitTTL, a.Low, a.High; a.Low > a.High {
 			c.fault(v, "min_ttl is more than max_ttl")
@@ -217,6 +224,8 @@ func (c *checker) made(a *actionTable, v value, data map[string]any) policy.Acti
 			data["per_second"] = int64(linesStandard)
 		}
 		out.Do, out.Rate = policy.Log, c.rateOf(v, data)
+	case "client_subnet", "set_option", "strip_option":
+		c.ednsAction(a, v, data, &out)
 	case "tee":
 		out.Do, out.Pool = policy.Tee, a.Pool
 	case "rate_limit":

@@ -12,6 +12,7 @@ import (
 
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/policy"
+	"secure-dns-proxy/worker/subnet"
 )
 
 // ruleEffect is a part of a [[rule]] and what it makes of the rule.
@@ -104,10 +105,29 @@ func ruleEffects() map[string]ruleEffect {
 	brief := act(policy.Action{Do: policy.Answer, Records: &policy.Records{ByType: map[uint16]*wire.Answer{1: short}, Any: short, Other: &wire.Answer{Negative: true}}})
 	const negative = `type = "negative", rcode = "NXDOMAIN", zone = "example", mname = "mail.example", rname = "hostmaster.example", record_ttl = "1m", ede = "blocked"`
 	nothing := act(policy.Action{Do: policy.Answer, RCode: 3, Extended: 15, Records: &policy.Records{Other: none}})
+	court, err := wire.ReasonOf(15, "by order")
+	if err != nil {
+		panic(err)
+	}
+	tell := func(change func(*subnet.Spec)) policy.Action {
+		s := &subnet.Spec{Mode: subnet.Override, IPv4: 24, IPv6: 56}
+		change(s)
+		return act(policy.Action{Do: policy.TellSubnet, Subnet: s})
+	}
 	actions := map[string]ruleEffect{
-		"type":        {`type = "truncate"`, act(policy.Action{Do: policy.Truncate})},
-		"rcode":       {`type = "rcode", rcode = "NOTIMP"`, act(policy.Action{Do: policy.Answer, RCode: 4})},
-		"ede":         {`type = "refuse", ede = "Prohibited"`, act(policy.Action{Do: policy.Answer, RCode: 5, Extended: 18})},
+		"type":                  {`type = "truncate"`, act(policy.Action{Do: policy.Truncate})},
+		"rcode":                 {`type = "rcode", rcode = "NOTIMP"`, act(policy.Action{Do: policy.Answer, RCode: 4})},
+		"ede":                   {`type = "refuse", ede = "Prohibited"`, act(policy.Action{Do: policy.Answer, RCode: 5, Extended: 18})},
+		"ede_text":              {`type = "refuse", ede = "Blocked", ede_text = "by order"`, act(policy.Action{Do: policy.Answer, RCode: 5, Extended: court})},
+		"client_subnet":         {`type = "client_subnet", client_subnet = "override"`, tell(func(*subnet.Spec) {})},
+		"client_subnet_ipv4":    {`type = "client_subnet", client_subnet = "override", client_subnet_ipv4 = 20`, tell(func(s *subnet.Spec) { s.IPv4 = 20 })},
+		"client_subnet_ipv6":    {`type = "client_subnet", client_subnet = "override", client_subnet_ipv6 = 48`, tell(func(s *subnet.Spec) { s.IPv6 = 48 })},
+		"client_subnet_private": {`type = "client_subnet", client_subnet = "override", client_subnet_private = true`, tell(func(s *subnet.Spec) { s.Private = true })},
+		"network": {`type = "client_subnet", client_subnet = "override", network = ["2001:db8::/32", "192.0.2.0/25"]`, tell(func(s *subnet.Spec) {
+			s.Instead = [2]wire.Subnet{{Family: 1, Bits: 25, Addr: [16]byte{192, 0, 2}}, {Family: 2, Bits: 32, Addr: [16]byte{0x20, 1, 0xd, 0xb8}}}
+		})},
+		"option":      {`type = "strip_option", option = ["DAU", 65001]`, act(policy.Action{Do: policy.StripOption, Codes: []uint16{5, 65001}})},
+		"data":        {`type = "set_option", option = 65001, data = "beef"`, act(policy.Action{Do: policy.SetOption, Codes: []uint16{65001}, Option: []byte{0xFD, 0xE9, 0, 2, 0xBE, 0xEF}})},
 		"records":     {`type = "answer", records = "A 192.0.2.1"`, spoof},
 		"record_ttl":  {`type = "answer", records = "A 192.0.2.1", record_ttl = "1m"`, brief},
 		"other_types": {`type = "answer", records = "A 192.0.2.1", other_types = "continue"`, only},
@@ -214,6 +234,19 @@ func TestRuleProblems(t *testing.T) {
 		{rule + "action = { type = \"drop\", ede = 1 }", `f.toml:9: rule[0].action.ede: has no effect with type "drop"`},
 		{rule + "action = { type = \"pool\" }", `f.toml:9: rule[0].action: of type "pool" has no pool`},
 		{rule + "action = { type = \"pool\", pool = \"b\" }", `f.toml:9: rule[0].action.pool: pool "b" is not there: write a table [pool.b]`},
+		{rule + "action = { type = \"ede\" }", `f.toml:9: rule[0].action: of type "ede" has neither ede nor ede_text`},
+		{rule + "action = { type = \"refuse\", ede_text = \"" + strings.Repeat("x", 65) + "\" }", `f.toml:9: rule[0].action.ede_text: has 65 bytes: 1 to 64 are allowed`},
+		{rule + "action = { type = \"refuse\", ede = 64768 }", `f.toml:9: rule[0].action.ede: 64768 is out of range (0 to 64767)`},
+		{rule + "action = { type = \"client_subnet\" }", `f.toml:9: rule[0].action: of type "client_subnet" has no client_subnet`},
+		{rule + "action = { type = \"client_subnet\", client_subnet = \"pass\", network = \"192.0.2.0/24\" }", `f.toml:9: rule[0].action.network: has no effect with client_subnet = "pass"`},
+		{rule + "action = { type = \"client_subnet\", client_subnet = \"add\", network = [\"192.0.2.0/24\", \"198.51.100.0/24\"] }", `f.toml:9: rule[0].action.network: must be a network, or one of IPv4 and one of IPv6`},
+		{rule + "action = { type = \"client_subnet\", client_subnet = \"add\", network = \"0.0.0.0/0\" }", `f.toml:9: rule[0].action.network: names nobody`},
+		{rule + "action = { type = \"set_option\", option = [65001, 65002] }", `f.toml:9: rule[0].action.option: must be one option`},
+		{rule + "action = { type = \"set_option\", option = \"ECS\" }", `f.toml:7: rule[0]: rule "a" of chain query: option 8 is between two neighbours, or has an action of its own`},
+		{rule + "action = { type = \"set_option\", option = 65001, data = \"abc\" }", `f.toml:9: rule[0].action.data: "abc" is not hexadecimal: two digits for each byte`},
+		{rule + "action = { type = \"set_option\", option = 65001, data = \"" + strings.Repeat("00", 61) + "\" }", `f.toml:9: rule[0].action.data: has 61 bytes, at most 60 are allowed`},
+		{rule + "action = { type = \"strip_option\", option = \"EDE\" }", `f.toml:7: rule[0]: rule "a" of chain query: option 15 is between two neighbours, or has an action of its own`},
+		{rule + "chain = \"response\"\naction = { type = \"client_subnet\", client_subnet = \"strip\" }", `f.toml:7: rule[0]: rule "a" of chain response: client_subnet has no meaning in chain response`},
 		{rule + "action = { type = \"tag\" }", `f.toml:9: rule[0].action: neither sets nor unsets a tag`},
 		{rule + "action = { type = \"ttl\", min_ttl = \"2s\", max_ttl = \"1s\" }", `f.toml:9: rule[0].action: min_ttl is more than max_ttl`},
 		{rule + "action = { type = \"negative\", rcode = \"REFUSED\", zone = \"a\" }", `f.toml:9: rule[0].action.rcode: is neither "NXDOMAIN" nor "NOERROR"`},

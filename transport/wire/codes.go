@@ -82,7 +82,7 @@ const (
 	optionSubnet    = 8      // RFC 7871 §6
 	optionKeepalive = 11     // RFC 7828 §3.1
 	optionPadding   = 12     // RFC 7830 §3
-	optionEDE       = 15     // RFC 8914 §2
+	OptionEDE       = 15     // RFC 8914 §2
 	optDO           = 0x8000 // in the low 16 bits of an OPT's TTL field, RFC 6891 §6.1.4
 )
 
@@ -90,7 +90,7 @@ const (
 // NSID (RFC 5001 §2.1: not transitive), client subnet, cookie, keepalive, padding and extended error.
 func OwnOption(code uint16) bool {
 	switch code {
-	case optionNSID, optionSubnet, optionCookie, optionKeepalive, optionPadding, optionEDE:
+	case optionNSID, optionSubnet, optionCookie, optionKeepalive, optionPadding, OptionEDE:
 		return true
 	}
 	return false

@@ -25,8 +25,11 @@ const (
 	BuiltQueryBytesMax = HeaderBytes + QuestionBytesMax + OPTBytes + SubnetOptionBytesMax + PassedOptionsMax
 	// PaddedQueryBytesMax is the room PadQuery and AskKeepalive need: four blocks of 128 bytes (RFC 8467 §4.1). A longer query is not padded.
 	PaddedQueryBytesMax = 512
-	// EDETextBytesMax bounds the texts of reasons (reason.go).
+	// EDETextBytesMax bounds the texts of reasons (reason.go) and of operators.
 	EDETextBytesMax = 64
+	// TextsMax bounds the different texts that operators give to extended errors in the life of a process. Full: ReasonOf says so, and a configuration
+	// with another one is refused.
+	TextsMax = 512
 	// ReplyOptionsMax bounds Client.Options: a cookie, an NSID, and what an option of 40 bytes needs beside them.
 	ReplyOptionsMax = CookieOptionBytes + optionHeaderBytes + NSIDBytesMax + 44
 	// NSIDBytesMax bounds the text of AppendNSID.

@@ -35,7 +35,7 @@ func WriteMessage(dst, key []byte, a *Answer) int {
 func keepOptions(dst, options []byte) (kept int) {
 	for len(options) >= optionHeaderBytes {
 		n := optionHeaderBytes + int(binary.BigEndian.Uint16(options[2:]))
-		if code := binary.BigEndian.Uint16(options); code == optionSubnet || code == optionEDE {
+		if code := binary.BigEndian.Uint16(options); code == optionSubnet || code == OptionEDE {
 			kept += copy(dst[kept:], options[:n])
 		}
 		options = options[n:]

@@ -53,8 +53,11 @@ var reasons = [reasonEnd - reasonFirst]struct {
 
 // told returns what an extended error is told as.
 func told(ede uint16) (code uint16, text string) {
-	if ede < reasonFirst || ede >= reasonEnd {
+	switch {
+	case ede < textFirst || ede >= reasonEnd:
 		return ede, ""
+	case ede < reasonFirst:
+		return toldText(ede)
 	}
 	r := &reasons[ede-reasonFirst]
 	return r.code, r.text
@@ -69,7 +72,7 @@ func edeBytes(ede uint16) int {
 // putEDE writes an extended error option (RFC 8914 §2) and returns its length, at most EDEBytes+EDETextBytesMax.
 func putEDE(dst []byte, ede uint16) int {
 	code, text := told(ede)
-	binary.BigEndian.PutUint32(dst, optionEDE<<16|uint32(2+len(text)))
+	binary.BigEndian.PutUint32(dst, OptionEDE<<16|uint32(2+len(text)))
 	binary.BigEndian.PutUint16(dst[4:], code)
 	return EDEBytes + copy(dst[EDEBytes:], text)
 }

@@ -118,11 +118,14 @@ func ageTTLs(records []byte, offsets []uint16, age uint32) {
 // WriteError writes an answer without records to dst, which must have room for ErrorBytesMax bytes, and returns its length.
 //
 // The client's opcode, RD and CD are echoed, and the question if c has one; without it QDCOUNT is 0. If the client sent an OPT the reply
-// has one, with c.Options, and with ede as extended error unless it is EDENone (RFC 8914 §2). An rcode above 15 becomes SERVFAIL without OPT.
+// has one, with c.Options, and with ede as extended error, or c.Extended where that is EDENone (RFC 8914 §2). An rcode above 15 becomes SERVFAIL without OPT.
 func WriteError(dst []byte, c *Client, rcode, ede, ownUDPSize uint16) int {
 	end := HeaderBytes + len(c.Question)
 	n := end
 	var ar uint16
+	if ede == EDENone && c.Extended != 0 {
+		ede = c.Extended
+	}
 	if c.HasOPT {
 		ar = 1
 		n += OPTBytes

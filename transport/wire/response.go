@@ -194,7 +194,7 @@ func (r *response) readOptions() Fault {
 					return FaultSubnet
 				}
 			}
-		case optionEDE:
+		case OptionEDE:
 			if r.extended == 0 && len(value) >= 2 {
 				r.extended = binary.BigEndian.Uint16(value)
 			}

@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // A key may go on after its flags byte with a variant: what else makes two answers to one question different. First at most one of
 //
@@ -10,9 +13,10 @@ import "encoding/binary"
 //
 // and then at most
 //
-//	4 | options                         these EDNS options of the client are sent: whole, up to the key's end
+//	4 | options                         these EDNS options are sent, the client's or a rule's: whole, up to the key's end
 //
-// A key of an exchange has 1 or 2 and perhaps 4; a key of the cache has any of the first three. None: the answer is good for everybody.
+// A key of an exchange has 1 or 2 and perhaps 4; a key of the cache has any of the first three, and 4 where a rule gives a query options. None: the
+// answer is good for everybody.
 const (
 	variantUnsent  = 1
 	variantSubnet  = 2
@@ -45,7 +49,7 @@ func AskForScope(key []byte) bool {
 	return true
 }
 
-// AppendOptions adds to a key without options the client's options that are sent: whole ones, 1 to PassedOptionsMax bytes in all.
+// AppendOptions adds to a key without options those that are sent: whole ones, 1 to PassedOptionsMax bytes in all.
 func AppendOptions(key, options []byte) []byte {
 	return append(append(key, variantOptions), options...)
 }
@@ -74,7 +78,7 @@ func KeyNetwork(key []byte) (s Subnet, length uint8, ok bool) {
 	return Subnet{Family: v[1], Bits: v[2]}, v[2], true
 }
 
-// KeyOptions returns the client's options that are sent for key: a view, empty for most keys.
+// KeyOptions returns the options that are sent for key: a view, empty for most keys.
 func KeyOptions(key []byte) []byte {
 	v := KeyVariant(key)
 	v = v[firstVariantEnd(v):]
@@ -82,6 +86,21 @@ func KeyOptions(key []byte) []byte {
 		return v[1:]
 	}
 	return nil
+}
+
+// KeyHasNetwork says whether the variant of key has a part about client subnets.
+func KeyHasNetwork(key []byte) bool {
+	v := KeyVariant(key)
+	return len(v) > 0 && v[0] != variantOptions
+}
+
+// AppendCommon appends to dst key without its part about client subnets: what an answer for everybody is kept under.
+func AppendCommon(dst, key []byte) []byte {
+	dst = append(dst, KeyPlain(key)...)
+	if options := KeyOptions(key); len(options) > 0 {
+		dst = AppendOptions(dst, options)
+	}
+	return dst
 }
 
 // KeyWithoutSubnet writes key to dst as one of an exchange that sends no client subnet, and returns the part written.
@@ -153,4 +172,24 @@ func SelectOptions(dst, options []byte, codes []uint16) []byte {
 		options = options[n:]
 	}
 	return dst
+}
+
+// DropOptions takes those with one of the codes out of options, which are whole, in place, and returns what is left.
+func DropOptions(options []byte, codes []uint16) []byte {
+	out := options[:0]
+	for len(options) >= optionHeaderBytes {
+		n := optionHeaderBytes + int(binary.BigEndian.Uint16(options[2:]))
+		if !slices.Contains(codes, binary.BigEndian.Uint16(options)) {
+			out = append(out, options[:n]...)
+		}
+		options = options[n:]
+	}
+	return out
+}
+
+// AppendOption appends a whole option.
+func AppendOption(dst []byte, code uint16, data []byte) []byte {
+	dst = binary.BigEndian.AppendUint16(dst, code)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(data)))
+	return append(dst, data...)
 }

@@ -17,6 +17,14 @@ type Exchange struct {
 	Late     bool   // its attempt's time is over: another upstream may be asked, and an answer is still welcome
 }
 
+// Passing says why an answer is not kept.
+type Passing uint8
+
+const (
+	PassesCache   Passing = 1 << iota // a rule wants it so
+	PassesOptions                     // options of clients are sent, and nobody knows what they mean
+)
+
 // Slot is one question under way, with or without clients. The table writes Hash, Gen, Key, KeyLen and WaiterCount and makes the Exchanges unused; everything else
 // exported belongs to the worker and is zero when the slot is opened.
 //
@@ -44,7 +52,7 @@ type Slot struct {
 	NotBefore   uint32    // seconds: an answer that another worker learned earlier will not do; 0: any that is fresh
 	AskingTier  bool      // no upstream is asked yet, but the cache that instances share is
 	Refuser     uint8     // number + 1 of the upstream that would not have the key's client subnet, which is not sent since then; 0: none
-	Passing     bool      // the answer is not kept
+	Passing     Passing   // why the answer is not kept; 0: it is
 	StaleDone   bool      // its clients have had what there is of an older answer: who comes later gets that at once
 	Exchanges   [ExchangesMax]Exchange
 	Key         [wire.KeyBytesMax]byte

@@ -33,8 +33,9 @@ type Waiter struct {
 type Marks uint8
 
 const (
-	AsksWho Marks = 1 << iota // NSID
-	Proven                    // its cookie is valid: it is where it asks from
+	AsksWho  Marks = 1 << iota // NSID
+	Proven                     // its cookie is valid: it is where it asks from
+	Replaced                   // upstreams are told another network than its own, so no scope is known of that
 )
 
 // Cookie is what the COOKIE option of a reply is made from.

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/gaissmai/bart"
+
+	"secure-dns-proxy/worker/subnet"
 )
 
 // Policy is a set of rules, compiled.
@@ -25,7 +27,9 @@ type Policy struct {
 	bySource  []Rate // State.sources
 	schedules []Schedule
 	views     *views // nil: none
-	deepest   int    // labels of the longest name that is compared by hash; labelsMax with sets, which may be exchanged
+	tells     bool
+	tailors   bool
+	deepest   int // labels of the longest name that is compared by hash; labelsMax with sets, which may be exchanged
 }
 
 // rule is a rule as it is carried out.
@@ -117,6 +121,10 @@ func (p *Policy) add(r *Rule) error {
 	case a.Do == Limit || a.Do == Log:
 		out.rate = int32(len(p.rates))
 		p.rates = append(p.rates, a.Rate)
+	case a.Do == TellSubnet:
+		p.tailors, p.tells = true, p.tells || a.Subnet.Mode != subnet.Strip
+	case a.Do == SetOption || a.Do == StripOption:
+		p.tailors = p.tailors || r.Chain != ChainResponse
 	}
 	first := len(p.nodes)
 	if err := p.match(&r.Match, r.Chain, 0); err != nil {
@@ -287,6 +295,13 @@ func (a *Action) validate(c Chain) error {
 		}
 	case Log:
 		return a.Rate.validate(false)
+	case TellSubnet:
+		if a.Subnet == nil {
+			return errors.New("says nothing of networks")
+		}
+		return a.Subnet.Validate()
+	case SetOption, StripOption:
+		return a.validateEdit(c)
 	case Limit:
 		if a.Over != Drop && a.Over != Answer && a.Over != Truncate {
 			return fmt.Errorf("what is over the limit cannot be treated with %s", a.Over)

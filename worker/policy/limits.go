@@ -25,6 +25,9 @@ const (
 	// RateMax bounds rates and bursts: what a float32 counts exactly.
 	RateMax = 1 << 24
 
+	// editsMax bounds the rules that change the options of one query. More: the query is refused, as one whose options are too long is.
+	editsMax = 8
+
 	// DelayMax bounds a delay: clients ask again after some seconds.
 	DelayMax = 5 * time.Second
 

@@ -38,7 +38,8 @@ func (k Kind) ranges() bool {
 
 var doNames = [...]string{
 	Allow: "allow", Drop: "drop", Answer: "answer", Truncate: "truncate", Route: "pool", Delay: "delay", SkipCache: "skip_cache", Extend: "ede",
-	LimitTTL: "ttl", SetTags: "tag", NoRecurse: "no_recurse", NoVerify: "no_validation", Log: "log", Tee: "tee", Limit: "rate_limit",
+	LimitTTL: "ttl", SetTags: "tag", NoRecurse: "no_recurse", NoVerify: "no_validation", Log: "log", Tee: "tee",
+	TellSubnet: "client_subnet", SetOption: "set_option", StripOption: "strip_option", Limit: "rate_limit",
 }
 
 func (d Do) String() string { return doNames[d] }
@@ -50,7 +51,7 @@ func (d Do) allowed(c Chain) bool {
 		return d != Delay
 	case ChainResponse:
 		switch d {
-		case Allow, Drop, Answer, Truncate, SkipCache, Extend, LimitTTL, Log:
+		case Allow, Drop, Answer, Truncate, SkipCache, Extend, LimitTTL, StripOption, Log:
 			return true
 		}
 		return false

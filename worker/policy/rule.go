@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/subnet"
 )
 
 // Chain is when rules are looked at.
@@ -122,21 +123,24 @@ type Rate struct {
 type Do uint8
 
 const (
-	Allow     Do = iota // final: no other rule of the chain is looked at
-	Drop                // final: no answer
-	Answer              // final: RCode, Extended, and if it is set Records
-	Truncate            // final over UDP: TC, so that the client comes back over TCP; over TCP the chain goes on
-	Route               // final unless Continue: Pool
-	Delay               // Wait: the query rests so long if it came over UDP
-	SkipCache           // the answer is neither taken from the cache nor kept
-	Extend              // Extended: the extended error of the reply
-	LimitTTL            // response: Low, High bound TTLs; query and miss: High bounds what the client is told
-	SetTags             // Set, Unset
-	NoRecurse           // RD is cleared towards upstreams
-	NoVerify            // CD is set towards upstreams
-	Log                 // Rate: at most so many lines a second
-	Tee                 // Pool: is asked too, its answer ignored
-	Limit               // Rate, PerSource: what exceeds it is treated as Over says, Drop or Answer or Truncate; the rest goes on
+	Allow       Do = iota // final: no other rule of the chain is looked at
+	Drop                  // final: no answer
+	Answer                // final: RCode, Extended, and if it is set Records
+	Truncate              // final over UDP: TC, so that the client comes back over TCP; over TCP the chain goes on
+	Route                 // final unless Continue: Pool
+	Delay                 // Wait: the query rests so long if it came over UDP
+	SkipCache             // the answer is neither taken from the cache nor kept
+	Extend                // Extended: the extended error of the reply
+	LimitTTL              // response: Low, High bound TTLs; query and miss: High bounds what the client is told
+	SetTags               // Set, Unset
+	NoRecurse             // RD is cleared towards upstreams
+	NoVerify              // CD is set towards upstreams
+	Log                   // Rate: at most so many lines a second
+	Tee                   // Pool: is asked too, its answer ignored
+	TellSubnet            // Subnet: what upstreams are told of the client's network, in place of what the pool says
+	SetOption             // Option, Codes: upstreams are sent this option, in place of one of its code
+	StripOption           // Codes: query and miss: options of the client that are not passed on; response: options of the answer that are not passed back
+	Limit                 // Rate, PerSource: what exceeds it is treated as Over says, Drop or Answer or Truncate; the rest goes on
 )
 
 // Action is what is done.
@@ -153,6 +157,9 @@ type Action struct {
 	Rate       Rate
 	PerSource  bool
 	Over       Do
+	Subnet     *subnet.Spec
+	Codes      []uint16
+	Option     []byte // whole; nil: none
 }
 
 // Records are the answers of one action, by type.

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/subnet"
 )
 
 // Outcome is what a chain came to.
@@ -24,17 +25,25 @@ type Verdict struct {
 	Pool, Tee           int16 // numbers of pools; -1: none
 	SkipCache           bool
 	NoRecurse, NoVerify bool
-	Limited             bool   // TTLLow and TTLHigh bound
-	TTLLow, TTLHigh     uint32 // seconds
-	Wait                int64  // ns
+	Limited             bool         // TTLLow and TTLHigh bound
+	TTLLow, TTLHigh     uint32       // seconds
+	Wait                int64        // ns
+	Subnet              *subnet.Spec // nil: what the pool says
+	Edits               Edits
 }
 
-// nothing is the verdict of a chain without a rule that matches.
-var nothing = Verdict{Extended: wire.EDENone, Pool: -1, Tee: -1}
+// reset makes v the verdict of a chain without a rule that matches.
+func (v *Verdict) reset() {
+	v.Outcome, v.RCode, v.Extended, v.Answer = Pass, 0, wire.EDENone, nil
+	v.Pool, v.Tee = -1, -1
+	v.SkipCache, v.NoRecurse, v.NoVerify, v.Limited = false, false, false, false
+	v.TTLLow, v.TTLHigh, v.Wait, v.Subnet = 0, 0, 0, nil
+	v.Edits.Reset()
+}
 
 // Run looks at the rules of a chain in their order until a final one matches. q.Tags may change.
 func (p *Policy) Run(c Chain, q *Query, s *State, v *Verdict) {
-	*v = nothing
+	v.reset()
 	chain := &p.chains[c]
 	found := p.candidates(chain, q, s)
 	for word, bits := range found {
@@ -98,6 +107,10 @@ func (p *Policy) act(r *rule, at int32, q *Query, s *State, v *Verdict) (final b
 		}
 	case Tee:
 		v.Tee = int16(a.Pool)
+	case TellSubnet:
+		v.Subnet = a.Subnet
+	case SetOption, StripOption:
+		v.Edits.add(a)
 	case Limit:
 		if a.PerSource && s.sources[r.rate].over(&p.bySource[r.rate], q.Source.Addr(), q.Now) ||
 			!a.PerSource && s.buckets[r.rate].over(&p.rates[r.rate], q.Now) {
@@ -115,7 +128,8 @@ func (v *Verdict) end(a *Action, do Do, q *Query) bool {
 	case do == Truncate && q.TCP:
 		return false
 	case do == Truncate:
-		v.Outcome, v.Extended = Truncated, a.Extended
+		v.Outcome = Truncated
+		v.extend(a)
 	case a.Records != nil:
 		if q.Class != wire.ClassINET || q.Flags&wire.OpcodeMask != 0 { // records are of class IN, and answer queries
 			return false
@@ -125,7 +139,15 @@ func (v *Verdict) end(a *Action, do Do, q *Query) bool {
 		}
 		v.Outcome = Answered
 	default:
-		v.Outcome, v.RCode, v.Extended = Answered, a.RCode, a.Extended
+		v.Outcome, v.RCode = Answered, a.RCode
+		v.extend(a)
 	}
 	return true
+}
+
+// extend takes over the extended error of a, if it has one; else that of an earlier rule stays.
+func (v *Verdict) extend(a *Action) {
+	if a.Extended != wire.EDENone {
+		v.Extended = a.Extended
+	}
 }

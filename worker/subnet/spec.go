@@ -26,6 +26,10 @@ type Spec struct {
 	Mode       Mode
 	IPv4, IPv6 uint8 // bits of an address that are told at most
 	Private    bool  // addresses that mean nothing outside are told too: private, shared, link-local and loopback ones
+
+	// Instead are networks that are told in place of clients' addresses, whatever these are: of IPv4 clients and of IPv6 clients. Where one has no bits the
+	// other one stands for both. Only with Add and Override.
+	Instead [2]wire.Subnet
 }
 
 // Validate returns what is wrong.
@@ -33,6 +37,9 @@ func (s *Spec) Validate() error {
 	if int(s.Mode) >= len(ModeNames) || s.IPv4 > IPv4BitsMax || s.IPv6 > IPv6BitsMax {
 		return fmt.Errorf("client subnets: mode %d, %d and %d bits: want at most %d, %d and %d",
 			s.Mode, s.IPv4, s.IPv6, len(ModeNames)-1, IPv4BitsMax, IPv6BitsMax)
+	}
+	if s.Instead != [2]wire.Subnet{} && s.Mode != Add && s.Mode != Override {
+		return fmt.Errorf("client subnets: a network in place of the client's has no effect in mode %s", ModeNames[s.Mode])
 	}
 	return nil
 }
@@ -50,6 +57,8 @@ func (s *Spec) Choose(asked *wire.Subnet, addr netip.Addr) (told wire.Subnet, te
 		return wire.Subnet{Family: wire.FamilyIPv4}, true // one form for all: see RFC 7871 §7.1.2 on FAMILY
 	case asked != nil && s.Mode != Override:
 		told = *asked
+	case s.Instead[0].Bits|s.Instead[1].Bits != 0:
+		return *s.instead(addr), true
 	case s.Mode == Pass || !s.Private && !public(addr):
 		return told, false
 	case addr.Is4():
@@ -63,6 +72,15 @@ func (s *Spec) Choose(asked *wire.Subnet, addr netip.Addr) (told wire.Subnet, te
 	}
 	told.Shorten(s.bits(told.Family))
 	return told, told.Bits != 0
+}
+
+// instead is the network that is told of a client.
+func (s *Spec) instead(addr netip.Addr) *wire.Subnet {
+	v4, v6 := &s.Instead[0], &s.Instead[1]
+	if v6.Bits == 0 || addr.Unmap().Is4() && v4.Bits != 0 {
+		return v4
+	}
+	return v6
 }
 
 // bits is how much of an address of a family is told at most.
