@@ -16,6 +16,7 @@ redis-cli:redis-tools
 memcached:memcached
 nsd:nsd
 nsd-control:nsd
+ldns-signzone:ldnsutils
 openssl:openssl
 wat2wasm:wabt
 gcc:build-essential

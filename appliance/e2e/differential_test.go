@@ -15,80 +15,6 @@ import (
 	"secure-dns-proxy/appliance/e2e/rig"
 )
 
-// differentialZone is what the real servers of TestDifferential serve: chains, wildcards, delegations, empty names, large and odd records.
-func differentialZone() string {
-	var b strings.Builder
-	b.WriteString(`$ORIGIN diff.example.
-$TTL 3600
-@ SOA ns hostmaster 1 3600 600 86400 300
-@ NS ns
-@ NS ns2
-@ MX 10 mail
-@ MX 20 mail2
-@ TXT "v=spf1 -all" "second"
-@ CAA 0 issue "ca.example"
-ns A 192.0.2.53
-ns2 AAAA 2001:db8::53
-mail A 192.0.2.25
-mail2 A 192.0.2.26
-www A 192.0.2.80
-www A 192.0.2.81
-www AAAA 2001:db8::80
-www HTTPS 1 . alpn=h2 ipv4hint=192.0.2.80
-short 5 A 192.0.2.5
-zero 0 A 192.0.2.9
-c1 CNAME c2
-c2 600 CNAME c3
-c3 CNAME www
-dangling CNAME nowhere
-foreign CNAME www.elsewhere.example.
-selfish CNAME www
-*.wild A 192.0.2.100
-*.wild TXT "wild"
-*.cwild CNAME www
-deep.down.ent A 192.0.2.7
-sub NS ns.sub
-ns.sub A 192.0.2.99
-_sip._tcp SRV 1 2 5060 www
-naptr NAPTR 1 2 "S" "SIP+D2U" "" _sip._tcp
-odd TYPE65400 \# 4 c00cc00c
-dname DNAME ent
-1.2 PTR www
-`)
-	for i := range 40 {
-		fmt.Fprintf(&b, "many A 198.51.100.%d\n", i+1)
-	}
-	for i := range 12 {
-		fmt.Fprintf(&b, "big TXT \"%03d%s\"\n", i, strings.Repeat("x", 240))
-	}
-	for i := range 60 {
-		fmt.Fprintf(&b, "huge TXT \"%03d%s\"\n", i, strings.Repeat("y", 240))
-	}
-	return b.String()
-}
-
-// differentialNames are asked for; a "*" becomes a random label.
-var differentialNames = []string{
-	"diff.example.", "ns.diff.example.", "www.diff.example.", "www.diff.example.", "short.diff.example.", "zero.diff.example.", "c1.diff.example.", "c2.diff.example.",
-	"dangling.diff.example.", "foreign.diff.example.", "*.wild.diff.example.", "a.*.wild.diff.example.", "*.cwild.diff.example.", "wild.diff.example.",
-	"ent.diff.example.", "down.ent.diff.example.", "deep.down.ent.diff.example.", "*.diff.example.", "*.www.diff.example.", "sub.diff.example.", "*.sub.diff.example.",
-	"_sip._tcp.diff.example.", "naptr.diff.example.", "odd.diff.example.", "deep.down.dname.diff.example.", "1.2.diff.example.", "many.diff.example.", "big.diff.example.",
-	"huge.diff.example.", "*.elsewhere.example.",
-}
-
-var differentialTypes = []uint16{
-	dns.TypeA, dns.TypeA, dns.TypeA, dns.TypeAAAA, dns.TypeAAAA, dns.TypeMX, dns.TypeTXT, dns.TypeTXT, dns.TypeNS, dns.TypeSOA, dns.TypeCNAME, dns.TypeSRV, dns.TypeCAA, dns.TypeHTTPS,
-	dns.TypeNAPTR, dns.TypeDS, dns.TypePTR, 65400, dns.TypeANY,
-}
-
-// differentialLarge are questions with answers that have to be cut.
-var differentialLarge = []dns.Question{
-	{Name: "big.diff.example.", Qtype: dns.TypeTXT, Qclass: dns.ClassINET},
-	{Name: "HUGE.diff.example.", Qtype: dns.TypeTXT, Qclass: dns.ClassINET},
-	{Name: "many.diff.example.", Qtype: dns.TypeA, Qclass: dns.ClassINET},
-	{Name: "Many.Diff.example.", Qtype: dns.TypeA, Qclass: dns.ClassINET},
-}
-
 // trial is one query with what came back, straight from the server and through the proxy.
 type trial struct {
 	network       string
@@ -96,30 +22,22 @@ type trial struct {
 	straight      *dns.Msg
 	whole         *dns.Msg // straight, over TCP: nothing is cut
 	proxied       *dns.Msg
+	bytes         int  // of proxied
+	signed        bool // the zone is
 	authoritative bool // the server is NSD
 }
 
 // newTrial draws a query.
 func newTrial(rng *rand.Rand, authoritative bool) *trial {
-	name := strings.Replace(differentialNames[rng.IntN(len(differentialNames))], "*", fmt.Sprintf("x%d", rng.IntN(40)), 1)
-	spelled := []byte(name)
-	if rng.IntN(2) == 0 {
-		for i, c := range spelled {
-			if 'a' <= c && c <= 'z' && rng.IntN(2) == 0 {
-				spelled[i] = c - 0x20
-			}
-		}
-	}
-	q := new(dns.Msg).SetQuestion(string(spelled), differentialTypes[rng.IntN(len(differentialTypes))])
-	if rng.IntN(8) == 0 {
-		q.Question[0] = differentialLarge[rng.IntN(len(differentialLarge))]
-	}
+	question, signed := differentialQuestion(rng)
+	q := new(dns.Msg)
+	q.Question = []dns.Question{question}
 	q.Id = uint16(rng.Uint32())
 	q.RecursionDesired = !authoritative || rng.IntN(4) > 0 // what a resolver says without RD depends on what it was asked before
 	q.CheckingDisabled = rng.IntN(6) == 0
 	q.AuthenticatedData = rng.IntN(6) == 0
 	if size := []uint16{0, 0, 512, 700, 1232, 4096, 65535}[rng.IntN(7)]; size != 0 {
-		q.SetEdns0(size, rng.IntN(3) == 0)
+		q.SetEdns0(size, rng.IntN(3) == 0 || signed && rng.IntN(2) == 0)
 		if rng.IntN(8) == 0 {
 			q.IsEdns0().Option = append(q.IsEdns0().Option, &dns.EDNS0_LOCAL{Code: 65001, Data: []byte("?")})
 		}
@@ -135,30 +53,45 @@ func newTrial(rng *rand.Rand, authoritative bool) *trial {
 	case 2:
 		q.Question[0] = dns.Question{Name: "a.localhost.", Qtype: dns.TypeA, Qclass: dns.ClassINET}
 	}
-	return &trial{network: []string{"udp", "udp", "tcp"}[rng.IntN(3)], query: q, authoritative: authoritative}
+	return &trial{network: []string{"udp", "udp", "tcp"}[rng.IntN(3)], query: q, signed: signed, authoritative: authoritative}
 }
 
 // carry asks both.
 func (c *trial) carry(server, proxy netip.AddrPort) error {
-	ask := func(to netip.AddrPort, network string) (*dns.Msg, error) {
-		client := dns.Client{Net: network, Timeout: 10 * time.Second, UDPSize: 65535}
-		m, _, err := client.Exchange(c.query.Copy(), to.String())
-		return m, err
-	}
 	var err error
-	if c.straight, err = ask(server, c.network); err != nil {
+	if c.straight, _, err = c.ask(server, c.network); err != nil {
 		return fmt.Errorf("the server: %w", err)
 	}
 	c.whole = c.straight
 	if c.network == "udp" {
-		if c.whole, err = ask(server, "tcp"); err != nil {
+		if c.whole, _, err = c.ask(server, "tcp"); err != nil {
 			return fmt.Errorf("the server over TCP: %w", err)
 		}
 	}
-	if c.proxied, err = ask(proxy, c.network); err != nil {
+	if c.proxied, c.bytes, err = c.ask(proxy, c.network); err != nil {
 		return fmt.Errorf("the proxy: %w", err)
 	}
 	return nil
+}
+
+// ask asks one server, and returns what came back and how long that was.
+func (c *trial) ask(to netip.AddrPort, network string) (*dns.Msg, int, error) {
+	conn, err := dns.DialTimeout(network, to.String(), 10*time.Second)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer conn.Close()
+	conn.UDPSize = dns.MaxMsgSize
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if err := conn.WriteMsg(c.query.Copy()); err != nil {
+		return nil, 0, err
+	}
+	raw, err := conn.ReadMsgHeader(nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	m := new(dns.Msg)
+	return m, len(raw), m.Unpack(raw)
 }
 
 // explanation is why an answer through the proxy differs in something. holds says that this answer does so as it must.
@@ -199,7 +132,11 @@ func texts(section []dns.RR) []string {
 		rr = dns.Copy(rr)
 		rr.Header().Ttl = 0
 		text := rr.String()
-		if rr.Header().Rrtype != dns.TypeTXT { // of all that the zone has the only text that is not a name, beside what is in lower case anyway
+		switch rr := rr.(type) {
+		case *dns.TXT, *dns.DNSKEY: // no names, beside what is in lower case anyway
+		case *dns.RRSIG:
+			text = strings.Replace(text, rr.SignerName, strings.ToLower(rr.SignerName), 1)
+		default:
 			text = strings.ToLower(text)
 		}
 		all = append(all, strings.Replace(text, rr.Header().Name, strings.ToLower(rr.Header().Name), 1))
@@ -233,10 +170,11 @@ func (c *trial) judge(explained map[string]int) (unexplained []string) {
 	if (p.IsEdns0() != nil) != (c.query.IsEdns0() != nil) {
 		fail("OPT in the answer: %v", p.IsEdns0() != nil)
 	}
-	if packed, err := p.Pack(); err != nil {
+	if _, err := p.Pack(); err != nil {
 		fail("it cannot be packed: %v", err)
-	} else if p.Compress = true; len(packed) > 0 && p.Len() > c.limit() {
-		fail("%d bytes, the client takes %d", p.Len(), c.limit())
+	}
+	if c.bytes > c.limit() {
+		fail("%d bytes, the client takes %d", c.bytes, c.limit())
 	}
 	if !p.RecursionAvailable {
 		fail("RA is not set")
@@ -254,7 +192,12 @@ func (c *trial) judge(explained map[string]int) (unexplained []string) {
 		explained["AA: not told with a failure that is remembered (RFC 9520)"]++
 		p.Authoritative = true
 	}
-	if p.Rcode != s.Rcode || p.Authoritative != s.Authoritative || p.AuthenticatedData != s.AuthenticatedData {
+	ad := p.AuthenticatedData
+	if c.query.CheckingDisabled && s.AuthenticatedData && !ad {
+		explained["AD: for a query with CD unbound tells it once it has validated that for somebody else (RFC 4035 §3.2.2 asks for nothing); the proxy kept the answer of before"]++
+		ad = true
+	}
+	if p.Rcode != s.Rcode || p.Authoritative != s.Authoritative || ad != s.AuthenticatedData {
 		fail("rcode %s, AA %v, AD %v, straight %s, %v, %v", dns.RcodeToString[p.Rcode], p.Authoritative, p.AuthenticatedData,
 			dns.RcodeToString[s.Rcode], s.Authoritative, s.AuthenticatedData)
 	}
@@ -302,12 +245,60 @@ func (c *trial) judgeSections(fail func(string, ...any), explained map[string]in
 	}
 }
 
-// 5,000 queries of mixed types, flags, EDNS, cases and sizes, through the proxy and straight to a real NSD, and to a real unbound that resolves from it: the
-// answers agree but for TTLs and what is explained, in each case by a rule that says how the proxied answer must look.
+// note counts what the proxied answer has of DNSSEC.
+func (c *trial) note(seen map[string]int) {
+	p := c.proxied
+	count := func(what string, is bool) {
+		if is {
+			seen[what]++
+		}
+	}
+	has := func(rrtype uint16, sections ...[]dns.RR) bool {
+		return slices.ContainsFunc(slices.Concat(sections...), func(rr dns.RR) bool { return rr.Header().Rrtype == rrtype })
+	}
+	signatures := has(dns.TypeRRSIG, p.Answer, p.Ns)
+	count("signatures", signatures)
+	count("signatures in an answer that is cut", signatures && p.Truncated)
+	count("cut before all signatures", p.Truncated && !signatures && c.query.IsEdns0() != nil && c.query.IsEdns0().Do())
+	count("NSEC, name", p.Rcode == dns.RcodeNameError && has(dns.TypeNSEC, p.Ns))
+	count("NSEC, type", p.Rcode == dns.RcodeSuccess && len(p.Answer) == 0 && has(dns.TypeNSEC, p.Ns))
+	count("NSEC3, name", p.Rcode == dns.RcodeNameError && has(dns.TypeNSEC3, p.Ns))
+	count("NSEC3, type", p.Rcode == dns.RcodeSuccess && len(p.Answer) == 0 && has(dns.TypeNSEC3, p.Ns))
+	count("wildcard with proof", strings.Contains(strings.ToLower(c.query.Question[0].Name), "wild.") && has(dns.TypeRRSIG, p.Answer) && (has(dns.TypeNSEC, p.Ns) || has(dns.TypeNSEC3, p.Ns)))
+	count("DS", has(dns.TypeDS, p.Answer))
+	count("DNSKEY", has(dns.TypeDNSKEY, p.Answer))
+	bogus := strings.HasSuffix(strings.ToLower(c.query.Question[0].Name), "bogus.example.") && p.Rcode != dns.RcodeRefused
+	if !c.authoritative {
+		count("AD", p.AuthenticatedData)
+		count("AD without DO", p.AuthenticatedData && (c.query.IsEdns0() == nil || !c.query.IsEdns0().Do()))
+		count("bogus refused", bogus && p.Rcode == dns.RcodeServerFailure && !c.query.CheckingDisabled)
+		count("bogus with CD", bogus && len(p.Answer) != 0 && c.query.CheckingDisabled)
+	}
+}
+
+// checkSeen reports what note has not counted: then the queries show nothing of it.
+func checkSeen(t *testing.T, seen map[string]int, authoritative bool) {
+	t.Helper()
+	wanted := []string{
+		"signatures", "signatures in an answer that is cut", "cut before all signatures", "NSEC, name", "NSEC, type", "NSEC3, name", "NSEC3, type", "wildcard with proof", "DS", "DNSKEY",
+	}
+	if !authoritative {
+		wanted = append(wanted, "AD", "AD without DO", "bogus refused", "bogus with CD")
+	}
+	for _, what := range wanted {
+		if t.Logf("%4d  %s", seen[what], what); seen[what] == 0 {
+			t.Errorf("no answer with: %s", what)
+		}
+	}
+}
+
+// 5,000 queries of mixed types, flags, EDNS, cases and sizes, through the proxy and straight to a real NSD, and to a real unbound that resolves from it and
+// validates: the answers agree but for TTLs and what is explained, in each case by a rule that says how the proxied answer must look. Half of the zones are signed.
 func TestDifferential(t *testing.T) {
 	const queries, seed = 5000, 8
-	nsd := rig.NewNSD(t, map[string]string{"diff.example": differentialZone()}, rig.TSIG{}, netip.AddrPort{})
-	unbound := rig.NewResolver(t, "diff.example.", nsd.Addr)
+	texts, names, anchors := differentialZoneTexts(t)
+	nsd := rig.NewNSD(t, texts, rig.TSIG{}, netip.AddrPort{})
+	unbound := rig.NewResolver(t, nsd.Addr, names, anchors...)
 	for _, server := range []struct {
 		name          string
 		addr          netip.AddrPort
@@ -317,7 +308,7 @@ func TestDifferential(t *testing.T) {
 			proxy := rig.StartProxy(t, proxyBinary, rig.Config{Upstreams: []rig.Upstream{{URL: "udp://" + server.addr.String()}}}, nil)
 			rng := rand.New(rand.NewPCG(seed, seed))
 			trials := make(chan *trial)
-			explained, differ := map[string]int{}, 0
+			explained, seen, differ := map[string]int{}, map[string]int{}, 0
 			var mu sync.Mutex
 			var askers sync.WaitGroup
 			for range 4 {
@@ -331,6 +322,9 @@ func TestDifferential(t *testing.T) {
 							if differ++; differ <= 5 {
 								t.Errorf("%s over %s:\n%v\nquery\n%v\nstraight\n%v\nproxied\n%v", c.query.Question[0].Name, c.network, unexplained, c.query, c.whole, c.proxied)
 							}
+						}
+						if err == nil && c.signed {
+							c.note(seen)
 						}
 						mu.Unlock()
 					}
@@ -347,6 +341,7 @@ func TestDifferential(t *testing.T) {
 			for what, n := range explained {
 				t.Logf("%4d  %s", n, what)
 			}
+			checkSeen(t, seen, server.authoritative)
 		})
 	}
 }

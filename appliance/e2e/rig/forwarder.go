@@ -26,11 +26,26 @@ func NewForwarder(tb testing.TB, server netip.AddrPort) *Forwarder {
 	return f
 }
 
-// NewResolver starts one that resolves the names below zone itself, from the authoritative server of that zone; it knows no others.
-func NewResolver(tb testing.TB, zone string, server netip.AddrPort) *Forwarder {
+// NewResolver starts one that resolves the names below zones, given without a final dot, itself, from the authoritative server of them; it knows no others. It
+// validates what anchors, DS records, are for.
+func NewResolver(tb testing.TB, server netip.AddrPort, zones []string, anchors ...string) *Forwarder {
 	tb.Helper()
 	f := &Forwarder{tb: tb, Addr: FreeAddr(tb), config: filepath.Join(SharedDir(tb), "unbound.conf")}
-	f.start(fmt.Sprintf("  local-zone: \".\" refuse\n  local-zone: %q transparent\nstub-zone:\n  name: %q\n  stub-addr: %s@%d\n", zone, zone, server.Addr(), server.Port()))
+	var b strings.Builder
+	b.WriteString("  local-zone: \".\" refuse\n")
+	for _, zone := range zones {
+		fmt.Fprintf(&b, "  local-zone: %q transparent\n", zone)
+	}
+	for _, anchor := range anchors {
+		fmt.Fprintf(&b, "  trust-anchor: %q\n", strings.Join(strings.Fields(anchor), " "))
+	}
+	if len(anchors) != 0 {
+		b.WriteString("  module-config: \"validator iterator\"\n")
+	}
+	for _, zone := range zones {
+		fmt.Fprintf(&b, "stub-zone:\n  name: %q\n  stub-addr: %s@%d\n", zone, server.Addr(), server.Port())
+	}
+	f.start(b.String())
 	return f
 }
 
