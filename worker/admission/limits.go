@@ -119,6 +119,12 @@ const (
 	creep     = 0.02
 	leap      = 1.0
 
+	// returnPace is by how many times more a second is let in when upstreams come back from an outage: twice as much at each look.
+	returnPace = float64(time.Second / MissInterval)
+
+	// returnLongest is how long that may take: longer than the adaptive limit takes from its least to a thousand exchanges.
+	returnLongest = 5 * time.Second
+
 	// queueTarget is by how much more than the least exchange of two windows the least of an interval may take before a queue stands at the upstreams;
 	// a quarter of the time where they are far away.
 	queueTarget = 10 * time.Millisecond

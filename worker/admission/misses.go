@@ -39,6 +39,7 @@ type Misses struct {
 	ceiling  float64 // the rate at which there was no room last
 	probeAt  int64   // ns: when more than that is tried
 	pace     float64 // by how many times more a second
+	outage   outage
 	queue    queue
 	stood    bool   // a queue did, at the last look
 	drainEnd int64  // ns: until when less is let in if a queue stands
@@ -167,6 +168,7 @@ func (m *Misses) Look(l *MissLook) {
 	}
 	offered := float64(m.offered) / dt
 	rate := float64(l.Ended) / dt
+	returning, over := m.outage.see(l.Now, m.answered, rate)
 	m.answered += (rate - m.answered) * min(1, dt/missLearn.Seconds())
 	pressed := float64(l.Limited) > float64(l.Ended)*lackMost || l.Occupancy > occupancyMost || l.Overloaded
 	queued := m.queue.stands(l.Now, l.Quickest)
@@ -176,7 +178,14 @@ func (m *Misses) Look(l *MissLook) {
 	if !m.shedding {
 		return
 	}
-	m.steer(l, pressed, queued, rate, dt)
+	if over {
+		m.ceiling, m.probeAt, m.pace, m.drainEnd = max(m.answered, rate), l.Now, leap, l.Now
+	}
+	if returning && !l.Overloaded {
+		m.regain(pressed, rate, dt)
+	} else {
+		m.steer(l, pressed, queued, rate, dt)
+	}
 	heavy := m.weigh(offered, dt)
 	if heavy || pressed {
 		m.calmAt = l.Now
@@ -228,6 +237,16 @@ func (m *Misses) steer(l *MissLook, pressed, queued bool, rate, dt float64) {
 		m.pace = min(m.pace*(1+dt), leap)
 	}
 	m.admitted, m.stood = max(m.admitted, leastAdmitted), queued
+}
+
+// regain decides the same while upstreams come back from an outage.
+func (m *Misses) regain(pressed bool, rate, dt float64) {
+	if pressed {
+		m.admitted = max(m.admitted*backOff, rate)
+	} else {
+		m.admitted = max(m.admitted, rate) * (1 + dt*returnPace)
+	}
+	m.admitted = max(min(m.admitted, m.outage.before), rate, leastAdmitted)
 }
 
 // full takes in that upstreams can do no more than now.

@@ -3,6 +3,7 @@ package rig
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"os/exec"
 	"regexp"
@@ -147,7 +148,16 @@ func answers(server netip.AddrPort) bool {
 
 // Ask sends one A query over "udp" or "tcp" and returns the reply.
 func Ask(server netip.AddrPort, network, name string, timeout time.Duration) (*dns.Msg, error) {
+	return ask(&net.Dialer{Timeout: timeout}, server, network, name, timeout)
+}
+
+// AskFrom is Ask over UDP from an address of its own, below 127.0.0.0/8.
+func AskFrom(source netip.Addr, server netip.AddrPort, name string, timeout time.Duration) (*dns.Msg, error) {
+	return ask(&net.Dialer{Timeout: timeout, LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0))}, server, "udp", name, timeout)
+}
+
+func ask(dialer *net.Dialer, server netip.AddrPort, network, name string, timeout time.Duration) (*dns.Msg, error) {
 	query := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.TypeA)
-	reply, _, err := (&dns.Client{Net: network, Timeout: timeout}).Exchange(query, server.String())
+	reply, _, err := (&dns.Client{Net: network, Timeout: timeout, Dialer: dialer}).Exchange(query, server.String())
 	return reply, err
 }
