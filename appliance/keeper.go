@@ -132,7 +132,7 @@ func (k *keeper) dump(ctx context.Context, file string) (d dumped, err error) {
 		}
 	}()
 	from := k.now()
-	w, err := persist.Create(file, persist.Header{Written: from, Names: k.group.PoolTags()})
+	w, err := persist.Create(file, persist.Header{Written: from, Names: k.group.KeyNames()})
 	if err != nil {
 		return d, err
 	}

@@ -117,6 +117,7 @@ func (w *worker) free(slot uint32) {
 		}
 	}
 	w.tell(s, shared.Word{Outcome: shared.Ask}, false) // if nobody has yet
+	w.discharge(s)
 	w.table.Release(slot)
 }
 

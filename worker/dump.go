@@ -5,16 +5,24 @@ import (
 	"fmt"
 	"time"
 
+	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/cache"
 )
 
-// PoolTags returns the names of all pools there have been, in the order of the tags that records have for them.
-func (g *Group) PoolTags() []string {
+// KeyNames returns the names that the numbers in the keys of records stand for: of all pools there have been, and behind wire.KeyPoolsMax of all views.
+func (g *Group) KeyNames() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	names := make([]string, len(g.pools))
+	last := len(g.pools)
+	if len(g.views) != 0 {
+		last = wire.KeyPoolsMax + 1 + len(g.views)
+	}
+	names := make([]string, last)
 	for name, states := range g.pools {
 		names[states[0].tag] = name
+	}
+	for name, states := range g.views {
+		names[wire.KeyPoolsMax+int(states[0].tag)] = name
 	}
 	return names
 }

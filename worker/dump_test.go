@@ -65,7 +65,7 @@ func TestDumpAndLoad(t *testing.T) {
 	for range 40 { // by both workers
 		exchange(t, "udp", addrs[0], query(1, "hot.test.", dns.TypeTXT))
 	}
-	records, tags := collect(t, g), g.PoolTags()
+	records, tags := collect(t, g), g.KeyNames()
 	if !slices.Equal(tags, []string{"default", "gone", "corp"}) || len(records) < names+4 || len(records) > names+5 {
 		t.Fatalf("pools %q, %d records", tags, len(records))
 	}
@@ -117,11 +117,11 @@ func TestDumpAndLoadEndEarly(t *testing.T) {
 	if _, err := g.Flush(ctx, CacheMatch{}); err != nil {
 		t.Fatal(err)
 	}
-	out, err := g.Load(ctx, g.PoolTags(), 0, replay(records[:20], broken))
+	out, err := g.Load(ctx, g.KeyNames(), 0, replay(records[:20], broken))
 	if !errors.Is(err, broken) || out.Answers < 20 {
 		t.Errorf("load: %+v, %v", out, err)
 	}
-	out, err = g.Load(ctx, g.PoolTags(), 0, replay([][]byte{nil, make([]byte, 10), records[0][:30], make([]byte, RecordBytesMax+1)}, io.EOF))
+	out, err = g.Load(ctx, g.KeyNames(), 0, replay([][]byte{nil, make([]byte, 10), records[0][:30], make([]byte, RecordBytesMax+1)}, io.EOF))
 	if err != nil || out != (Restored{Damaged: 4}) {
 		t.Errorf("what is no record: %+v, %v", out, err)
 	}
@@ -191,7 +191,7 @@ func TestRestoredStale(t *testing.T) {
 		if _, err := g.Flush(context.Background(), CacheMatch{}); err != nil {
 			t.Fatal(err)
 		}
-		out, err := g.Load(context.Background(), g.PoolTags(), 400*time.Second, replay(records, io.EOF))
+		out, err := g.Load(context.Background(), g.KeyNames(), 400*time.Second, replay(records, io.EOF))
 		if err != nil || out.Answers != c.want || out.Expired != 1-c.want {
 			t.Errorf("%+v: %+v, %v", c, out, err)
 		}
@@ -225,7 +225,7 @@ func FuzzRestore(f *testing.F) {
 		}
 		wire.MoveKey(r.key(), 0)
 		var out Restored
-		if b.w.restore(r, space, &out); out.Answers == 0 || wire.KeyFlags(r.key()) != wire.KeyRD || len(wire.KeyVariant(r.key())) != 0 {
+		if b.w.restore(r, space, &out); out.Answers == 0 || wire.KeyFlags(r.key()) != wire.KeyRD || len(wire.KeyVariant(r.key())) != 0 || wire.KeyPartition(r.key()) != 0 {
 			return
 		}
 		q := make([]byte, wire.HeaderBytes, wire.HeaderBytes+wire.QuestionBytesMax)

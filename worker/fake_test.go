@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -214,12 +215,40 @@ func (c *command) derive(t testing.TB) {
 		t.Fatal(err)
 	}
 	c.ruleHits = new(Group).ruleHits(c.policy)
+	c.views = nil
+	for i := range snap.Views {
+		c.views = append(c.views, c.viewState(snap.Views[i].Name))
+	}
 	if c.access, err = snap.Access.compile(); err != nil {
 		t.Fatal(err)
 	}
 	if c.jar, err = snap.jar(cookie.Secret{}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// viewStates are those of all views that workers of tests have ever had; a worker is known by the state of its first pool.
+var viewStates struct {
+	sync.Mutex
+	of map[*poolState]map[string]*viewState
+}
+
+// viewState is always the same one for a name.
+func (c *command) viewState(name string) *viewState {
+	viewStates.Lock()
+	defer viewStates.Unlock()
+	if viewStates.of == nil {
+		viewStates.of = map[*poolState]map[string]*viewState{}
+	}
+	known := viewStates.of[c.pools[0]]
+	if known == nil {
+		known = map[string]*viewState{}
+		viewStates.of[c.pools[0]] = known
+	}
+	if known[name] == nil {
+		known[name] = &viewState{tag: uint8(1 + len(known))}
+	}
+	return known[name]
 }
 
 // benchUnix is the wall clock's time when a bench begins: that of RFC 9018 appendix A.1.

@@ -60,6 +60,7 @@ type Group struct {
 	closed   bool
 	past     map[string]*UpstreamReport       // figures of closed members by endpoint name, so that counters never fall
 	pools    map[string][]*poolState          // of every pool there ever was, per worker
+	views    map[string][]*viewState          // of every view, likewise
 	rules    map[policy.RuleID]*atomic.Uint64 // hits of every rule there ever was
 }
 
@@ -95,7 +96,8 @@ func Start(cfg Config, ls *Listeners, snap *Snapshot) (*Group, error) {
 	g.wakers = make([]atomic.Pointer[ring.Waker], cfg.Workers)
 	g.past = make(map[string]*UpstreamReport)
 	g.pools = make(map[string][]*poolState)
-	if err = g.tagPools(snap); err != nil {
+	g.views = make(map[string][]*viewState)
+	if err = errors.Join(g.tagPools(snap), g.tagViews(snap)); err != nil {
 		return nil, err
 	}
 	if err = g.findNodes(); err != nil {
@@ -303,6 +305,9 @@ func (g *Group) compose(snap *Snapshot) []*command {
 		for _, p := range snap.Pools {
 			c.pools = append(c.pools, g.pools[p.Name][i])
 		}
+		for _, v := range snap.Views {
+			c.views = append(c.views, g.views[v.Name][i])
+		}
 		for _, m := range g.members {
 			c.upstreams = append(c.upstreams, m.perCore[i])
 		}
@@ -347,7 +352,7 @@ func (g *Group) Reload(snap *Snapshot) error {
 	if len(g.members)+len(g.leaving)+len(snap.Upstreams) > upstreamsKept {
 		return errors.New("reload: upstreams of earlier reloads are still finishing, try again in a few seconds")
 	}
-	if err := g.tagPools(snap); err != nil {
+	if err := errors.Join(g.tagPools(snap), g.tagViews(snap)); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
 	tables, err := g.shareOut(snap)

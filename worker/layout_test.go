@@ -24,7 +24,7 @@ const linePair = 128
 func TestWorkersShareNoLine(t *testing.T) {
 	for _, of := range []reflect.Type{
 		reflect.TypeFor[worker](), reflect.TypeFor[upstream](), reflect.TypeFor[ring.Ring](), reflect.TypeFor[mmsg.Engine](),
-		reflect.TypeFor[ring.Waker](), reflect.TypeFor[cache.Shard](), reflect.TypeFor[inflight.Table](), reflect.TypeFor[limit.Limiter](), reflect.TypeFor[pool](), reflect.TypeFor[poolState](),
+		reflect.TypeFor[ring.Waker](), reflect.TypeFor[cache.Shard](), reflect.TypeFor[inflight.Table](), reflect.TypeFor[limit.Limiter](), reflect.TypeFor[pool](), reflect.TypeFor[poolState](), reflect.TypeFor[viewState](),
 		reflect.TypeFor[shared.Inbox](),
 		reflect.TypeFor[tierLink](), reflect.TypeFor[tier.Line](), reflect.TypeFor[inspectLink](), reflect.TypeFor[inspect.Line](),
 	} {

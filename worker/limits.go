@@ -39,6 +39,10 @@ const (
 	// PoolsMax bounds the pools of a snapshot: half of the tags that a key can hold, so that a reload can rename all of them once.
 	PoolsMax = wire.KeyPoolsMax / 2
 
+	// viewTags bounds the names that views have had since the start, plus one: they have numbers in a byte of keys, and places in the header of a kept cache
+	// behind those of the pools. More: the reload is refused.
+	viewTags = wire.KeyPartitionsMax - wire.KeyPoolsMax
+
 	// UpstreamsMax bounds the upstreams of a snapshot: half of upstreamsKept, so that a reload can replace all of them.
 	UpstreamsMax = upstreamsKept / 2
 

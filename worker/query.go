@@ -20,6 +20,7 @@ type origin struct {
 	tcp    bool
 
 	listener uint32 // number of the listener; not of an origin that was restored from a waiter
+	view     *view  // that the client is in; nil: none
 }
 
 // lookup is a query that has been parsed and has yet to be answered. Its views last as long as the message.
@@ -206,6 +207,9 @@ func (w *worker) withoutAsking(l *lookup, from *origin, age uint32, expired bool
 
 // give replies with w.answer, which the cache has held for age seconds, or with what response policies make of it.
 func (w *worker) give(l *lookup, age uint32, from *origin) {
+	if from.view != nil {
+		from.view.stats.Hits++
+	}
 	if l.later == scrutinyNone || !w.judged(&w.answer, age, l.later, l.key, l.hash, from) {
 		w.reply(from, &w.answer, age)
 	}
@@ -244,6 +248,10 @@ func (w *worker) miss(l *lookup, from *origin) {
 		w.stats.Drops[DropDraining]++
 		return
 	}
+	if from.full() {
+		w.shed(l, from, wire.ReasonQuota)
+		return
+	}
 	if !w.admitMiss(l, from) {
 		return
 	}
@@ -258,6 +266,7 @@ func (w *worker) miss(l *lookup, from *origin) {
 		w.shed(l, from, wire.ReasonFull)
 		return
 	}
+	w.charge(slot, from)
 	w.start(slot, l)
 }
 

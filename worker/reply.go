@@ -119,6 +119,9 @@ func (w *worker) restoreClient(s *inflight.Slot, waiter *inflight.Waiter, to *or
 	} else {
 		*to = origin{socket: waiter.Socket, path: &waiter.Path}
 	}
+	if len(w.active.views) != 0 {
+		to.view = w.viewOf(to)
+	}
 	if w.asked = (asked{cookie: waiter.Cookie, marks: waiter.Marks, hasNetwork: waiter.HasSubnet, network: waiter.Subnet}); w.asked != (asked{}) {
 		c.Options = w.replyOptions(to, nil)
 	}
@@ -162,21 +165,35 @@ func (w *worker) deliverAged(s *inflight.Slot, slot uint32, a *wire.Answer, age 
 			w.deliverAlias(s, waiter, a, age, rcode, ede)
 			continue
 		}
-		if !w.restoreClient(s, waiter, &to) {
+		if !w.restoreWaiting(s, waiter, &to) {
 			continue
 		}
-		w.stats.Latency.add(w.now-waiter.At, 1)
-		if to.tcp {
-			w.conns.Done(to.conn, w.now) // first: a policy that leads the client to another name has it wait again
+		if a != nil {
+			w.tellWaiter(s, waiter, a, age, &to)
+			continue
 		}
-		switch {
-		case a != nil && waiter.Later != scrutinyNone && w.judged(a, age, waiter.Later, s.KeyBytes(), s.Hash, &to):
-		case a != nil:
-			w.reply(&to, a, age)
-		default:
-			w.stats.Failed++
-			w.replyError(&to, rcode, ede)
-		}
+		w.stats.Failed++
+		w.replyError(&to, rcode, ede)
 	}
 	w.common.lent--
+}
+
+// restoreWaiting is restoreClient for a waiter whose waiting is over: it is counted, and over TCP nothing is owed to it any more. It comes before the
+// reply: a policy that leads the client to another name has it wait again.
+func (w *worker) restoreWaiting(s *inflight.Slot, waiter *inflight.Waiter, to *origin) bool {
+	if !w.restoreClient(s, waiter, to) {
+		return false
+	}
+	w.stats.Latency.add(w.now-waiter.At, 1)
+	if to.tcp {
+		w.conns.Done(to.conn, w.now)
+	}
+	return true
+}
+
+// tellWaiter gives the client of w.client, which waited for it, an answer that was learned age seconds ago, or what response policies make of it.
+func (w *worker) tellWaiter(s *inflight.Slot, waiter *inflight.Waiter, a *wire.Answer, age uint32, to *origin) {
+	if waiter.Later == scrutinyNone || !w.judged(a, age, waiter.Later, s.KeyBytes(), s.Hash, to) {
+		w.reply(to, a, age)
+	}
 }

@@ -80,14 +80,13 @@ func (w *worker) goOnWith(q *resting) {
 	if len(l.query.Options) != 0 {
 		w.heed(l, &from)
 	}
+	w.assign(l, &from)
 	w.present(l, &from)
 	w.rules.query.Tags = q.tags
 	if q.policy != w.rules.policy {
 		q.verdict.Pool, q.verdict.Tee, q.verdict.Subnet = -1, -1, nil
 		q.verdict.Edits.Reset()
-		if w.rules.policy != nil {
-			w.overlook(l, &q.verdict)
-		}
+		w.overlook(l, from.view, &q.verdict)
 	}
 	if !w.execute(l, &from, &q.verdict) {
 		w.proceed(l, &from)

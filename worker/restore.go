@@ -35,19 +35,20 @@ type restoring struct {
 	belts []*belt
 	tags  [wire.KeyPoolsMax]int   // of this process, by that in the records; -1: none
 	stale [wire.KeyPoolsMax]int64 // seconds past the TTL that an answer may be, by tag of this process
+	views [viewTags]uint8         // of this process, by that in the records; 0: none
 	away  uint32                  // seconds, and one more: ages were rounded down when they were written
 	out   Restored
 	ended chan error // of the errand
 }
 
 // Load gives the workers the answers whose records next returns, until it returns io.EOF, or another error, which is returned after all that came
-// before was loaded. pools are the names of the records' pools (PoolTags), away is how long ago they were written. Answers that were asked for
+// before was loaded. names is what the numbers in their keys stand for (KeyNames), away is how long ago they were written. Answers that were asked for
 // again go to all workers, others to one, and where workers share a level of the cache, to that. A worker takes a bounded part in each turn.
-func (g *Group) Load(ctx context.Context, pools []string, away time.Duration, next func() ([]byte, error)) (Restored, error) {
+func (g *Group) Load(ctx context.Context, names []string, away time.Duration, next func() ([]byte, error)) (Restored, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	l := &restoring{group: g, belts: g.belts(), away: uint32(min(max(away, 0)/time.Second+1, cacheAgeMax)), ended: make(chan error, 1)}
-	l.matchPools(pools)
+	l.matchNames(names)
 	parts := make([]Restored, g.cfg.Workers)
 	go func() {
 		i := 0
@@ -83,8 +84,8 @@ func (g *Group) Load(ctx context.Context, pools []string, away time.Duration, ne
 	return l.out, wrong
 }
 
-// matchPools finds the pools of this process by name.
-func (l *restoring) matchPools(names []string) {
+// matchNames finds the pools and views of this process by name.
+func (l *restoring) matchNames(names []string) {
 	g := l.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -104,6 +105,13 @@ func (l *restoring) matchPools(names []string) {
 			l.stale[own] = int64(snap.StaleMax)
 		}
 	}
+	for tag := 1; tag < viewTags && wire.KeyPoolsMax+tag < len(names); tag++ {
+		for i := range snap.Views {
+			if v := &snap.Views[i]; v.Name == names[wire.KeyPoolsMax+tag] && v.OwnCache {
+				l.views[tag] = g.views[v.Name][0].tag
+			}
+		}
+	}
 }
 
 // record sends one to the workers that shall have it.
@@ -113,8 +121,9 @@ func (l *restoring) record(text []byte) error {
 		l.out.Damaged++
 		return nil
 	}
-	tag := l.tags[wire.KeyPool(r.key())]
-	if tag < 0 {
+	tag, partition := l.tags[wire.KeyPool(r.key())], wire.KeyPartition(r.key())
+	lost := partition >= viewTags || partition != 0 && l.views[partition] == 0
+	if tag < 0 || lost {
 		l.out.Foreign++
 		return nil
 	}
@@ -136,6 +145,9 @@ func (l *restoring) record(text []byte) error {
 		copy(mine, r)
 		mine.setAge(uint32(min(age, cacheAgeMax)))
 		wire.MoveKey(mine.key(), uint8(tag))
+		if partition != 0 {
+			wire.MovePartition(mine.key(), l.views[partition])
+		}
 	}
 	return nil
 }

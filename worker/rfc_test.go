@@ -18,9 +18,11 @@ import (
 
 	"secure-dns-proxy/transport/balance"
 	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker/admission"
 	"secure-dns-proxy/worker/cookie"
 	"secure-dns-proxy/worker/limit"
 	"secure-dns-proxy/worker/local"
+	"secure-dns-proxy/worker/policy"
 	"secure-dns-proxy/worker/rpz"
 )
 
@@ -216,6 +218,12 @@ func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string
 		s.Pools[0].StaleAfter = d
 	case "never_stale":
 		s.Pools[0].NeverStale = [][]byte{wireName(value)}
+	case "view":
+		configureView(t, s, value)
+	case "shed":
+		s.Admission.Shed = admission.Shed(slices.Index(admission.ShedNames[:], value))
+	case "max_outstanding":
+		s.Pools[0].MaxOutstanding, _ = strconv.Atoi(value)
 	case "when_down":
 		s.Pools[0].WhenDown = WhenDown(slices.Index(WhenDownNames[:], value))
 	default:
@@ -223,6 +231,30 @@ func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string
 			t.Fatalf("no setting %q", key)
 		}
 	}
+}
+
+// configureView adds a view: NAME,PREFIX and then KEY or KEY=VALUE of [view.NAME].
+func configureView(t *testing.T, s *Snapshot, value string) {
+	words := strings.Split(value, ",")
+	v := View{View: policy.View{Name: words[0], Pool: -1, Clients: []netip.Prefix{netip.MustParsePrefix(words[1])}}}
+	for _, word := range words[2:] {
+		switch key, value, _ := strings.Cut(word, "="); key {
+		case "no_cache":
+			v.NoCache = true
+		case "own_cache":
+			v.OwnCache = true
+		case "max_outstanding":
+			v.MaxOutstanding, _ = strconv.Atoi(value)
+		case "shed":
+			shed := admission.Shed(slices.Index(admission.ShedNames[:], value))
+			v.Shed = &shed
+		case "shed_stale":
+			v.ShedStale = ShedStale(slices.Index(ShedStaleNames[:], value))
+		default:
+			t.Fatalf("no key %q of a view", key)
+		}
+	}
+	s.Views = append(s.Views, v)
 }
 
 // policiesOf reads rpz=ZONE[:OVERRIDE],... (testdata/rpz/ZONE.zone) and break_dnssec=off.

@@ -28,7 +28,7 @@ type ruled struct {
 func newRuled(t testing.TB, rules ...policy.Rule) *ruled { return newRuledWith(t, nil, rules...) }
 
 // newRuledWith is newRuled with views.
-func newRuledWith(t testing.TB, views []policy.View, rules ...policy.Rule) *ruled {
+func newRuledWith(t testing.TB, views []View, rules ...policy.Rule) *ruled {
 	return newRuledOf(t, func(s *Snapshot) { s.Views = views }, rules...)
 }
 

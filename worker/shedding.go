@@ -102,9 +102,9 @@ func (w *worker) admitMiss(l *lookup, from *origin) bool {
 	return false
 }
 
-// shed answers a query that is not asked: from an answer past its TTL where the pool allows that, else it is turned down.
+// shed answers a query that is not asked: from an answer past its TTL where the pool, or the client's view, allows that, else it is turned down.
 func (w *worker) shed(l *lookup, from *origin, reason uint16) {
-	if !l.passCache && !l.tailored.passed && w.stale(l.hash, l.key, l.pool) {
+	if !l.passCache && !l.tailored.passed && from.shedStale(l.pool) && w.outdated(l.hash, l.key, l.pool) {
 		w.stats.Shed++
 		w.tellScope(l)
 		w.give(l, 0, from)
@@ -113,10 +113,10 @@ func (w *worker) shed(l *lookup, from *origin, reason uint16) {
 	w.turnDown(from, reason)
 }
 
-// turnDown tells a client, as the configuration says, that there is no room for its query.
+// turnDown tells a client, as the configuration, or that of its view, says, that there is no room for its query.
 func (w *worker) turnDown(from *origin, reason uint16) {
 	w.stats.Shed++
-	switch w.shedding.cfg.Shed {
+	switch w.shedAs(from) {
 	case admission.ShedDrop:
 		if from.tcp {
 			w.closeStream(from.conn)
@@ -134,42 +134,47 @@ func (w *worker) turnDown(from *origin, reason uint16) {
 	}
 }
 
-// failLimited ends a slot that no upstream has room for.
+// failLimited ends a slot that no upstream has room for. Views may treat their clients differently.
 func (w *worker) failLimited(slot uint32, p *pool) {
 	s := w.table.At(slot)
 	p.stats.Limited++
 	w.shedding.lacked++
-	if w.shedding.cfg.Shed == admission.ShedServFail {
+	if w.shedding.cfg.Shed == admission.ShedServFail && len(w.active.views) == 0 {
 		w.stats.Shed++
 		w.fail(slot, p, wire.ReasonLimited)
 		return
 	}
 	w.blame(s, false)
-	if w.staleFor(s, p) {
-		w.stats.Shed++
-		w.deliver(s, slot, &w.answer, 0, 0)
-		w.free(slot)
-		return
+	held := s.WaiterCount != 0 && s.Passing == 0 && w.someStale(p) && w.outdated(s.Hash, s.KeyBytes(), p)
+	old := w.answer // where turnDown writes
+	if !held {
+		w.countOutcome(s, wire.RCodeServFail)
+		p.stats.Failed++
 	}
-	w.countOutcome(s, wire.RCodeServFail)
-	p.stats.Failed++
 	var to origin
+	w.common.lent++
 	for waiter := w.table.FirstWaiter(slot); waiter != nil; waiter = w.table.NextWaiter(waiter) {
-		if waiter.Alias {
+		switch {
+		case waiter.Alias && held && p.spec.WhenDown == Stale:
+			w.deliverAlias(s, waiter, &old, 0, 0, 0)
+		case waiter.Alias:
 			w.deliverAlias(s, waiter, nil, 0, wire.RCodeServFail, wire.ReasonLimited)
-			continue
+		case !w.restoreWaiting(s, waiter, &to):
+		case held && to.shedStale(p):
+			w.stats.Shed++
+			w.tellWaiter(s, waiter, &old, 0, &to)
+		default:
+			w.stats.Failed++
+			w.turnDown(&to, wire.ReasonLimited)
 		}
-		if !w.restoreClient(s, waiter, &to) {
-			continue
-		}
-		w.stats.Latency.add(w.now-waiter.At, 1)
-		w.stats.Failed++
-		if to.tcp {
-			w.conns.Done(to.conn, w.now)
-		}
-		w.turnDown(&to, wire.ReasonLimited)
 	}
+	w.common.lent--
 	w.free(slot)
+}
+
+// someStale reports whether an answer of p past its TTL may be what some client gets where there is no room.
+func (w *worker) someStale(p *pool) bool {
+	return p.spec.WhenDown == Stale || slices.ContainsFunc(w.active.views, func(v *view) bool { return v.spec.ShedStale == ShedStaleAlways })
 }
 
 // lookAtMisses is the part of a turn that is the shedding's.

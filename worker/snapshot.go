@@ -29,7 +29,7 @@ type Snapshot struct {
 	Access   Access     // who may ask
 	Local    local.Spec // what is answered here
 	Rules    []policy.Rule
-	Views    []policy.View
+	Views    []View
 	Requests Requests // what becomes of requests that are no queries of class IN
 
 	DNS64     *synth.DNS64     // nil: off
@@ -158,6 +158,7 @@ func (s *Snapshot) validate(workers int) error {
 	if _, err := s.compileRules(workers); err != nil {
 		errs = append(errs, err)
 	}
+	errs = append(errs, s.validateViews())
 	if per := s.CacheBytes / int64(max(workers, 1)); s.CacheBytes != 0 && per < cache.BytesMin {
 		complain("cache of %d bytes for %d workers: want at least %d each", s.CacheBytes, workers, int64(cache.BytesMin))
 	}

@@ -9,7 +9,12 @@ import (
 // stale puts the cached answer to key into w.answer though its TTL has passed, if the pool allows that and it is not too old, and reports
 // whether it did (RFC 8767); otherwise w.answer stays what it was.
 func (w *worker) stale(hash uint64, key []byte, p *pool) bool {
-	if p.spec.WhenDown != Stale || !w.keeps(p, key) {
+	return p.spec.WhenDown == Stale && w.outdated(hash, key, p)
+}
+
+// outdated is stale for whoever is to have such answers of any pool.
+func (w *worker) outdated(hash uint64, key []byte, p *pool) bool {
+	if !w.keeps(p, key) {
 		return false
 	}
 	var old wire.Answer

@@ -254,6 +254,7 @@ const (
 	statsWords         = int(unsafe.Sizeof(Stats{}) / 8)
 	upstreamStatsWords = int(unsafe.Sizeof(UpstreamStats{}) / 8)
 	poolStatsWords     = int(unsafe.Sizeof(PoolStats{}) / 8)
+	viewStatsWords     = int(unsafe.Sizeof(ViewStats{}) / 8)
 )
 
 // published is the copy of a worker's figures that other goroutines may read. The worker counts in plain memory and publishes when it

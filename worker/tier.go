@@ -56,7 +56,7 @@ func (t *tierLink) set(c *Tier) *tierLink {
 
 // mayShare reports whether answers of p to the question of key, for a slot, may be in a cache that others have.
 func (w *worker) mayShare(s *inflight.Slot, p *pool, key []byte) bool {
-	return s.Passing == 0 && w.keeps(p, key)
+	return s.Passing == 0 && w.keeps(p, key) && wire.KeyPartition(key) == 0
 }
 
 // askTier asks the tier for the answer to a new slot, and reports whether it did.

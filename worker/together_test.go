@@ -205,9 +205,13 @@ func (m *medley) chooseRules(rng *rand.Rand, s *Snapshot) {
 		return
 	}
 	if rng.IntN(2) == 0 {
-		s.Views = []policy.View{
-			{Name: "low", Clients: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/29")}, Pool: rng.IntN(4) - 1, NoCache: rng.IntN(2) == 0},
-			{Name: "high", Clients: []netip.Prefix{netip.MustParsePrefix("127.0.0.16/29")}, Pool: rng.IntN(4) - 1},
+		own, shed := rng.IntN(2) == 0, admission.ShedRefuse
+		s.Views = []View{
+			{
+				View:     policy.View{Name: "low", Clients: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/29")}, Pool: rng.IntN(4) - 1, NoCache: !own && rng.IntN(2) == 0},
+				OwnCache: own, MaxOutstanding: rng.IntN(6), ShedStale: ShedStale(rng.IntN(int(shedStales))),
+			},
+			{View: policy.View{Name: "high", Clients: []netip.Prefix{netip.MustParsePrefix("127.0.0.16/29")}, Pool: rng.IntN(4) - 1}, Shed: &shed},
 		}
 	}
 	suffix := func(name string) policy.Match {
@@ -707,6 +711,11 @@ func (m *medley) settled() {
 		for _, p := range w.poolStates {
 			if p != nil && p.under != 0 {
 				t.Errorf("worker %d: %d exchanges of pool %d are never ended", i, p.under, p.tag)
+			}
+		}
+		for _, v := range w.viewStates {
+			if v != nil && v.under != 0 {
+				t.Errorf("worker %d: %d questions of view %d are never ended", i, v.under, v.tag)
 			}
 		}
 		for _, u := range w.upstreams {

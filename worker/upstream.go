@@ -61,6 +61,7 @@ func (u *upstream) datagram() bool { return u.endpoint.Scheme == transport.UDP }
 type selection struct {
 	pools      []*pool // the first is the default
 	byTag      [wire.KeyPoolsMax]*pool
+	views      []*view      // by their numbers in the policy
 	router     *route.Table // nil: all names are the first pool's
 	tier       *tierLink    // nil: no cache is shared with other instances
 	inspect    *inspectLink // nil: no inspector is asked
@@ -93,6 +94,7 @@ type command struct {
 	snapshot   *Snapshot
 	upstreams  []*upstream  // this worker's, in the order of snapshot.Upstreams
 	pools      []*poolState // this worker's, in the order of snapshot.Pools
+	views      []*viewState // this worker's, in the order of snapshot.Views
 	router     *route.Table
 	local      *local.Table
 	census     *census.Counter // this worker's; nil: nothing is counted
@@ -207,6 +209,7 @@ func (w *worker) setUpstreams(c *command) {
 		next.tailors = next.tailors || p.tells
 		next.byTag[state.tag], w.poolStates[state.tag] = p, state
 	}
+	w.setViews(&next, c)
 	w.active = next
 	w.forgetTailored()
 	for _, u := range w.upstreams {

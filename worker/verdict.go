@@ -42,7 +42,7 @@ func (s *Snapshot) compileRules(workers int) (*policy.Policy, error) {
 			return nil, fmt.Errorf("rule %q: no pool %d", s.Rules[i].Name, pool)
 		}
 	}
-	return policy.Compile(s.Rules, s.Views, max(workers, 1))
+	return policy.Compile(s.Rules, s.policyViews(), max(workers, 1))
 }
 
 // setRules takes over a policy. Its token buckets begin full; the counters of rules that stay go on, as they are the group's.
@@ -69,24 +69,24 @@ func (w *worker) publishRules() {
 // decide lets the rules for queries look at the one in hand, and reports whether that was the end of it.
 func (w *worker) decide(l *lookup, from *origin) bool {
 	r := &w.rules
+	w.assign(l, from)
 	w.present(l, from)
 	r.policy.Run(policy.ChainQuery, &r.query, r.state, &r.result)
-	w.overlook(l, &r.result)
+	w.overlook(l, from.view, &r.result)
 	if r.result.Wait != 0 && !from.tcp && w.postpone(l, from) {
 		return true
 	}
 	return w.execute(l, from, &r.result)
 }
 
-// overlook adds to the verdict of the rules what the client's view says: less than they do.
-func (w *worker) overlook(l *lookup, v *policy.Verdict) {
-	_, view := w.rules.policy.ViewOf(w.rules.query.Source.Addr())
-	if view == nil {
+// overlook adds to the verdict of the rules what the client's view, if it is in one, says: less than they do.
+func (w *worker) overlook(l *lookup, of *view, v *policy.Verdict) {
+	if of == nil {
 		return
 	}
-	v.SkipCache = v.SkipCache || view.NoCache
+	v.SkipCache = v.SkipCache || of.spec.NoCache
 	if v.Pool < 0 && l.pool == w.active.pools[0] {
-		v.Pool = int16(view.Pool)
+		v.Pool = int16(of.spec.Pool)
 	}
 }
 
@@ -104,7 +104,7 @@ func (w *worker) present(l *lookup, from *origin) {
 	}
 	q.Source, q.TCP, q.Now, q.Pools = from.path.Addr(), from.tcp, w.now, w
 	if w.rules.policy != nil { // else a query has rested while a reload took them away
-		q.View, _ = w.rules.policy.ViewOf(q.Source.Addr())
+		q.View = w.rules.policy.ViewOf(q.Source.Addr())
 	}
 	if int(from.listener) < len(w.active.listen) {
 		q.Target = w.active.listen[from.listener]

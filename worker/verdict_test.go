@@ -373,9 +373,9 @@ func TestRulesAllocateNothing(t *testing.T) {
 func TestViews(t *testing.T) {
 	mx := ofType(dns.TypeMX, refuse())
 	mx.Views = []int{1}
-	r := newRuledWith(t, []policy.View{
-		{Name: "all", Clients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Pool: 1},
-		{Name: "guests", Clients: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Pool: -1, NoCache: true},
+	r := newRuledWith(t, []View{
+		{View: policy.View{Name: "all", Clients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Pool: 1}},
+		{View: policy.View{Name: "guests", Clients: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Pool: -1, NoCache: true}},
 	}, mx)
 	for text, refused := range map[string]bool{"a. MX": false, "a. MX from=10.0.0.1:1": false, "a. MX from=10.1.0.1:1": true, "b. TXT from=10.1.0.1:1": false} {
 		if got, _ := r.send(text); (got != nil) != refused {
@@ -406,8 +406,8 @@ func TestViews(t *testing.T) {
 
 // A query that rests while a reload takes all rules away, or puts others in their place, goes on: to the pool of its view if it is still in one.
 func TestReloadWhileAQueryRests(t *testing.T) {
-	views := []policy.View{{Name: "all", Clients: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Pool: 1}}
-	for pool, left := range [][]policy.View{nil, views} {
+	views := []View{{View: policy.View{Name: "all", Clients: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Pool: 1}}}
+	for pool, left := range [][]View{nil, views} {
 		r := newRuled(t, policy.Rule{Match: policy.Everything(), Action: policy.Action{Do: policy.Delay, Wait: 100 * time.Millisecond}})
 		if _, asked := r.send("a.test. A"); asked != 0 {
 			t.Fatal("the query does not rest")

@@ -56,6 +56,7 @@ type worker struct {
 
 	upstreams  [upstreamsKept]*upstream     // by upstream.index; nil: free
 	poolStates [wire.KeyPoolsMax]*poolState // by tag
+	viewStates [viewTags]*viewState         // by tag
 	under      [transport.Schemes]int       // exchanges under way by scheme
 	random     *rand.Rand                   // for choosers
 	active     selection
@@ -443,6 +444,12 @@ func (w *worker) publish() {
 		if p != nil {
 			p.stats.InFlight = uint64(p.under)
 			publish(&p.public, &p.stats, poolStatsWords)
+		}
+	}
+	for _, v := range w.viewStates {
+		if v != nil {
+			v.stats.InFlight = uint64(v.under)
+			publish(&v.public, &v.stats, viewStatsWords)
 		}
 	}
 }

@@ -182,6 +182,10 @@ func (w *worker) leadMiss(key []byte, hash uint64, l *lookup, ttl uint32, to *or
 		w.stats.Drops[DropDraining]++
 		return
 	}
+	if to.full() {
+		w.turnDown(to, wire.ReasonQuota)
+		return
+	}
 	first, ok := w.table.Open(hash, key)
 	if !ok {
 		w.turnDown(to, wire.ReasonFull)
@@ -200,6 +204,7 @@ func (w *worker) leadMiss(key []byte, hash uint64, l *lookup, ttl uint32, to *or
 	case under:
 		return
 	default:
+		w.charge(second, to)
 		w.start(second, l)
 		return
 	}
@@ -225,6 +230,7 @@ func (w *worker) targetOf(key, target []byte) *lookup {
 	l.key = l.query.Key(&l.space)
 	l.pool = w.poolFor(l.name())
 	wire.SetKeyPool(l.key, l.pool.tag)
+	l.key = wire.AppendPartition(l.key, wire.KeyPartition(key))
 	if l.pool.tells {
 		l.key = wire.AppendUnsent(l.key) // what is behind is looked up for nobody in particular
 	}

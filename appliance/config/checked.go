@@ -29,7 +29,7 @@ type Checked struct {
 	Pools     []Pool         // at least 1; the first is DefaultPool
 	Rules     []policy.Rule  // pools by number in Pools
 	Sets      []Set          // by name
-	Views     []policy.View  // by name; pools by number in Pools
+	Views     []worker.View  // by name; pools by number in Pools
 	Caps      Caps
 	Prewarm   bool
 	User      *User  // nil = stay who we are

@@ -308,7 +308,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"blocks.rule[].action", blockRule(`action = "refuse"`), block.Refuse},
 		{"blocks.rule[].rate", blockRule("action = \"limit\"\nrate = 9"), 9},
 		{"blocks.rule[].duration", blockRule(`duration = "2m"`), 2 * time.Minute},
-		{"view", "[view.guests]\nclients = \"10.1.0.0/16\"\ncache = false", []rules.View{{Name: "guests", Clients: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Pool: -1, NoCache: true}}},
+		{"view", "[view.guests]\nclients = \"10.1.0.0/16\"\ncache = false", []worker.View{{View: rules.View{Name: "guests", Clients: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Pool: -1, NoCache: true}}}},
 		{"set.NAME.file", "[set.blocked]\nfile = \"testdata/blocked.txt\"", "testdata/blocked.txt"},
 		{"set.NAME.kind", "[set.blocked]\nfile = \"testdata/blocked.txt\"\nkind = \"suffixes\"\n[set.exact]\nfile = \"testdata/exact.txt\"\nkind = \"names\"", rules.SetNames},
 		{"rule", "[[rule]]\nname = \"a\"\naction.type = \"drop\"", []rules.Rule{{Name: "a", Match: rules.Everything(), Action: rules.Action{Do: rules.Drop, Extended: wire.EDENone, Pool: 0}}}},

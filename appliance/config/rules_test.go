@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"secure-dns-proxy/transport/wire"
+	"secure-dns-proxy/worker"
+	"secure-dns-proxy/worker/admission"
 	"secure-dns-proxy/worker/policy"
 	"secure-dns-proxy/worker/subnet"
 )
@@ -347,16 +349,24 @@ func TestSets(t *testing.T) {
 }
 
 func TestViews(t *testing.T) {
-	checked, problems := checkText(twoPools + "[view.a]\nclients = [\"10.0.0.0/8\", \"::1\"]\npool = \"other\"\n[view.b]\nclients = \"10.1.0.0/16\"\ncache = false\n")
+	checked, problems := checkText(twoPools + "[view.a]\nclients = [\"10.0.0.0/8\", \"::1\"]\npool = \"other\"\n[view.b]\nclients = \"10.1.0.0/16\"\ncache = false\n" +
+		"[view.c]\nclients = \"10.2.0.0/16\"\nown_cache = true\nmax_outstanding = 5\nshed = \"truncate\"\nshed_stale = \"never\"\n")
 	if checked == nil {
 		t.Fatal(problems)
 	}
 	if a, b := checked.Views[0], checked.Views[1]; a.Name != "a" || a.Pool != 1 || a.NoCache || len(a.Clients) != 2 || b.Pool != -1 || !b.NoCache {
 		t.Errorf("%+v", checked.Views)
 	}
+	if b, c := checked.Views[1], checked.Views[2]; b.OwnCache || b.MaxOutstanding != 0 || b.Shed != nil || b.ShedStale != worker.ShedStalePool ||
+		!c.OwnCache || c.NoCache || c.MaxOutstanding != 5 || c.Shed == nil || *c.Shed != admission.ShedTruncate || c.ShedStale != worker.ShedStaleNever {
+		t.Errorf("%+v", checked.Views)
+	}
 	for text, want := range map[string]string{
-		"view = 1":                `f.toml:2: view: must be tables, written [view.NAME], not an integer`,
-		"[view.a]\ncache = false": `f.toml:2: view.a: has no clients: nobody would be in it`,
+		"view = 1": `f.toml:2: view: must be tables, written [view.NAME], not an integer`,
+		"[view.a]\nclients = \"::1\"\nshed = \"stale\"":                `f.toml:4: view.a.shed: "stale" is not one of "servfail", "refuse", "drop" or "truncate"`,
+		"[view.a]\nclients = \"::1\"\nown_cache = true\ncache = false": `f.toml:4: view.a.own_cache: and cache = false: there is nothing to have for oneself`,
+		"[view.a]\nclients = \"::1\"\nmax_outstanding = -1":            `f.toml:4: view.a.max_outstanding: -1 is out of range (0 to 1048576)`,
+		"[view.a]\ncache = false":                                      `f.toml:2: view.a: has no clients: nobody would be in it`,
 		"[view.a]\nclients = \"10.0.0.0\"\npool = \"b\"":               `f.toml:4: view.a.pool: pool "b" is not there: write a table [pool.b]`,
 		"[view.a]\nclients = \"::1\"\n[view.b]\nclients = \"::1\"":     `f.toml:5: view.b.clients: ::1/128 is in view "a" already: the longest prefix decides, and these are equal`,
 		"[[rule]]\nname = \"a\"\nview = \"b\"\naction.type = \"drop\"": `f.toml:4: rule[0].view: view "b" is not there: write a table [view.b]`,

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"secure-dns-proxy/worker"
+	"secure-dns-proxy/worker/admission"
 	"secure-dns-proxy/worker/policy"
 )
 
@@ -16,11 +18,29 @@ var viewKeys = []key[viewTable]{
 		read: func(c *checker, v *viewTable, at value) { v.Pool = c.poolNumber(at) },
 	}.reload(),
 	booleanKey("cache", true, func(v *viewTable) *bool { return &v.cache }).reload(),
+	booleanKey("own_cache", false, func(v *viewTable) *bool { return &v.OwnCache }).reload(),
+	integerKey("max_outstanding", 0, outstandingMax, 0, func(v *viewTable) *int { return &v.MaxOutstanding }).reload(),
+	shedKey,
+	choiceKey("shed_stale", worker.ShedStaleNames[worker.ShedStalePool], numbered[worker.ShedStale](worker.ShedStaleNames[:]),
+		func(v *viewTable) *worker.ShedStale { return &v.ShedStale }).reload(),
 }
+
+// shedKey is admission.shed for the clients of one view; left out, that one holds.
+var shedKey = func() key[viewTable] {
+	all := choiceKey("shed", admission.ShedNames[0], numbered[admission.Shed](admission.ShedNames[:]), func(s *admission.Shed) *admission.Shed { return s })
+	return key[viewTable]{
+		name: all.name, bounds: all.bounds, get: func(v *viewTable) any { return &v.Shed },
+		read: func(c *checker, v *viewTable, at value) {
+			own := new(admission.Shed)
+			all.read(c, own, at)
+			v.Shed = own
+		},
+	}.reload()
+}()
 
 // viewTable is one [view.NAME] while it is read.
 type viewTable struct {
-	policy.View
+	worker.View
 	cache bool
 }
 
@@ -49,7 +69,7 @@ func (c *checker) views(out *Checked) {
 			c.fault(entry, "must be a table, written [view.NAME], with a name of 1 to 64 letters, digits, ., - and _")
 			continue
 		}
-		v := viewTable{View: policy.View{Name: name, Pool: -1}}
+		v := viewTable{View: worker.View{View: policy.View{Name: name, Pool: -1}}}
 		if fill(c, viewKeys, &v, entry, data); len(v.Clients) == 0 {
 			c.fault(entry, "has no clients: nobody would be in it")
 		}
@@ -59,7 +79,9 @@ func (c *checker) views(out *Checked) {
 			}
 			owner[p] = name
 		}
-		v.NoCache = !v.cache
+		if v.NoCache = !v.cache; v.NoCache && v.OwnCache {
+			c.fault(entry.field("own_cache", nil), "and cache = false: there is nothing to have for oneself")
+		}
 		c.viewNumbers[name] = len(out.Views)
 		out.Views = append(out.Views, v.View)
 	}

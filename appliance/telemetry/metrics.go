@@ -22,6 +22,7 @@ type Source interface {
 	Stats() worker.Stats
 	Upstreams() []worker.UpstreamReport
 	Pools() []worker.PoolReport
+	Views() []worker.ViewReport
 	Engine() (name, reason string)
 	Steering() (mode, reason string)
 	Workers() []worker.WorkerReport
@@ -59,6 +60,7 @@ func NewMetrics(source Source, build Build, reloads *Reloads, trend *Trend) *met
 		p.workers(source.Workers(), trend.Last())
 		p.upstreams(source.Upstreams())
 		p.pools(source.Pools())
+		p.views(source.Views())
 		p.rules(source.Rules(), &stats)
 		p.writeTo(w)
 	})

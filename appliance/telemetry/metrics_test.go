@@ -38,6 +38,7 @@ type figures struct {
 	engine, reason string
 	workers        []worker.WorkerReport
 	pools          []worker.PoolReport
+	views          []worker.ViewReport
 	rules          []worker.RuleReport
 }
 
@@ -46,6 +47,7 @@ func (f *figures) Upstreams() []worker.UpstreamReport { return f.upstreams }
 func (f *figures) Engine() (engine, reason string)    { return f.engine, f.reason }
 func (f *figures) Steering() (mode, reason string)    { return worker.SteeringCPU, "" }
 func (f *figures) Pools() []worker.PoolReport         { return f.pools }
+func (f *figures) Views() []worker.ViewReport         { return f.views }
 func (f *figures) Rules() []worker.RuleReport         { return f.rules }
 func (f *figures) Workers() []worker.WorkerReport     { return slices.Clone(f.workers) }
 
@@ -137,6 +139,7 @@ func sample() *figures {
 	r.Endpoint.AddressFailed(other, 0, errors.New("refused"))
 	r.Stats.Limit, r.Stats.Cancelled, r.Stats.SubnetRefused = 12, 13, 14
 	f.upstreams = []worker.UpstreamReport{r, {Name: "udp://192.0.2.2"}}
+	f.views = []worker.ViewReport{{Name: "guests", Stats: worker.ViewStats{QueriesUDP: 21, QueriesTCP: 22, Hits: 23, Misses: 24, Full: 25, Shed: 26, InFlight: 27}}}
 	f.pools = []worker.PoolReport{{Name: "default", Stats: worker.PoolStats{
 		Queries: 1, Retries: 2, RetriesDenied: 3, Hedges: 4, HedgesDenied: 5, HedgeWins: 6, Racers: 7, Limited: 8, Stale: 9, Failed: 10, InFlight: 11,
 	}}}
@@ -294,6 +297,13 @@ func TestPage(t *testing.T) {
 		`sdp_upstream_sent_bytes_total{upstream="tls://192.0.2.1"}`:                     "1000",
 		`sdp_upstream_limit{upstream="tls://192.0.2.1"}`:                                "12",
 		`sdp_upstream_cancelled_total{upstream="tls://192.0.2.1"}`:                      "13",
+		`sdp_view_queries_total{view="guests",transport="udp"}`:                         "21",
+		`sdp_view_queries_total{view="guests",transport="tcp"}`:                         "22",
+		`sdp_view_cache_hits_total{view="guests"}`:                                      "23",
+		`sdp_view_misses_total{view="guests"}`:                                          "24",
+		`sdp_view_full_total{view="guests"}`:                                            "25",
+		`sdp_view_shed_total{view="guests"}`:                                            "26",
+		`sdp_view_in_flight{view="guests"}`:                                             "27",
 		`sdp_pool_queries_total{pool="default"}`:                                        "1",
 		`sdp_pool_retries_total{pool="default"}`:                                        "2",
 		`sdp_pool_retries_denied_total{pool="default"}`:                                 "3",

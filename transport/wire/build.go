@@ -7,12 +7,11 @@ import "encoding/binary"
 // RD and CD come from the key's flags, DO too. AD is always set: the cache serves validated and plain clients from one entry, so it
 // must learn the AD state (RFC 6840 §5.7). There is always an OPT that announces udpSize; its options are those of the key's variant.
 func BuildQuery(dst []byte, id uint16, key []byte, udpSize uint16) int {
-	plain := KeyPlain(key)
-	question := plain[:len(plain)-1]
-	keyFlags := uint16(plain[len(plain)-1])
+	question := KeyQuestion(key)
+	keyFlags := uint16(key[len(question)])
 	n := HeaderBytes + len(question)
 	end := n + OPTBytes
-	if len(key) > len(plain) {
+	if len(key) > len(question)+1 {
 		end = appendVariant(dst, end, key)
 	}
 	dst = dst[:end]

@@ -7,8 +7,9 @@ const (
 	NameBytesMax = 255
 	// QuestionBytesMax is a name, type and class.
 	QuestionBytesMax = NameBytesMax + 4
-	// KeyBytesMax is a question, the flags byte, and the longest variant.
-	KeyBytesMax = QuestionBytesMax + 1 + SubnetVariantBytesMax + 1 + PassedOptionsMax
+	// PlainKeyBytesMax is a question, the flags byte, and a partition; KeyBytesMax has the longest variant behind it.
+	PlainKeyBytesMax = QuestionBytesMax + 1 + 2
+	KeyBytesMax      = PlainKeyBytesMax + SubnetVariantBytesMax + 1 + PassedOptionsMax
 	// SubnetVariantBytesMax is the longest part of a variant that is about a client subnet: an IPv6 address.
 	SubnetVariantBytesMax = networkFixedBytes + 16
 	// SubnetOptionBytesMax is a whole ECS option with an IPv6 address.

@@ -22,6 +22,7 @@ const (
 	ReasonLoop                         // the query is our own
 	ReasonLimited                      // upstreams have as much to do as they may
 	ReasonHeavy                        // the same, and others ask less
+	ReasonQuota                        // the client's view has as much under way as it may
 	reasonEnd
 
 	reasonFirst = 0xFF00
@@ -49,6 +50,7 @@ var reasons = [reasonEnd - reasonFirst]struct {
 	ReasonLoop - reasonFirst:    {EDEOther, "forwarding loop"},
 	ReasonLimited - reasonFirst: {EDEOther, "upstreams at their limit"},
 	ReasonHeavy - reasonFirst:   {EDEOther, "too many queries of client or zone"},
+	ReasonQuota - reasonFirst:   {EDEOther, "quota of queries under way"},
 }
 
 // told returns what an extended error is told as.

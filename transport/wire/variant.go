@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// A key may go on after its flags byte with a variant: what else makes two answers to one question different. First at most one of
+// A key may go on after its flags byte, and the two bytes that a partition takes (key.go), with a variant: what else makes two answers to one question different. First at most one of
 //
 //	1                                   no client subnet is sent, where one might have been
 //	2 | family | bits | address         this client subnet is sent (RFC 7871); address: as many bytes as the bits need
@@ -119,6 +119,12 @@ func ValidKey(key []byte) bool {
 		return false
 	}
 	v := key[end+5:]
+	if len(v) > 0 && v[0] == keyPartition {
+		if len(v) < 2 || v[1] == 0 {
+			return false
+		}
+		v = v[2:]
+	}
 	if len(v) > 0 && v[0] == variantSubnet || len(v) > 0 && v[0] == variantScope {
 		if len(v) < networkFixedBytes || v[1] > FamilyIPv6 || v[2] > FamilyBits(v[1]) || networkFixedBytes+addressBytes(v[2]) > len(v) {
 			return false

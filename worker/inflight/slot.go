@@ -28,8 +28,8 @@ const (
 // Slot is one question under way, with or without clients. The table writes Hash, Gen, Key, KeyLen and WaiterCount and makes the Exchanges unused; everything else
 // exported belongs to the worker and is zero when the slot is opened.
 //
-//	bytes     0..96      96..224     224..568  568..584
-//	          all state  exchanges   key       waiter list, Detail
+//	bytes     0..96      96..224     224..570  570..592
+//	          all state  exchanges   key       View, waiter list, Detail
 type Slot struct {
 	Hash        uint64    // of the key
 	Started     int64     // ns: when the first client asked
@@ -56,6 +56,7 @@ type Slot struct {
 	StaleDone   bool      // its clients have had what there is of an older answer: who comes later gets that at once
 	Exchanges   [ExchangesMax]Exchange
 	Key         [wire.KeyBytesMax]byte
+	View        uint8  // the worker's number for the view of the client who opened it; 0: none
 	first       uint32 // number + 1 of the first waiter, 0: none
 	last        uint32
 	nextFree    uint32 // number + 1 of the next free slot, while free

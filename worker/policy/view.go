@@ -15,18 +15,15 @@ type View struct {
 	NoCache bool           // its answers are neither taken from the cache nor kept
 }
 
-// views finds the view of a client.
-type views struct {
-	list  []View
-	table bart.Table[int]
-}
+// views finds the number of the view of a client.
+type views struct{ table bart.Table[int] }
 
 // newViews builds the table. Errors: too many, a prefix that is none or in two views.
 func newViews(list []View) (*views, error) {
 	if len(list) > ViewsMax {
 		return nil, fmt.Errorf("%d views: at most %d", len(list), ViewsMax)
 	}
-	v := &views{list: list}
+	v := new(views)
 	for i := range list {
 		for _, p := range list[i].Clients {
 			if !p.IsValid() || p != p.Masked() || p.Addr().Is4In6() {
@@ -41,14 +38,13 @@ func newViews(list []View) (*views, error) {
 	return v, nil
 }
 
-// ViewOf returns the number of the view that a client is in, -1 if it is in none, and the view.
-func (p *Policy) ViewOf(client netip.Addr) (int, *View) {
+// ViewOf returns the number of the view that a client is in, -1 if it is in none.
+func (p *Policy) ViewOf(client netip.Addr) int {
 	if p.views == nil {
-		return -1, nil
+		return -1
 	}
-	i, ok := p.views.table.Lookup(client.Unmap())
-	if !ok {
-		return -1, nil
+	if i, ok := p.views.table.Lookup(client.Unmap()); ok {
+		return i
 	}
-	return i, &p.views.list[i]
+	return -1
 }
