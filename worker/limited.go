@@ -48,9 +48,18 @@ type LimitedSource struct {
 	Replies bool // replies are held back, not queries
 }
 
-// setLimits applies the limits. Without memory for their table there are none.
-func (w *worker) setLimits(cfg *Limits) {
-	if !cfg.Any() {
+// setLimits applies the limits, those of views too. Without memory for their table there are none.
+func (w *worker) setLimits(s *Snapshot) {
+	cfg := &s.Limits
+	limited := cfg.Any()
+	var groups []limit.Group
+	for _, v := range w.active.views {
+		if v.spec.Limits != nil {
+			groups = append(groups, limit.Group{Number: v.tag, Config: v.spec.Limits})
+			limited = limited || v.spec.Limits.Any()
+		}
+	}
+	if !limited {
 		if w.limiter != nil {
 			if err := w.limiter.Close(); err != nil {
 				w.cfg.Log.Error("table of limits not unmapped", "worker", w.index, "error", err)
@@ -62,12 +71,12 @@ func (w *worker) setLimits(cfg *Limits) {
 		return
 	}
 	if w.limiter != nil {
-		if err := w.limiter.Set(cfg, w.cfg.Workers); err != nil {
+		if err := w.limiter.Set(cfg, groups, w.cfg.Workers); err != nil {
 			w.cfg.Log.Error("limits stay as they were", "worker", w.index, "error", err)
 		}
 		return
 	}
-	limiter, err := limit.New(cfg, w.cfg.Workers)
+	limiter, err := limit.New(cfg, groups, w.cfg.Workers)
 	if err != nil {
 		w.cfg.Log.Error("no limits", "worker", w.index, "error", err)
 		return
@@ -77,11 +86,19 @@ func (w *worker) setLimits(cfg *Limits) {
 
 // overLimit reports whether a source has asked for more than it may, and then deals with the query in hand.
 func (w *worker) overLimit(from *origin) bool {
-	kind, ok := w.limiter.Admit(&limit.Query{Path: from.path, TCP: from.tcp, Proven: w.asked.proven()}, w.now)
+	q, cfg := limit.Query{Path: from.path, TCP: from.tcp, Proven: w.asked.proven()}, w.active.limits
+	v := from.view
+	if v != nil && v.spec.Limits != nil {
+		q.Group, cfg = v.tag, v.spec.Limits
+	}
+	kind, ok := w.limiter.Admit(&q, w.now)
 	if ok {
 		return false
 	}
-	w.stats.Limited[kind][w.holdBack(w.active.limits, from)]++
+	if v != nil {
+		v.stats.Limited++
+	}
+	w.stats.Limited[kind][w.holdBack(cfg, from)]++
 	return true
 }
 

@@ -220,6 +220,11 @@ func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string
 		s.Pools[0].NeverStale = [][]byte{wireName(value)}
 	case "view":
 		configureView(t, s, value)
+	case "view_rate": // a rule for the first view
+		n, _ := strconv.Atoi(value)
+		s.Rules = append(s.Rules, policy.Rule{Name: "quota", Views: []int{0}, Match: policy.Everything(), Action: policy.Action{
+			Do: policy.Limit, Rate: policy.Rate{PerSecond: float64(n), Burst: float64(n)}, Over: policy.Answer, RCode: wire.RCodeRefused, Extended: wire.ReasonRate,
+		}})
 	case "shed":
 		s.Admission.Shed = admission.Shed(slices.Index(admission.ShedNames[:], value))
 	case "max_outstanding":
@@ -248,10 +253,19 @@ func configureView(t *testing.T, s *Snapshot, value string) {
 		case "shed":
 			shed := admission.Shed(slices.Index(admission.ShedNames[:], value))
 			v.Shed = &shed
+		case "limit_action":
+			v.Limits.Action = limit.Action(slices.Index(limit.ActionNames[:], value))
+		case "limits": // as [limits], with what comes behind
+			v.Limits = new(Limits)
+			*v.Limits = s.Limits
 		case "shed_stale":
 			v.ShedStale = ShedStale(slices.Index(ShedStaleNames[:], value))
 		default:
-			t.Fatalf("no key %q of a view", key)
+			kind := slices.Index(limitKinds(), key)
+			if kind < 0 || v.Limits == nil {
+				t.Fatalf("no key %q of a view", key)
+			}
+			v.Limits.Rates[kind].PerSecond, _ = strconv.Atoi(value)
 		}
 	}
 	s.Views = append(s.Views, v)

@@ -127,7 +127,7 @@ func (w *worker) adopt(c *command) {
 	w.forgetNever(c.neverKept)
 	w.setUpstreams(c)
 	w.setAdmission(c.snapshot.Admission)
-	w.setLimits(&c.snapshot.Limits)
+	w.setLimits(c.snapshot)
 	w.setShedding(&c.snapshot.Admission)
 	w.blocks.census = c.census
 	w.closeProhibited()

@@ -19,6 +19,7 @@ type View struct {
 	OwnCache       bool // its answers are kept apart: no other clients get them, and its clients get no others'
 	MaxOutstanding int  // questions that its clients have under way, all workers together; 0: no cap. Full: shed
 
+	Limits    *Limits         // on what each of its clients may ask, in place of Snapshot.Limits; of replies, and who is exempt, those hold; nil: in all
 	Shed      *admission.Shed // what its clients get where there is no room; nil: as Admission says
 	ShedStale ShedStale
 }
@@ -58,6 +59,7 @@ type ViewStats struct {
 	QueriesUDP, QueriesTCP uint64
 	Hits                   uint64 // answered from the cache
 	Misses                 uint64 // opened a slot
+	Limited                uint64 // held back by a limit on their source
 	Full                   uint64 // not asked because MaxOutstanding was reached; in Shed, too, unless there was an answer past its TTL
 	Shed                   uint64 // turned down because there was no room
 	InFlight               uint64 // gauge: slots open
@@ -194,6 +196,11 @@ func (s *Snapshot) validateViews() error {
 			errs = append(errs, fmt.Errorf("view %q: name stands twice", v.Name))
 		}
 		names[v.Name] = true
+		if v.Limits != nil {
+			if err := v.Limits.Validate(); err != nil {
+				errs = append(errs, fmt.Errorf("view %q: %w", v.Name, err))
+			}
+		}
 		if v.OwnCache && v.NoCache || v.MaxOutstanding < 0 || v.ShedStale >= shedStales {
 			errs = append(errs, fmt.Errorf("view %q: own cache %t without a cache %t, at most %d questions, stale %d", v.Name, v.OwnCache, v.NoCache, v.MaxOutstanding, v.ShedStale))
 		}

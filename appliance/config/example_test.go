@@ -17,7 +17,7 @@ var indexed = regexp.MustCompile(`\[\d+\]`)
 var pooled = regexp.MustCompile(`^(pool|set|view)\.[a-z]+`)
 
 // parts are what is within the value of one selector.
-var parts = regexp.MustCompile(`^rule\[\]\.match\.(over_rate|over_source_rate|pool_outstanding|time|all\[\]|any\[\]|not)\.`)
+var parts = regexp.MustCompile(`^(rule\[\]\.match\.(over_rate|over_source_rate|pool_outstanding|time|all\[\]|any\[\]|not)|view\.NAME\.limits)\.`)
 
 // TestExampleIsValid: the file can be used as it is.
 func TestExampleIsValid(t *testing.T) {

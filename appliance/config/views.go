@@ -7,6 +7,7 @@ import (
 
 	"secure-dns-proxy/worker"
 	"secure-dns-proxy/worker/admission"
+	"secure-dns-proxy/worker/limit"
 	"secure-dns-proxy/worker/policy"
 )
 
@@ -20,6 +21,9 @@ var viewKeys = []key[viewTable]{
 	booleanKey("cache", true, func(v *viewTable) *bool { return &v.cache }).reload(),
 	booleanKey("own_cache", false, func(v *viewTable) *bool { return &v.OwnCache }).reload(),
 	integerKey("max_outstanding", 0, outstandingMax, 0, func(v *viewTable) *int { return &v.MaxOutstanding }).reload(),
+	key[viewTable]{
+		name: "limits", bounds: "a table of rates, bursts, action and slip as in [limits]", get: func(v *viewTable) any { return &v.Limits }, read: readViewLimits,
+	}.reload(),
 	shedKey,
 	choiceKey("shed_stale", worker.ShedStaleNames[worker.ShedStalePool], numbered[worker.ShedStale](worker.ShedStaleNames[:]),
 		func(v *viewTable) *worker.ShedStale { return &v.ShedStale }).reload(),
@@ -42,6 +46,38 @@ var shedKey = func() key[viewTable] {
 type viewTable struct {
 	worker.View
 	cache bool
+	all   *worker.Limits // those of [limits]
+}
+
+// readViewLimits reads what is different from [limits] for the clients of a view.
+func readViewLimits(c *checker, t *viewTable, v value) {
+	table, ok := v.data.(map[string]any)
+	if !ok {
+		c.fault(v, "must be a table, for example { tcp_rate = 10 }, not %s", v.kind())
+		return
+	}
+	own := *t.all
+	var known []string
+	for _, k := range limitsKeys {
+		if k.name != "exempt" && k.name != "cookie_required_over" {
+			known = append(known, k.name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(table)) {
+		entry := v.field(name, table[name])
+		if !slices.Contains(known, name) {
+			c.unknownKey(entry, name, known)
+			continue
+		}
+		i := slices.IndexFunc(limitsKeys, func(k key[worker.Limits]) bool { return k.name == name })
+		limitsKeys[i].read(c, &own, entry)
+	}
+	for k := range limit.Answers {
+		if r := own.Rates[k]; r.Burst != 0 && r.PerSecond == 0 && table[k.String()+"_burst"] != nil {
+			c.warn(v.field(k.String()+"_burst", nil), "has no effect without %s_rate", k)
+		}
+	}
+	t.Limits = &own
 }
 
 // readViews keeps the tables until the pools that they name are known.
@@ -69,7 +105,7 @@ func (c *checker) views(out *Checked) {
 			c.fault(entry, "must be a table, written [view.NAME], with a name of 1 to 64 letters, digits, ., - and _")
 			continue
 		}
-		v := viewTable{View: worker.View{View: policy.View{Name: name, Pool: -1}}}
+		v := viewTable{all: &out.Limits, View: worker.View{View: policy.View{Name: name, Pool: -1}}}
 		if fill(c, viewKeys, &v, entry, data); len(v.Clients) == 0 {
 			c.fault(entry, "has no clients: nobody would be in it")
 		}

@@ -75,8 +75,8 @@
 //
 // for each view, label view = its name:
 //
-//	sdp_view_queries_total{transport}          sdp_view_cache_hits_total, sdp_view_misses_total, sdp_view_full_total, sdp_view_shed_total,
-//	                                           sdp_view_in_flight
+//	sdp_view_queries_total{transport}          sdp_view_cache_hits_total, sdp_view_misses_total, sdp_view_limited_total, sdp_view_full_total,
+//	                                           sdp_view_shed_total, sdp_view_in_flight
 //
 // followed by the go_* and process_* families of github.com/VictoriaMetrics/metrics. Every counter is there from the start with
 // value 0, labels included, so that a rate can be taken from the first event on.

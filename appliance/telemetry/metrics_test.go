@@ -139,7 +139,7 @@ func sample() *figures {
 	r.Endpoint.AddressFailed(other, 0, errors.New("refused"))
 	r.Stats.Limit, r.Stats.Cancelled, r.Stats.SubnetRefused = 12, 13, 14
 	f.upstreams = []worker.UpstreamReport{r, {Name: "udp://192.0.2.2"}}
-	f.views = []worker.ViewReport{{Name: "guests", Stats: worker.ViewStats{QueriesUDP: 21, QueriesTCP: 22, Hits: 23, Misses: 24, Full: 25, Shed: 26, InFlight: 27}}}
+	f.views = []worker.ViewReport{{Name: "guests", Stats: worker.ViewStats{QueriesUDP: 21, QueriesTCP: 22, Hits: 23, Misses: 24, Limited: 28, Full: 25, Shed: 26, InFlight: 27}}}
 	f.pools = []worker.PoolReport{{Name: "default", Stats: worker.PoolStats{
 		Queries: 1, Retries: 2, RetriesDenied: 3, Hedges: 4, HedgesDenied: 5, HedgeWins: 6, Racers: 7, Limited: 8, Stale: 9, Failed: 10, InFlight: 11,
 	}}}
@@ -300,6 +300,7 @@ func TestPage(t *testing.T) {
 		`sdp_view_queries_total{view="guests",transport="udp"}`:                         "21",
 		`sdp_view_queries_total{view="guests",transport="tcp"}`:                         "22",
 		`sdp_view_cache_hits_total{view="guests"}`:                                      "23",
+		`sdp_view_limited_total{view="guests"}`:                                         "28",
 		`sdp_view_misses_total{view="guests"}`:                                          "24",
 		`sdp_view_full_total{view="guests"}`:                                            "25",
 		`sdp_view_shed_total{view="guests"}`:                                            "26",

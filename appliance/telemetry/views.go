@@ -27,6 +27,7 @@ var viewFamilies = []struct {
 	value            func(s *worker.ViewStats) uint64
 }{
 	{"cache_hits_total", "counter", "Queries answered from the cache.", func(s *worker.ViewStats) uint64 { return s.Hits }},
+	{"limited_total", "counter", "Queries that a limit on their source held back.", func(s *worker.ViewStats) uint64 { return s.Limited }},
 	{"misses_total", "counter", "Questions that had to be asked.", func(s *worker.ViewStats) uint64 { return s.Misses }},
 	{"full_total", "counter", "Questions that were not asked because max_outstanding was reached.", func(s *worker.ViewStats) uint64 { return s.Full }},
 	{"shed_total", "counter", "Queries turned down because there was no room for them.", func(s *worker.ViewStats) uint64 { return s.Shed }},

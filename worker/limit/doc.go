@@ -7,6 +7,8 @@
 //	tcp                          IPv4 address, IPv6 /64          queries over TCP
 //	answers nxdomains errors     network and name, zone, nothing replies over UDP (response rate limiting)
 //
+// A group of sources may have limits of its own; its buckets are then apart from those of the rest.
+//
 // A query is admitted if all buckets of its source hold a token, and takes one from each; else it takes none, so a source that is over its own limit
 // costs its network no more than that. A reply takes its token either way, and so an answer that is repeated without end is held back until it
 // is asked for less (BIND's "window").

@@ -24,7 +24,7 @@ func newLimiter(t testing.TB, workers int, edit func(*Config)) *Limiter {
 	t.Helper()
 	cfg := Config{Window: 15 * time.Second, IPv4Bits: 24, IPv6Bits: 56}
 	edit(&cfg)
-	l, err := New(&cfg, workers)
+	l, err := New(&cfg, nil, workers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,19 +356,19 @@ func TestSet(t *testing.T) {
 	l := newLimiter(t, 1, func(c *Config) { c.Rates[IPv4Address] = Rate{10, 10} })
 	heavy := Query{Path: path("192.0.2.1")}
 	admitted(l, heavy, 10, 0, 0)
-	if err := l.Set(&Config{Rates: [KindCount]Rate{IPv4Address: {10, 30}}}, 1); err != nil {
+	if err := l.Set(&Config{Rates: [KindCount]Rate{IPv4Address: {10, 30}}}, nil, 1); err != nil {
 		t.Fatal(err)
 	}
 	if n, _ := admitted(l, heavy, 100, 0, 0); n != 20 {
 		t.Errorf("%d more with a deeper bucket, want 20: it keeps what was taken", n)
 	}
-	if err := l.Set(&Config{Rates: [KindCount]Rate{TCP: {10, 30}}}, 1); err != nil {
+	if err := l.Set(&Config{Rates: [KindCount]Rate{TCP: {10, 30}}}, nil, 1); err != nil {
 		t.Fatal(err)
 	}
 	if n, _ := admitted(l, heavy, 100, 0, 0); n != 100 {
 		t.Errorf("%d of 100 without a limit", n)
 	}
-	if l.Set(&Config{Slip: 11}, 1) == nil || l.Set(&Config{}, 0) == nil {
+	if l.Set(&Config{Slip: 11}, nil, 1) == nil || l.Set(&Config{}, nil, 0) == nil {
 		t.Error("accepted")
 	}
 }
@@ -483,4 +483,47 @@ func cpuTime(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// TestGroups: a group has its limits and its buckets, also of networks that others ask from; one without limits of its own is like the rest.
+func TestGroups(t *testing.T) {
+	own := &Config{}
+	own.Rates[IPv4Address].PerSecond, own.Rates[IPv4Network].PerSecond, own.Rates[TCP].PerSecond = 5, 6, 2
+	l, err := New(&Config{Rates: [KindCount]Rate{IPv4Address: {PerSecond: 1}, IPv4Network: {PerSecond: 2}}}, []Group{{Number: 7, Config: own}}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	admitted := func(address string, group uint8, tcp bool) (n int) {
+		for range 20 {
+			if _, ok := l.Admit(&Query{Path: path(address), Group: group, TCP: tcp}, second); ok {
+				n++
+			}
+		}
+		return n
+	}
+	for _, tt := range []struct {
+		name, address string
+		group         uint8
+		tcp           bool
+		want          int
+	}{
+		{"the group", "192.0.2.1", 7, false, 5},
+		{"another one of its network", "192.0.2.2", 7, false, 1},
+		{"another one over TCP", "192.0.2.3", 7, true, 2},
+		{"the rest, from the same network", "192.0.2.4", 0, false, 1},
+		{"a group without limits of its own", "192.0.2.5", 8, false, 1},
+		{"the network of the rest", "192.0.2.6", 0, false, 0},
+		{"the rest over TCP", "192.0.2.7", 0, true, 20},
+	} {
+		if n := admitted(tt.address, tt.group, tt.tcp); n != tt.want {
+			t.Errorf("%s: %d of 20, want %d", tt.name, n, tt.want)
+		}
+	}
+	if err := l.Set(&Config{}, []Group{{Number: 7, Config: own}}, 1); err != nil || admitted("192.0.2.1", 7, false) != 0 || admitted("192.0.2.9", 0, false) != 20 {
+		t.Errorf("a reload: %v, or the group's buckets are full again", err)
+	}
+	if l.Set(&Config{}, []Group{{Number: 1, Config: &Config{Slip: 11}}}, 1) == nil {
+		t.Error("wrong limits of a group were accepted")
+	}
 }

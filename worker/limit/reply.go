@@ -33,7 +33,7 @@ func (l *Limiter) Tell(r *Reply, now int64) bool {
 	if l.table.bucket(tag).owe(rule, now, l.window) {
 		return true
 	}
-	l.offences.add(l.table.tag(r.Kind, s), r.Kind, s, bits, now)
+	l.offences.add(l.table.tag(r.Kind, 0, s), r.Kind, s, bits, now)
 	return false
 }
 

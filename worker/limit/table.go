@@ -53,9 +53,9 @@ func (t *table) close() error {
 	return err
 }
 
-// tag names the bucket of a kind for a source: two rounds of wyhash's mixing, with keys that nobody knows. maphash takes twice as long.
-func (t *table) tag(k Kind, s source) uint64 {
-	return mix(mix(s.high^t.keys[0], s.low^t.keys[1])^uint64(k)^t.keys[2], t.keys[3])
+// tag names the bucket of a kind for a source of a group: two rounds of wyhash's mixing, with keys that nobody knows. maphash takes twice as long.
+func (t *table) tag(k Kind, group uint8, s source) uint64 {
+	return mix(mix(s.high^t.keys[0], s.low^t.keys[1])^uint64(k)^uint64(group)<<8^t.keys[2], t.keys[3])
 }
 
 // mix folds the product of two numbers.
