@@ -126,7 +126,7 @@ func localSpec(c *config.Local) local.Spec {
 func poolOf(p *config.Pool, all config.Cache, members []int) worker.Pool {
 	out := worker.Pool{
 		Name: p.Name, Members: members, Policy: p.Policy, Fanout: p.Fanout, HedgePercent: p.HedgeBudget, RetryPercent: p.RetryBudget,
-		LoadPercent: p.HashLoad, NoCache: !p.Cache, WhenDown: p.WhenDown, MaxOutstanding: p.MaxOutstanding, Adaptive: p.Adaptive,
+		LoadPercent: p.HashLoad, NoCache: !p.Cache, WhenDown: p.WhenDown, MaxOutstanding: p.MaxOutstanding, MaxRate: p.MaxRate, Adaptive: p.Adaptive,
 	}
 	if own := p.CacheOf(all); p.TTLs != (config.PoolTTLs{}) {
 		out.TTLs = &worker.TTLBounds{

@@ -44,6 +44,7 @@ func (w *worker) next(slot uint32, s *inflight.Slot, p *pool) (u *upstream, v ve
 		s.Attempts++
 		s.Tried[u.index>>6] |= 1 << (u.index & 63)
 		if w.sendTo(slot, s, u) >= 0 {
+			p.full = p.rate.spend(p.full, w.now)
 			return u, chosen
 		}
 	}

@@ -43,6 +43,9 @@ const (
 	// behind those of the pools. More: the reload is refused.
 	viewTags = wire.KeyPartitionsMax - wire.KeyPoolsMax
 
+	// PoolRateMax bounds Pool.MaxRate: beyond that it is no limit.
+	PoolRateMax = 10_000_000
+
 	// UpstreamsMax bounds the upstreams of a snapshot: half of upstreamsKept, so that a reload can replace all of them.
 	UpstreamsMax = upstreamsKept / 2
 

@@ -14,6 +14,7 @@ type pool struct {
 	*poolState
 	spec        *Pool
 	members     []*upstream  // in the order of spec.Members
+	rate        pace         // of exchanges, this worker's share
 	outstanding int          // cap on poolState.under, this worker's share
 	neverStale  *route.Table // nil: none
 	ttls        TTLBounds
@@ -27,6 +28,7 @@ type poolState struct {
 	_      [128]byte
 	tag    uint8 // in keys of the cache and in slots; the same for all workers
 	under  int   // exchanges of this worker under way
+	full   int64 // ns: when the bucket of pool.rate is
 	retry  balance.Budget
 	hedge  balance.Budget
 	stats  PoolStats
@@ -65,7 +67,7 @@ func newPool(spec *Pool, state *poolState, members []*upstream, workers int, ran
 	neverStale, _ := suffixTable(spec.NeverStale) // validated
 	return &pool{
 		neverStale: neverStale,
-		poolState:  state, spec: spec, members: members, outstanding: share(spec.MaxOutstanding, workers),
+		poolState:  state, spec: spec, members: members, outstanding: share(spec.MaxOutstanding, workers), rate: paceOf(spec.MaxRate, workers),
 		chooser: *balance.NewChooser(spec.Policy, spec.LoadPercent, random),
 	}
 }
@@ -83,7 +85,7 @@ const (
 // healthy it is, if the pool says so, one that is not.
 func (w *worker) pick(s *inflight.Slot, p *pool) (u *upstream, v verdict) {
 	list := w.candidates[:len(p.members)]
-	full := p.under >= p.outstanding
+	full := p.under >= p.outstanding || !p.rate.ready(p.full, w.now)
 	v = noneUp
 	for i, u := range p.members {
 		c := &list[i]

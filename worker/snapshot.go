@@ -108,6 +108,7 @@ type Pool struct {
 	NeverStale [][]byte      // WhenDown Stale: suffixes of names that are not; wire form, lower case
 
 	MaxOutstanding int  // exchanges under way, all workers together; 0: no cap
+	MaxRate        int  // exchanges a second, likewise, a second's worth at once; up to PoolRateMax
 	Adaptive       bool // limits below the static ones follow the latency that is seen (transport/concurrency)
 }
 
@@ -230,6 +231,9 @@ func (p *Pool) validate(upstreams int) error {
 	}
 	if p.TTLs != nil {
 		errs = append(errs, p.TTLs.validate())
+	}
+	if p.MaxRate < 0 || p.MaxRate > PoolRateMax {
+		errs = append(errs, fmt.Errorf("%d exchanges a second: want 0 to %d", p.MaxRate, PoolRateMax))
 	}
 	if p.StaleAfter < 0 {
 		errs = append(errs, fmt.Errorf("stale answers after %v", p.StaleAfter))

@@ -30,6 +30,7 @@ type Pool struct {
 	NeverStale  []string      // stale: fully qualified, lower case
 
 	MaxOutstanding int // all workers; 0 = no cap
+	MaxRate        int // exchanges a second, all workers; 0 = no cap
 	MaxConnections int // of all its upstreams, all workers; 0 = no cap
 	Adaptive       bool
 }
@@ -59,6 +60,7 @@ var poolKeys = slices.Concat([]key[Pool]{
 	durationKey("stale_after", 0, waitMax, time.Millisecond, "1800ms", func(p *Pool) *time.Duration { return &p.StaleAfter }).reload(),
 	suffixesKey("never_stale", func(p *Pool) *[]string { return &p.NeverStale }),
 	integerKey("max_outstanding", 0, outstandingMax, 0, func(p *Pool) *int { return &p.MaxOutstanding }).reload(),
+	integerKey("max_rate", 0, worker.PoolRateMax, 0, func(p *Pool) *int { return &p.MaxRate }).reload(),
 	integerKey("max_connections", 0, connectionsAllMax, 0, func(p *Pool) *int { return &p.MaxConnections }).reload(),
 	booleanKey("adaptive_limit", true, func(p *Pool) *bool { return &p.Adaptive }).reload(),
 }, poolTTLKeys, poolSubnetKeys)

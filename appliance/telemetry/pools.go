@@ -61,7 +61,7 @@ var poolFamilies = []struct {
 	{"hedge_wins_total", "counter", "Hedges that answered first.", func(s *worker.PoolStats) uint64 { return s.HedgeWins }},
 	{"racers_total", "counter", "Exchanges beside the first one of a race.", func(s *worker.PoolStats) uint64 { return s.Racers }},
 	{
-		"limited_total", "counter", "Questions refused because every upstream had as much under way as it may.",
+		"limited_total", "counter", "Questions refused because every upstream had as much under way, or the pool was asked as often, as it may.",
 		func(s *worker.PoolStats) uint64 { return s.Limited },
 	},
 	{"stale_total", "counter", "Answers given after their TTL because no upstream was to be had.", func(s *worker.PoolStats) uint64 { return s.Stale }},
