@@ -48,6 +48,8 @@ const (
 	Calm999     Name = "calm_p999_us"  // pauses: p99.9 at half load with nothing else going on
 	Scrape999   Name = "scrape_p999_us"
 	Reload999   Name = "reload_p999_us"
+	Policy999   Name = "policy_p999_us" // with reloads of rules, a large set and a policy zone
+	Policies    Name = "policy_reloads" // in that run
 	Dump999     Name = "dump_p999_us"
 	GC999       Name = "gc_p999_us" // with scrapes, under a garbage collector that runs far more often than it would
 	GCCycles    Name = "gc_cycles"  // in that run

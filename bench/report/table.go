@@ -98,7 +98,8 @@ func columns(id string) []column {
 	case id == scenario.Pauses:
 		return []column{
 			withSpread("p99.9 us calm", "%.0f", figure.Calm999, 1), withSpread("with scrapes", "%.0f", figure.Scrape999, 1),
-			withSpread("with reloads", "%.0f", figure.Reload999, 1), withSpread("with dumps", "%.0f", figure.Dump999, 1), withSpread("with GC", "%.0f", figure.GC999, 1),
+			withSpread("with reloads", "%.0f", figure.Reload999, 1), withSpread("with dumps", "%.0f", figure.Dump999, 1),
+			withSpread("with reloads of a policy", "%.0f", figure.Policy999, 1), of("of these", "%.0f", figure.Policies, 1), withSpread("with GC", "%.0f", figure.GC999, 1),
 			of("GC cycles", "%.0f", figure.GCCycles, 1),
 		}
 	case id == scenario.Zipf || id == scenario.ZipfCached:

@@ -61,7 +61,7 @@ func (t *Turn) reloadUnderLoad(ctx context.Context, s figure.Sample) error {
 	reloaded := make(chan error, 1)
 	go func() {
 		time.Sleep(reloadDelay)
-		reloaded <- t.reload(ctx, s)
+		reloaded <- t.reload(ctx, s, reloadPoll)
 	}()
 	m, err := t.measure(ctx, load.Run{Names: hitNames, Rate: reloadRate, Duration: reloadRun})
 	if err := errors.Join(err, <-reloaded); err != nil {
@@ -72,8 +72,8 @@ func (t *Turn) reloadUnderLoad(ctx context.Context, s figure.Sample) error {
 	return nil
 }
 
-// reload sends the signal; where the program counts its reloads, it waits for the count.
-func (t *Turn) reload(ctx context.Context, s figure.Sample) error {
+// reload sends the signal; where the program counts its reloads, it waits for the count, at which it looks every poll.
+func (t *Turn) reload(ctx context.Context, s figure.Sample, poll time.Duration) error {
 	if !t.Program.Metrics {
 		return t.process.Signal(t.Program.Reload)
 	}
@@ -98,7 +98,7 @@ func (t *Turn) reload(ctx context.Context, s figure.Sample) error {
 			s[figure.ReloadMs] = float64(time.Since(begun)) / float64(time.Millisecond)
 			return nil
 		}
-		time.Sleep(reloadPoll)
+		time.Sleep(poll)
 	}
 	return fmt.Errorf("no reload within %v", reloadTimeout)
 }

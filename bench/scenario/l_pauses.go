@@ -14,6 +14,9 @@ import (
 // disturbancePause is the time between two disturbances: far more often than in operation, so that p99.9 sees them.
 const disturbancePause = 50 * time.Millisecond
 
+// policyRun is how long policies are replaced, policyPoll how often we look whether one is in force.
+const policyRun, policyPoll = 4 * time.Second, 20 * time.Millisecond
+
 // eagerGC makes a collector that starts a cycle whenever the heap has grown by a hundredth: far more often than in operation.
 const eagerGC = "GOGC=1"
 
@@ -22,9 +25,9 @@ func pauses() *Scenario {
 	return &Scenario{
 		ID: Pauses, Title: "pauses by scrapes, reloads, dumps of the cache and garbage collection",
 		Question: "What do scrapes of /metrics, reloads, dumps of the cache and GC cycles cost the queries that come meanwhile?",
-		Load:     "hits at half of the closed-loop rate: undisturbed, with 20 scrapes/s, with 20 reloads/s, with dumps of the whole cache 50 ms apart; with 20 scrapes/s and GOGC=1",
+		Load:     "hits at half of the closed-loop rate: undisturbed, with 20 scrapes/s, with 20 reloads/s, with dumps of the whole cache 50 ms apart; while 100 rules, a set of a million suffixes and a policy zone of 20,000 triggers are read again and again; with 20 scrapes/s and GOGC=1",
 		Bar:      "none in numbers: the pause must be bounded",
-		Programs: ours, Takes: func(s Settings) time.Duration { return s.Full + 5*s.Half },
+		Programs: ours, Takes: func(s Settings) time.Duration { return s.Full + 5*s.Half + policyRun },
 		Run: func(ctx context.Context, t *Turn) (figure.Sample, error) {
 			if err := t.startFull(ctx); err != nil {
 				return nil, err
@@ -44,9 +47,12 @@ func pauses() *Scenario {
 				name    figure.Name
 				disturb func() error
 			}{{figure.Calm999, nothing}, {figure.Scrape999, scrape}, {figure.Reload999, reload}, {figure.Dump999, dumper(ctx, t.process.Setup)}} {
-				if s[d.name], err = t.disturbed(ctx, s[figure.QPS]/2, d.disturb); err != nil {
+				if s[d.name], err = t.disturbed(ctx, s[figure.QPS]/2, t.Half, d.disturb); err != nil {
 					return nil, err
 				}
+			}
+			if err := t.renewingPolicy(ctx, s); err != nil {
+				return nil, err
 			}
 			return s, t.collecting(ctx, s, scrape)
 		},
@@ -59,6 +65,25 @@ func (t *Turn) startFull(ctx context.Context) error {
 		return err
 	}
 	return t.fill(ctx, hitNames)
+}
+
+// renewingPolicy measures while rules, a large set and a policy zone are replaced, one reload after the other.
+func (t *Turn) renewingPolicy(ctx context.Context, s figure.Sample) error {
+	round := 0
+	renew := func() error {
+		round++
+		if err := server.Policy(t.process.Setup, round); err != nil {
+			return err
+		}
+		return t.reload(ctx, figure.Sample{}, policyPoll)
+	}
+	if err := renew(); err != nil { // memory is touched the first time
+		return err
+	}
+	var err error
+	s[figure.Policy999], err = t.disturbed(ctx, s[figure.QPS]/2, policyRun, renew)
+	s[figure.Policies] = float64(round - 1)
+	return err
 }
 
 // collecting measures a new process whose collector runs with every scrape, and makes sure that it did.
@@ -75,7 +100,7 @@ func (t *Turn) collecting(ctx context.Context, s figure.Sample, scrape func() er
 	if err != nil {
 		return err
 	}
-	if s[figure.GC999], err = t.disturbed(ctx, s[figure.QPS]/2, scrape); err != nil {
+	if s[figure.GC999], err = t.disturbed(ctx, s[figure.QPS]/2, t.Half, scrape); err != nil {
 		return err
 	}
 	after, err := t.cycles(ctx)
@@ -104,7 +129,7 @@ func (t *Turn) cycles(ctx context.Context) (float64, error) {
 }
 
 // disturbed returns p99.9 in microseconds at the given rate while disturb is called again and again.
-func (t *Turn) disturbed(ctx context.Context, rate float64, disturb func() error) (float64, error) {
+func (t *Turn) disturbed(ctx context.Context, rate float64, duration time.Duration, disturb func() error) (float64, error) {
 	over, disturbed := make(chan struct{}), make(chan error, 1)
 	go func() {
 		for {
@@ -120,7 +145,7 @@ func (t *Turn) disturbed(ctx context.Context, rate float64, disturb func() error
 			}
 		}
 	}()
-	m, err := t.measure(ctx, load.Run{Names: hitNames, Rate: rate, Duration: t.Half})
+	m, err := t.measure(ctx, load.Run{Names: hitNames, Rate: rate, Duration: duration})
 	close(over)
 	if err := errors.Join(err, <-disturbed); err != nil {
 		return 0, err

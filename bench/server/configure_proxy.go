@@ -21,11 +21,14 @@ func proxy(engine string) func(Setup) (Launch, error) {
 			fmt.Fprintf(&b, "tls_name = %q\nca_file = %q\n", s.Upstream.Name, s.Upstream.CAFile)
 		}
 		return Launch{
-			Arguments: []string{"--config", filepath.Join(s.Dir, "proxy.toml")},
-			Files:     map[string]string{"proxy.toml": b.String()},
+			Arguments: []string{"--config", filepath.Join(s.Dir, proxyFile)},
+			Files:     map[string]string{proxyFile: b.String()},
 		}, nil
 	}
 }
+
+// proxyFile is its configuration, in Setup.Dir.
+const proxyFile = "proxy.toml"
 
 // ControlSocket is where this project's own program takes commands.
 func ControlSocket(s Setup) string { return filepath.Join(s.Dir, "control.sock") }
