@@ -117,6 +117,9 @@ const lattice = `
 	# Records over a restart: a file, and nothing of what is in it.
 	appliance/persist:
 	appliance: appliance/persist
+	# Large files are read in bursts, beside the workers.
+	appliance/pace:
+	appliance, appliance/config, appliance/rpz: appliance/pace
 	# Commands come from their own packages; sdpctl needs the client and the shapes only.
 	appliance/control:
 	appliance, appliance/config, appliance/telemetry, tools/sdpctl: appliance/control

@@ -28,7 +28,7 @@ func (s *service) reload() {
 
 // adopt reports whether the file is in force now.
 func (s *service) adopt() bool {
-	next, problems := config.Load(s.checked.File)
+	next, problems := config.Reload(s.checked.File, s.sets.inUse())
 	logProblems(s.log, problems)
 	if next == nil {
 		return false

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"secure-dns-proxy/appliance/config"
+	"secure-dns-proxy/appliance/pace"
 	"secure-dns-proxy/appliance/telemetry"
 )
 
@@ -37,6 +38,17 @@ func (w *setWatch) follow(sets []config.Set) {
 	for _, s := range sets {
 		w.sets = append(w.sets, watchedSet{Set: s, seen: s.Stamp})
 	}
+}
+
+// inUse returns the sets that are watched, with the state of their files that is in use.
+func (w *setWatch) inUse() []config.Set {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var list []config.Set
+	for i := range w.sets {
+		list = append(list, w.sets[i].Set)
+	}
+	return list
 }
 
 // run looks at the files until ctx ends.
@@ -76,7 +88,7 @@ func (w *setWatch) look() {
 // read puts what a file holds now in the place of the set in use, if it is good.
 func (w *setWatch) read(s *watchedSet, now config.Stamp) {
 	began := time.Now()
-	set, stamp, problems := config.ReadSet(s.File, s.Kind)
+	set, stamp, problems := config.ReadSet(s.File, s.Kind, new(pace.Pace))
 	if set == nil {
 		s.told = now
 		w.reloads.Refused.Add(1)

@@ -24,7 +24,7 @@ func TestSetWatch(t *testing.T) {
 		}
 	}
 	replace("a.example\nb.example\n")
-	set, stamp, problems := config.ReadSet(file, policy.SetSuffixes)
+	set, stamp, problems := config.ReadSet(file, policy.SetSuffixes, nil)
 	if set == nil {
 		t.Fatal(problems)
 	}

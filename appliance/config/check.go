@@ -6,18 +6,22 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"secure-dns-proxy/appliance/pace"
 )
 
 // Check gives a File its meaning. It reads certificates, keys and the user database, and opens nothing else. The result is nil when a
 // problem is an error. A file in the form of the original secure-dns-proxy is first translated (migration.go).
 func Check(f *File) (*Checked, Problems) { return checkOn(f, thisMachine()) }
 
-func checkOn(f *File, m machine) (*Checked, Problems) {
-	f, moved := f.modern(m)
+func checkOn(f *File, m machine) (*Checked, Problems) { return (&checker{file: f, machine: m}).check() }
+
+func (c *checker) check() (*Checked, Problems) {
+	f, moved := c.file.modern(c.machine)
 	if moved.Broken() {
 		return nil, moved.written()
 	}
-	c := &checker{file: f, machine: m, problems: moved}
+	c.file, c.problems = f, moved
 	out := &Checked{File: f.Name, lines: f.lines, origins: f.origins}
 	for _, k := range keys {
 		k.preset(c, out)
@@ -34,6 +38,8 @@ func checkOn(f *File, m machine) (*Checked, Problems) {
 type checker struct {
 	file     *File
 	machine  machine
+	gently   *pace.Pace // for large files; nil: as fast as it goes
+	inUse    []Set      // with the state of their files
 	problems Problems
 
 	// For rules.

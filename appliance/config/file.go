@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"secure-dns-proxy/appliance/pace"
 )
 
 // File is a configuration as written: valid TOML or JSON, not yet known to mean anything.
@@ -61,6 +63,15 @@ func Load(path string) (*Checked, Problems) {
 		return nil, problems
 	}
 	return Check(f)
+}
+
+// Reload is Load beside workers that must not be held up. A set that is in use, and whose file has not changed since, is not read again.
+func Reload(path string, inUse []Set) (*Checked, Problems) {
+	f, problems := Read(path)
+	if f == nil {
+		return nil, problems
+	}
+	return (&checker{file: f, machine: thisMachine(), gently: new(pace.Pace), inUse: inUse}).check()
 }
 
 // fileFault is what went wrong with a file, without the path that the caller's message has already.

@@ -317,7 +317,7 @@ func TestSets(t *testing.T) {
 		{policy.SetPrefixes, "::ffff:10.0.0.0/104", 0, `:1: "::ffff:10.0.0.0/104" is not an IP address, nor IP/length`},
 	} {
 		file := write(tt.text)
-		set, _, problems := ReadSet(file, tt.kind)
+		set, _, problems := ReadSet(file, tt.kind, nil)
 		switch {
 		case tt.want == "" && (set == nil || set.Len() != tt.entries):
 			t.Errorf("%q: %v", tt.text, problems)
@@ -325,7 +325,7 @@ func TestSets(t *testing.T) {
 			t.Errorf("%.20q: got %v, want %s", tt.text, problems, file+tt.want)
 		}
 	}
-	if _, _, problems := ReadSet(write(strings.Repeat("a..b\n", 100)), policy.SetNames); len(problems) != setProblemsMax {
+	if _, _, problems := ReadSet(write(strings.Repeat("a..b\n", 100)), policy.SetNames, nil); len(problems) != setProblemsMax {
 		t.Errorf("%d problems told of 100", len(problems))
 	}
 	if checked, problems := checkText(good + "[set.b]\nfile = \"testdata/blocked.txt\"\n[set.a]\nfile = \"testdata/exact.txt\"\n"); checked == nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"secure-dns-proxy/appliance/pace"
 	"secure-dns-proxy/worker/policy"
 )
 
@@ -76,9 +77,12 @@ func readSets(c *checker, t *Checked, v value) {
 	}
 }
 
-// load reads the file of a set.
+// load reads the file of a set, unless it is in use as it is.
 func (c *checker) load(s *Set, entry value) bool {
-	set, stamp, problems := ReadSet(s.File, s.Kind)
+	if c.unchanged(s) {
+		return true
+	}
+	set, stamp, problems := ReadSet(s.File, s.Kind, c.gently)
 	for _, p := range problems {
 		if p.Key = entry.path + ".file"; p.Line == 0 {
 			c.fault(entry.at(p.Key, nil), "%q: %s", s.File, p.Text)
@@ -93,9 +97,22 @@ func (c *checker) load(s *Set, entry value) bool {
 	return true
 }
 
-// ReadSet reads a file with a name or a prefix on each line; what follows a # is a comment. A nil set means that there are problems, of which at
+// unchanged completes s with the set in use that is like it, if there is one and its file is as it was when it was read.
+func (c *checker) unchanged(s *Set) bool {
+	i := slices.IndexFunc(c.inUse, func(old Set) bool { return old.Name == s.Name && old.File == s.File && old.Kind == s.Kind })
+	if i < 0 {
+		return false
+	}
+	if info, err := os.Stat(s.File); err != nil || StampOf(info) != c.inUse[i].Stamp {
+		return false
+	}
+	s.Ref, s.Stamp = c.inUse[i].Ref, c.inUse[i].Stamp
+	return true
+}
+
+// ReadSet reads, at the given pace, a file with a name or a prefix on each line; what follows a # is a comment. A nil set means that there are problems, of which at
 // most setProblemsMax are told, with their lines; a problem without a line is one with the file itself.
-func ReadSet(file string, kind policy.SetKind) (*policy.Set, Stamp, Problems) {
+func ReadSet(file string, kind policy.SetKind, gently *pace.Pace) (*policy.Set, Stamp, Problems) {
 	fault := func(line int, text string) Problems {
 		return Problems{{File: file, Line: line, Text: text}}
 	}
@@ -111,7 +128,7 @@ func ReadSet(file string, kind policy.SetKind) (*policy.Set, Stamp, Problems) {
 	stamp := StampOf(info)
 	set := policy.NewSet(kind, int(min(info.Size()/averageEntry, setEntriesMax)))
 	var problems Problems
-	lines := bufio.NewScanner(bufio.NewReaderSize(f, 64<<10))
+	lines := bufio.NewScanner(bufio.NewReaderSize(gently.Reader(f), 64<<10))
 	lines.Buffer(make([]byte, 0, setLineMax), setLineMax)
 	number := 0
 	for lines.Scan() && len(problems) < setProblemsMax {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"secure-dns-proxy/appliance/pace"
 	"secure-dns-proxy/worker/rpz"
 )
 
@@ -82,21 +83,21 @@ func (r *lineReader) ReadByte() (byte, error) {
 
 func (r *lineReader) Read([]byte) (int, error) { panic("rpz: the parser reads byte by byte") }
 
-// readZone reads the zone file at path. Any record that is wrong is an error, with the file and the line on which the record ends.
-func readZone(path, name string) (*rpz.Zone, error) {
+// readZone reads the zone file at path, at the given pace. Any record that is wrong is an error, with the file and the line on which the record ends.
+func readZone(path, name string, gently *pace.Pace) (*rpz.Zone, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("response policy zone %s: %w", name, err)
 	}
 	defer f.Close()
-	return parseZone(f, path, name)
+	return parseZone(gently.Reader(f), path, name)
 }
 
 // CheckFiles reads the zone files of a configuration and returns what is wrong with each.
 func (c *Config) CheckFiles() (errs []error) {
 	for i := range c.Zones {
 		if z := &c.Zones[i]; z.File != "" {
-			if _, err := readZone(z.File, z.Name); err != nil {
+			if _, err := readZone(z.File, z.Name, nil); err != nil {
 				errs = append(errs, err)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"secure-dns-proxy/appliance/pace"
 	"secure-dns-proxy/worker/rpz"
 )
 
@@ -128,6 +129,10 @@ func indexOf(list []*entry, name string) *entry {
 // enter makes the source of a zone, which is not in use yet.
 func (k *Keeper) enter(z *Zone, directory string) (*entry, error) {
 	k.mu.Lock()
+	var gently *pace.Pace
+	if k.put != nil {
+		gently = new(pace.Pace) // workers answer
+	}
 	tag, known := k.tags[z.Name]
 	if !known {
 		if tag = len(k.tags); tag == tagsMax {
@@ -142,7 +147,7 @@ func (k *Keeper) enter(z *Zone, directory string) (*entry, error) {
 		s.copyPath = copyPath(directory, z.Name)
 	}
 	s.context, s.stop = context.WithCancel(k.running)
-	return &entry{source: s, policy: *z, tag: tag}, s.load()
+	return &entry{source: s, policy: *z, tag: tag}, s.load(gently)
 }
 
 // begin lets a new source follow its primaries. Files are looked at by Run.

@@ -208,7 +208,7 @@ f TYPE65534 \# 2 abcd
 	if err := writeZone(path, "rpz.test.", z); err != nil {
 		t.Fatal(err)
 	}
-	again, err := readZone(path, "rpz.test.")
+	again, err := readZone(path, "rpz.test.", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"secure-dns-proxy/appliance/pace"
 	"secure-dns-proxy/worker/rpz"
 )
 
@@ -68,28 +69,28 @@ func (s *source) describe(z *rpz.Zone, took time.Duration) []any {
 	}
 }
 
-// load reads the zone's file, or the copy of what its primary last sent. It is called before the source is in use.
-func (s *source) load() error {
+// load reads the zone's file, or the copy of what its primary last sent, at the given pace. It is called before the source is in use.
+func (s *source) load(gently *pace.Pace) error {
 	if s.spec.File != "" {
-		z, err := s.readFile(s.spec.File)
+		z, err := s.readFile(s.spec.File, gently)
 		if err != nil {
 			return err
 		}
 		s.zone, s.since, s.from = z, time.Now(), s.spec.File
 		return nil
 	}
-	s.loadCopy()
+	s.loadCopy(gently)
 	return nil
 }
 
 // readFile reads a file and remembers which state of it that was.
-func (s *source) readFile(path string) (*rpz.Zone, error) {
+func (s *source) readFile(path string, gently *pace.Pace) (*rpz.Zone, error) {
 	seen, _ := stampOf(path)
 	s.mu.Lock()
 	s.seen, s.fresh = seen, seen
 	s.mu.Unlock()
 	from := time.Now()
-	z, err := readZone(path, s.spec.Name)
+	z, err := readZone(path, s.spec.Name, gently)
 	if err != nil {
 		s.counters.Rejected.Add(1)
 		return nil, err
@@ -100,7 +101,7 @@ func (s *source) readFile(path string) (*rpz.Zone, error) {
 }
 
 // loadCopy brings the last good copy into force, if there is one that has not expired.
-func (s *source) loadCopy() {
+func (s *source) loadCopy(gently *pace.Pace) {
 	if s.copyPath == "" {
 		return
 	}
@@ -110,7 +111,7 @@ func (s *source) loadCopy() {
 	}
 	var z *rpz.Zone
 	if err == nil {
-		z, err = s.readFile(s.copyPath)
+		z, err = s.readFile(s.copyPath, gently)
 	}
 	if err != nil {
 		s.log.Warn("response policy zone: its last good copy cannot be read; its primary is asked", "zone", s.spec.Name, "error", err)
@@ -151,7 +152,7 @@ func (s *source) look(now time.Time) {
 	if !due {
 		return
 	}
-	z, err := s.readFile(s.spec.File)
+	z, err := s.readFile(s.spec.File, new(pace.Pace))
 	if err != nil {
 		s.log.Error("response policy zone refused, the one in force stays", "zone", s.spec.Name, "error", err)
 		return

@@ -10,6 +10,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"secure-dns-proxy/appliance/pace"
 	"secure-dns-proxy/worker/rpz"
 )
 
@@ -145,7 +146,9 @@ func (t *transfer) records(m *dns.Msg, yield func(dns.RR) (whole bool, err error
 		if len(answer.Answer) == 0 {
 			return errors.New("a message without records")
 		}
+		var gently pace.Pace // not for the wait between messages
 		for _, rr := range answer.Answer {
+			gently.Step()
 			if n++; n > stepsMax || whole {
 				return errors.New("more records than there should be")
 			}

@@ -1,0 +1,62 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestReloadKeepsSets: a reload reads a set anew only if its file, or what it is, has changed.
+func TestReloadKeepsSets(t *testing.T) {
+	dir := t.TempDir()
+	config, first, second := filepath.Join(dir, "proxy.toml"), filepath.Join(dir, "first"), filepath.Join(dir, "second")
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	configure := func(kind string) {
+		t.Helper()
+		write(config, fmt.Sprintf("%s[set.a]\nfile = %q\n[set.b]\nfile = %q\nkind = %q\n", good, first, second, kind))
+	}
+	write(first, "a.example\n")
+	write(second, "b.example\n")
+	configure("suffixes")
+	checked, problems := Load(config)
+	if checked == nil {
+		t.Fatal(problems)
+	}
+	inUse := checked.Sets
+	for _, step := range []struct {
+		name string
+		do   func()
+		kept [2]bool
+	}{
+		{"nothing", func() {}, [2]bool{true, true}},
+		{"the first file", func() { write(first, "a.example\nc.example\n") }, [2]bool{false, true}},
+		{"time alone", func() { os.Chtimes(second, time.Time{}, time.Now().Add(time.Hour)) }, [2]bool{true, false}},
+		{"another kind", func() { configure("names") }, [2]bool{true, false}},
+	} {
+		step.do()
+		next, problems := Reload(config, inUse)
+		if next == nil {
+			t.Fatal(problems)
+		}
+		for i, s := range next.Sets {
+			if kept := s.Ref == inUse[i].Ref; kept != step.kept[i] {
+				t.Errorf("%s: set %s: kept %t", step.name, s.Name, kept)
+			}
+		}
+		inUse = next.Sets
+	}
+	if n := inUse[0].Ref.Set().Len(); n != 2 {
+		t.Errorf("%d entries of 2", n)
+	}
+	write(first, "a..b\n")
+	if next, problems := Reload(config, inUse); next != nil || !problems.Broken() {
+		t.Errorf("a bad file: %v, %v", next, problems)
+	}
+}

@@ -1,0 +1,56 @@
+// Package pace is for work that takes seconds of CPU time beside workers that answer in microseconds: files that are read again while clients ask.
+package pace
+
+import (
+	"io"
+	"time"
+)
+
+const (
+	// burst is how long work may go on at a time. A thread that shares its CPU with a worker's keeps it for about 3 ms otherwise (base_slice_ns of the
+	// kernel's scheduler), again and again: for as long as the work takes the worker has half of its CPU.
+	burst = time.Millisecond
+	// restMost bounds one rest. Work whose burst took longer than that was kept from its CPU itself.
+	restMost = 20 * time.Millisecond
+	// chunk bytes are read at once: a millisecond's work for the slowest parser, and much less for others.
+	chunk = 4096
+)
+
+// Pace lets work rest for as long as it has been busy, so that the load takes twice as long and nobody waits for it. The zero value is ready, for one
+// goroutine; nil does not rest.
+type Pace struct{ since time.Time }
+
+// Step is called between small pieces of work.
+func (p *Pace) Step() {
+	if p == nil {
+		return
+	}
+	now := time.Now()
+	if p.since.IsZero() {
+		p.since = now
+		return
+	}
+	if busy := now.Sub(p.since); busy >= burst {
+		time.Sleep(min(busy, restMost))
+		p.since = time.Now()
+	}
+}
+
+// Reader returns a reader of r that lets whoever works on what it reads keep the pace; with a nil p, r itself.
+func (p *Pace) Reader(r io.Reader) io.Reader {
+	if p == nil {
+		return r
+	}
+	return &reader{r, p}
+}
+
+type reader struct {
+	in   io.Reader
+	pace *Pace
+}
+
+// Read is an io.Reader's. It reads little at once.
+func (r *reader) Read(b []byte) (int, error) {
+	r.pace.Step()
+	return r.in.Read(b[:min(len(b), chunk)])
+}
