@@ -10,7 +10,9 @@
 // buckets and scratch. Sets of names and prefixes may be exchanged under a policy that is in use (SetRef). Run allocates nothing, takes no lock and
 // reads no clock, but for one look at the time of day a second where a rule asks for it.
 //
-// Rules that ask for types or names are found through an index: those that cannot match are not looked at.
+// Rules are found through an index: those that cannot match are not looked at. Names and types have tables of the rules that need them; numbers
+// (labels, flags, ports, sizes, codes) and client prefixes have axes, each one look-up for all rules together; a rule that needs a tag waits until
+// one is set. What is in any and not takes part. Sets, expressions, rates and the like are asked of what is left.
 //
 // Names are in wire form without compression, lower case. Times are nanoseconds of the worker's clock.
 package policy

@@ -40,6 +40,18 @@ const (
 	// indexMin is how many rules of a chain are worth an index.
 	indexMin = 4
 
+	// alternativesMax bounds what a rule is looked for by: more alternatives, or more than RulesMax in a chain, and it is looked at each time.
+	alternativesMax = 8
+
+	// axisMin is how many rules of a chain that want something of the same number, or address, are worth an axis.
+	axisMin = 4
+
+	// axisSegmentsMax bounds an axis: 128 KiB with RulesMax rules. Longer: there is none, and its selectors are looked at one by one.
+	axisSegmentsMax = 1024
+
+	// ladderPrefixesMax bounds an axis of prefixes in the same way: 512 KiB.
+	ladderPrefixesMax = 4096
+
 	// ViewsMax bounds the views that rules can name.
 	ViewsMax = 64
 

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 	"syscall"
 	"testing"
@@ -11,9 +12,10 @@ import (
 )
 
 // BenchmarkRules is a chain of 200 rules on a query that none of them is final for: 200 suffixes; 200 types and names mixed with selectors that have
-// to be looked at for every query; and 200 of the latter alone, which no index can help.
+// to be looked at for every query; 200 of the latter alone; 200 sources; and 200 that nothing is known about beforehand: tags, options, and what stands
+// in any and not.
 func BenchmarkRules(b *testing.B) {
-	var mixed, plain []Rule
+	var mixed, plain, sources, stubborn []Rule
 	for i := range 200 {
 		s := Selector{Kind: Suffix, Names: [][]byte{wireName(fmt.Sprintf("zone%d.test.", i))}}
 		switch i % 4 {
@@ -25,12 +27,25 @@ func BenchmarkRules(b *testing.B) {
 			s = Selector{Kind: Labels, Low: uint32(20 + i%50), High: 127}
 		}
 		mixed = append(mixed, Rule{Name: fmt.Sprint(i), Match: Match{Selector: s}, Action: Action{Do: Drop}})
+		source := Selector{Kind: Source, Prefixes: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(i), 0}), 24)}}
+		sources = append(sources, Rule{Name: fmt.Sprint(i), Match: Match{Selector: source}, Action: Action{Do: Drop}})
+		hard := Match{Selector: Selector{Kind: Tagged, Tags: 1 << (i % 64)}}
+		switch i % 4 {
+		case 1:
+			hard.Selector = Selector{Kind: EDNSOption, Numbers: []uint16{uint16(i)}}
+		case 2:
+			hard = Match{Op: Any, Of: []Match{{Selector: Selector{Kind: TCP, Want: true}}, {Selector: Selector{Kind: Labels, Low: 20, High: 127}}}}
+		case 3:
+			hard = Match{Op: Not, Of: []Match{{Selector: Selector{Kind: Source, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}}}}
+		}
+		stubborn = append(stubborn, Rule{Name: fmt.Sprint(i), Match: hard, Action: Action{Do: Drop}})
 		plain = append(plain, Rule{Name: fmt.Sprint(i), Match: Match{Selector: Selector{Kind: Labels, Low: uint32(20 + i%50), High: 127}}, Action: Action{Do: Drop}})
 	}
+	client := netip.MustParseAddrPort("10.9.0.1:5353")
 	for _, of := range []struct {
 		name  string
 		rules []Rule
-	}{{"suffixes", manyRules(200)}, {"mixed", mixed}, {"unindexed", plain}} {
+	}{{"suffixes", manyRules(200)}, {"mixed", mixed}, {"unindexed", plain}, {"sources", sources}, {"stubborn", stubborn}} {
 		b.Run(of.name, func(b *testing.B) {
 			p, err := Compile(of.rules, nil, 1)
 			if err != nil {
@@ -43,7 +58,7 @@ func BenchmarkRules(b *testing.B) {
 			start := cpuTime(b)
 			for b.Loop() {
 				q.Reset()
-				q.Name, q.Type, q.Class, q.Flags = name, 1, 1, wire.FlagRD
+				q.Name, q.Type, q.Class, q.Flags, q.Source = name, 1, 1, wire.FlagRD, client
 				p.Run(ChainQuery, &q, s, &v)
 			}
 			b.ReportMetric(float64(cpuTime(b)-start)/float64(b.N), "cpu-ns/op")

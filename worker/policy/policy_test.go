@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,8 +40,9 @@ func manyRules(n int) []Rule {
 
 // TestIndexAgreesWithScan: a chain with an index decides as one without, for random rules and questions.
 func TestIndexAgreesWithScan(t *testing.T) {
-	for round := range uint64(200) {
+	for round := range uint64(400) {
 		random := rand.New(rand.NewPCG(round, 7))
+		of := []Chain{ChainQuery, ChainOwn}[round%2]
 		name := func() []byte {
 			text := "."
 			for range random.IntN(4) {
@@ -61,45 +63,72 @@ func TestIndexAgreesWithScan(t *testing.T) {
 				}
 				return m
 			}
-			switch random.IntN(4) {
-			case 0:
-				return Match{Selector: Selector{Kind: QName, Names: [][]byte{name(), name()}}}
-			case 1:
-				return Match{Selector: Selector{Kind: Suffix, Names: [][]byte{name()}}}
-			case 2:
-				return Match{Selector: Selector{Kind: QType, Numbers: []uint16{uint16(1 + random.IntN(3))}}}
+			s := Selector{Kind: Kind(random.IntN(int(KindCount))), Want: random.IntN(2) == 0, Tags: 1 << random.IntN(8)}
+			s.Low = uint32(random.IntN(3))
+			s.High = s.Low + uint32(random.IntN(3))
+			for range 1 + random.IntN(2) {
+				s.Names, s.Numbers = append(s.Names, name()), append(s.Numbers, uint16(random.IntN(4)))
+				s.Prefixes = append(s.Prefixes, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(random.IntN(2)), byte(random.IntN(2))}), 8+random.IntN(17)).Masked())
 			}
-			return Match{Selector: Selector{Kind: RD, Want: random.IntN(2) == 0}}
+			switch s.Kind {
+			case InSet, Regex, Chance, OverRate, OverSourceRate, PoolAvailable, PoolOutstanding, Clock:
+				s.Kind = Tagged // these no index knows anything of
+			case RCode, Answers, Authorities:
+				if of == ChainQuery {
+					s.Kind = Tagged
+				}
+			}
+			return Match{Selector: s}
 		}
 		var rules []Rule
 		for i := range 70 {
-			a := Action{Do: SetTags, Set: 1 << (i % 64)}
+			a := Action{Do: SetTags, Set: 1 << (i % 64), Unset: 1 << random.IntN(64)}
 			if random.IntN(20) == 0 {
 				a = Action{Do: Answer, RCode: uint16(i)}
 			}
-			rules = append(rules, Rule{Name: fmt.Sprint(i), Match: match(0), Action: a})
+			r := Rule{Name: fmt.Sprint(i), Chain: of, Match: match(0), Action: a}
+			if of == ChainOwn && a.Do == SetTags {
+				r.Action = Action{Do: Extend}
+			}
+			if random.IntN(3) == 0 {
+				r.Views = []int{random.IntN(2)}
+			}
+			rules = append(rules, r)
 		}
 		p, err := Compile(rules, nil, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
 		scan, _ := Compile(rules, nil, 1)
-		c := &scan.chains[ChainQuery]
-		c.indexed = false
-		for i := range c.heads {
-			c.general[i/64] |= 1 << (i % 64)
+		c := chain{words: 2, general: all(2, len(rules))}
+		for i := range scan.rules {
+			c.heads = append(c.heads, head{views: scan.rules[i].views, node: scan.rules[i].node, rule: int32(i)})
 		}
+		scan.chains[of] = c
 		a, b := newState(p), newState(scan)
 		for range 50 {
 			var q, r Query
 			q.Reset()
-			q.Name, q.Type, q.Flags, q.Class = name(), uint16(1+random.IntN(4)), uint16(random.IntN(2))<<8, 1
+			if q.Name = name(); random.IntN(8) == 0 {
+				q.Name = nil
+			}
+			q.Type, q.Class, q.Flags = uint16(1+random.IntN(4)), 1, uint16(random.Uint32())&(wire.OpcodeMask|wire.FlagRD|wire.FlagCD)
+			q.DO, q.HasOPT, q.TCP, q.View = random.IntN(2) == 0, random.IntN(2) == 0, random.IntN(2) == 0, random.IntN(3)-1
+			if q.HasOPT && q.DO {
+				q.Options = []byte{0, byte(random.IntN(4)), 0, 0}
+			}
+			address := netip.AddrFrom4([4]byte{10, byte(random.IntN(3)), byte(random.IntN(3)), 1})
+			q.Source, q.Target = netip.AddrPortFrom(address, uint16(random.IntN(4))), netip.AddrPortFrom(address.Next(), uint16(random.IntN(4)))
+			q.Version, q.Bytes, q.Additionals, q.Tags = uint8(random.IntN(2)), random.IntN(4), random.IntN(4), uint64(random.IntN(4))
+			if random.IntN(3) != 0 {
+				q.Answer = &wire.Answer{RCode: uint16(random.IntN(4)), AN: uint16(random.IntN(4)), NS: uint16(random.IntN(4)), AR: uint16(random.IntN(4))}
+			}
 			r = q
 			var v, w Verdict
-			p.Run(ChainQuery, &q, a, &v)
-			scan.Run(ChainQuery, &r, b, &w)
-			if v != w || q.Tags != r.Tags {
-				t.Fatalf("round %d, %q type %d: with the index %v, tags %x; without %v, %x", round, q.Name, q.Type, v, q.Tags, w, r.Tags)
+			p.Run(of, &q, a, &v)
+			scan.Run(of, &r, b, &w)
+			if v != w || q.Tags != r.Tags || !slices.Equal(a.hits, b.hits) {
+				t.Fatalf("round %d, %q type %d: with the index %v, tags %x; without %v, %x\nhits %v\nand  %v", round, q.Name, q.Type, v, q.Tags, w, r.Tags, a.hits, b.hits)
 			}
 		}
 	}

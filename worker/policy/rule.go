@@ -92,6 +92,9 @@ const (
 	PoolOutstanding             // Pool, Low, High: exchanges that this worker has under way with it
 	Tagged                      // Tags: the query has one of them
 	Clock                       // Schedule
+
+	// KindCount is the number of kinds.
+	KindCount
 )
 
 // Selector looks at one thing.

@@ -16,6 +16,7 @@ type State struct {
 	random    uint64
 	text      []byte
 	candidate [RulesMax / 64]uint64
+	untagged  [RulesMax / 64]uint64 // the same without regard to tags
 	lookedAt  int64
 	time      time.Time
 	clock     func() int64 // Unix time, seconds

@@ -46,16 +46,32 @@ func (p *Policy) Run(c Chain, q *Query, s *State, v *Verdict) {
 	v.reset()
 	chain := &p.chains[c]
 	found := p.candidates(chain, q, s)
-	for word, bits := range found {
-		for bits != 0 {
-			h := &chain.heads[word*64+first(bits)]
+	all, tags := s.untagged[:chain.words], q.Tags
+	if chain.tagged != nil {
+		copy(all, found)
+		chain.withTags(found, all, 0, tags)
+	}
+	last := int32(-1)
+	for word := range found {
+		for bits := found[word]; bits != 0; {
+			at := word*64 + first(bits)
+			h := &chain.heads[at]
 			bits &= bits - 1
-			if h.views != ^uint64(0) && (q.View < 0 || h.views&(1<<q.View) == 0) || !p.holds(h, q, s) {
+			if h.rule == last || h.views != ^uint64(0) && (q.View < 0 || h.views&(1<<q.View) == 0) {
+				continue
+			}
+			last = h.rule
+			if !p.holds(h, q, s) {
 				continue
 			}
 			s.hits[h.rule]++
 			if p.act(&p.rules[h.rule], h.rule, q, s, v) {
 				return
+			}
+			if q.Tags != tags && chain.tagged != nil && at+1 < len(chain.heads) {
+				tags = q.Tags
+				chain.withTags(found, all, at+1, tags)
+				bits = found[word] &^ (2<<(at%64) - 1)
 			}
 		}
 	}
