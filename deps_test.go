@@ -123,6 +123,8 @@ const lattice = `
 	# Commands come from their own packages; sdpctl needs the client and the shapes only.
 	appliance/control:
 	appliance, appliance/config, appliance/telemetry, tools/sdpctl: appliance/control
+	# Who may read the figures is a list like that of who may ask.
+	appliance, appliance/telemetry: worker/policy/acl
 	appliance/telemetry: worker, transport, transport/health, transport/balance, ring/probe, appliance/config
 	appliance/embedded, appliance/privilege, appliance/image:
 	# Names are looked up through the upstreams themselves.

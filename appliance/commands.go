@@ -5,11 +5,13 @@ import (
 	"os"
 	"time"
 
+	"secure-dns-proxy/appliance/config"
 	"secure-dns-proxy/appliance/control"
 	"secure-dns-proxy/appliance/telemetry"
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/worker"
+	"secure-dns-proxy/worker/policy/acl"
 )
 
 // bindControl makes the socket for operators, if there is to be one. It is theirs whom the process becomes.
@@ -18,12 +20,33 @@ func (s *service) bindControl() error {
 	if path == "" {
 		return nil
 	}
-	var owner control.Owner
+	file, c := control.Own(), &s.checked.Control
 	if u := s.checked.User; u != nil && os.Geteuid() == 0 {
-		owner = control.Owner{Set: true, UID: u.UID, GID: u.GID}
+		file = control.File{UID: u.UID, GID: u.GID, Folder: true}
+	}
+	if file.Mode = c.Mode; c.Owner != nil {
+		file.UID = c.Owner.ID
+	}
+	if c.Group != nil {
+		file.GID = c.Group.ID
 	}
 	var err error
-	s.control, err = control.Listen(path, owner)
+	s.control, err = control.Listen(path, file)
+	return err
+}
+
+// allow puts in force who may read the figures and give commands.
+func (s *service) allow(c *config.Checked) error {
+	if s.control != nil {
+		s.control.Allow(c.Control.Access())
+	}
+	if s.metrics == nil {
+		return nil
+	}
+	list, err := acl.New(c.Metrics.Allow, nil)
+	if err == nil {
+		s.metrics.Allow(list)
+	}
 	return err
 }
 

@@ -2,9 +2,11 @@ package appliance
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"secure-dns-proxy/appliance/control"
@@ -53,5 +55,42 @@ func TestStatusAndUpstreams(t *testing.T) {
 func TestNoSocketUnlessConfigured(t *testing.T) {
 	if p := start(t, head+`upstream = "embedded:"`); p.control != nil {
 		t.Error("a control socket although none is configured")
+	}
+}
+
+// TestWhoMayReadAndCommand: metrics.allow, and who owns the socket and may do what over it; lists change by a reload. The tests' own user may always.
+func TestWhoMayReadAndCommand(t *testing.T) {
+	const open = `upstream = "embedded:"` + "\ncontrol.mode = \"0600\"\ncontrol.group = \"4242\"\n"
+	if os.Geteuid() != 0 {
+		t.Skip("not root: no group to give the socket to")
+	}
+	p, c := commanded(t, open)
+	info, err := os.Stat(p.checked.Control.Socket)
+	if err != nil || info.Mode().Perm() != 0o600 || info.Sys().(*syscall.Stat_t).Gid != 4242 {
+		t.Errorf("the socket is %v, %v", info, err)
+	}
+	address := "http://" + p.metrics.Addr().String() + "/metrics"
+	reads := func() bool {
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		r, err := client.Get(address)
+		return err == nil && r.Body.Close() == nil
+	}
+	if !reads() {
+		t.Error("loopback may not read the figures")
+	}
+	text, err := os.ReadFile(p.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeConfig(t, p.file, string(text)+"metrics.allow = \"127.0.0.9\"\ncontrol.read_users = \"1\"\ncontrol.write_users = \"2\"\n")
+	p.reload()
+	if reads() || p.metrics.Denied() == 0 {
+		t.Error("who is not listed may read the figures")
+	}
+	if err := c.Do(context.Background(), "GET", "/v1/status", nil, new(control.Status)); err != nil {
+		t.Errorf("we may not ask ourselves: %v", err)
+	}
+	if a := p.checked.Control.Access(); a.Read.Users[0] != 1 || a.Write.Users[0] != 2 {
+		t.Errorf("in force: %+v", a)
 	}
 }

@@ -67,6 +67,9 @@ func (s *service) adopt() bool {
 		s.log.Error("reload", "error", err)
 		return false
 	}
+	if err := s.allow(merged); err != nil {
+		s.log.Error("metrics.allow stays as it was", "error", err) // the check has seen all that can be wrong with it
+	}
 	logProblems(s.log, held)
 	commitZones()
 	s.roster.adopt(planned, merged)

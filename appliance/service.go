@@ -66,6 +66,7 @@ func startService(c *config.Checked, o Options, log *slog.Logger, level *slog.Le
 	tune(c.Workers.Count)
 	for _, step := range []func() error{
 		func() error { return s.bind(roam) },
+		func() error { return s.allow(c) },
 		s.dropPrivileges, // nothing of ours is locked to a thread yet
 		s.startWorkers,
 	} {
@@ -96,6 +97,7 @@ func startService(c *config.Checked, o Options, log *slog.Logger, level *slog.Le
 		telemetry.AddPoolUpstreams(page, s.watch.poolsUp)
 		telemetry.AddSets(page, s.sets.sizes, &s.sets.reloads)
 		telemetry.AddControl(page, s.control)
+		telemetry.AddAccess(page, s.metrics)
 		telemetry.AddKept(page, &s.keeper.figures)
 		telemetry.AddBlocks(page, s.blocks, s.kernelInterfaces())
 		telemetry.AddZones(page, s.zones.Reports, s.group.ZoneStats)

@@ -319,4 +319,5 @@ type Logging struct {
 type Metrics struct {
 	Listen      netip.AddrPort
 	AllowRemote bool
+	Allow       []netip.Prefix // who may read it
 }

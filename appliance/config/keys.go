@@ -174,6 +174,7 @@ var keys = slices.Concat([]key[Checked]{
 		name: "metrics.listen", standard: `"127.0.0.1:9153"`, bounds: `IP:port, or "" for off`,
 		read: readMetricsListen, get: func(c *Checked) any { return &c.Metrics.Listen },
 	},
+	prefixesKey("metrics.allow", privateText, func(c *Checked) *[]netip.Prefix { return &c.Metrics.Allow }).reload(),
 	booleanKey("metrics.allow_remote", false, func(c *Checked) *bool { return &c.Metrics.AllowRemote }),
 }, inTable("acl", aclKeys, func(c *Checked) *ACL { return &c.ACL }),
 	inTable("rpz", rpzKeys, func(c *Checked) *rpz.Config { return &c.RPZ }),

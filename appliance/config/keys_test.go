@@ -124,6 +124,13 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		key, text string // text has a complete file when it sets upstream, else good is put before it
 		want      any
 	}{
+		{"control.owner", `control.owner = "root"`, &Account{"root", 0}},
+		{"control.group", `control.group = "12"`, &Account{"12", 12}},
+		{"control.mode", `control.mode = "0600"`, os.FileMode(0o600)},
+		{"control.read_users", `control.read_users = "root"`, []Account{{"root", 0}}},
+		{"control.read_groups", `control.read_groups = ["root", "7"]`, []Account{{"root", 0}, {"7", 7}}},
+		{"control.write_users", `control.write_users = ["1000"]`, []Account{{"1000", 1000}}},
+		{"control.write_groups", `control.write_groups = "root"`, []Account{{"root", 0}}},
 		{"control.socket", `control.socket = "/run/x/../y.sock"`, "/run/y.sock"},
 		{"listen", `listen = ["0.0.0.0:5300", "[2001:db8::1]:53"]`, []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:5300"), netip.MustParseAddrPort("[2001:db8::1]:53")}},
 		{"upstream", good, []Upstream{{URL: "udp://192.0.2.1", Scheme: "udp", Host: "192.0.2.1", Port: 53, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Connections: 1, Pools: []string{"default"}, Weight: 1, DDR: "off", Method: "auto", HTTP3: "off", Health: changed(func(*Health) {})}}},
@@ -377,6 +384,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"logging.level", `logging.level = "debug"`, slog.LevelDebug},
 		{"logging.format", `logging.format = "json"`, "json"},
 		{"metrics.listen", `metrics.listen = ""`, netip.AddrPort{}},
+		{"metrics.allow", `metrics.allow = "127.0.0.9"`, []netip.Prefix{netip.MustParsePrefix("127.0.0.9/32")}},
 		{"metrics.allow_remote", `metrics.allow_remote = true`, true},
 		{"health.mode", `health.mode = "active"`, health.Active},
 		{"health.interval", `health.interval = "5s"`, 5 * second},

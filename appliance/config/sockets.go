@@ -8,10 +8,7 @@ import (
 // sockets checks what listeners and upstreams say together: nobody can have a socket twice, and a proxy that asks itself never ends.
 func (c *checker) sockets(out *Checked) {
 	m := out.Metrics
-	if m.Listen.IsValid() && !m.Listen.Addr().IsLoopback() && !m.AllowRemote {
-		c.fault(c.written("metrics.listen"), "%s is not a loopback address: anyone who reaches it can read the figures; set metrics.allow_remote = true if that is meant",
-			m.Listen)
-	}
+	c.readers(out)
 	for _, l := range out.Listen {
 		if m.Listen.IsValid() && collide(l, m.Listen) {
 			c.fault(c.anyOf("metrics.listen", "listen"), "%s: queries are answered on %s, and one port cannot have both", m.Listen, l)
@@ -25,6 +22,26 @@ func (c *checker) sockets(out *Checked) {
 	for i := range out.Bootstrap.Servers {
 		if u := &out.Bootstrap.Servers[i]; out.listensAs(u) {
 			c.fault(c.written("bootstrap.servers"), "%s is this proxy itself (listen), which cannot know where its upstreams are", u.URL)
+		}
+	}
+}
+
+// readers makes sure that not the whole internet may read the figures unless that is meant.
+func (c *checker) readers(out *Checked) {
+	m, list := &out.Metrics, c.written("metrics.allow")
+	local := m.Listen.IsValid() && within(netip.PrefixFrom(m.Listen.Addr(), m.Listen.Addr().BitLen()), private)
+	switch {
+	case m.AllowRemote && list.line == 0:
+		m.Allow = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+	case m.AllowRemote || !m.Listen.IsValid():
+	case !m.Listen.Addr().IsLoopback() && list.line == 0:
+		c.fault(c.written("metrics.listen"), "%s is not a loopback address: who reaches it could read the figures; list who may in metrics.allow, or set metrics.allow_remote = true if anybody may", m.Listen)
+	case !local:
+		for i, p := range m.Allow {
+			if wide(p) {
+				c.fault(c.written(joinIndex("metrics.allow", i)).or(list), "%s lets strangers read the figures on %s; set metrics.allow_remote = true if that is meant", p, m.Listen)
+				break
+			}
 		}
 	}
 }

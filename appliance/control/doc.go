@@ -7,8 +7,8 @@
 //	POST /v1/...               a command that changes something; its arguments are a JSON object in the body
 //
 // Every answer is JSON: what the handler returned with 200, or {"error": "..."} with 4xx for a mistake of the caller and 5xx for one of
-// ours. Whoever may write to the socket may give every command: the file's owner and group (mode 0660) are the only protection. Each command
-// that changes something is one line in the log, with the user and the process that gave it.
+// ours. Whoever may write to the socket may give every command, unless Access says otherwise: then the user and groups of the calling process
+// (SO_PEERCRED) decide, and others get 403. Each command that changes something is one line in the log, with the user and the process that gave it.
 //
 // What can be asked and commanded is not known here: packages that have something to offer add it with Server.Handle before Serve. Nothing
 // here is on the way of a query.

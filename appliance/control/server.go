@@ -21,6 +21,7 @@ type Handler func(ctx context.Context, r *Request) (any, error)
 // Counters are the figures of a Server. Any goroutine may read them.
 type Counters struct {
 	Requests, Refused atomic.Uint64 // Refused of them ended in an error
+	Denied            atomic.Uint64 // more, of callers that may not ask or command
 }
 
 // Server answers on the socket until Close.
@@ -32,11 +33,13 @@ type Server struct {
 	http     *http.Server
 	log      *slog.Logger
 	done     chan struct{}
+	access   atomic.Pointer[Access] // nil: whoever may connect
+	denials  Pace
 }
 
 // Listen binds the socket; nothing is answered before Serve.
-func Listen(path string, owner Owner) (*Server, error) {
-	l, err := listen(path, owner)
+func Listen(path string, file File) (*Server, error) {
+	l, err := listen(path, file)
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
@@ -56,6 +59,10 @@ func (s *Server) Serve(log *slog.Logger) {
 	s.http = &http.Server{
 		Handler: s.mux, MaxHeaderBytes: headerBytesMax,
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: CommandTimeout + writeGrace, IdleTimeout: idleTimeout,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			from, _ := c.RemoteAddr().(caller)
+			return context.WithValue(ctx, callerKey{}, from)
+		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	s.done = make(chan struct{})
@@ -82,6 +89,9 @@ func (s *Server) Close() error {
 }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, h Handler) {
+	if !s.admit(w, r) {
+		return
+	}
 	s.Counters.Requests.Add(1)
 	ctx, cancel := context.WithTimeout(r.Context(), CommandTimeout)
 	defer cancel()

@@ -39,7 +39,7 @@ func (b *book) String() string {
 func serve(t *testing.T) (*Server, *Client, *book) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "run", "control.sock")
-	s, err := Listen(path, Owner{})
+	s, err := Listen(path, Own())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestSocketMode(t *testing.T) {
 	for _, mask := range []int{0, 0o77} {
 		before := syscall.Umask(mask)
 		path := filepath.Join(t.TempDir(), "control.sock")
-		s, err := Listen(path, Owner{})
+		s, err := Listen(path, Own())
 		syscall.Umask(before)
 		if err != nil {
 			t.Fatal(err)
@@ -157,13 +157,13 @@ func TestSocketInTheWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	dead.SetUnlinkOnClose(false)
-	if _, err := Listen(path, Owner{}); err == nil || !strings.Contains(err.Error(), "in use by another process") {
+	if _, err := Listen(path, Own()); err == nil || !strings.Contains(err.Error(), "in use by another process") {
 		t.Errorf("live socket: %v", err)
 	}
 	if err := dead.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Listen(path, Owner{})
+	s, err := Listen(path, Own())
 	if err != nil {
 		t.Fatalf("stale socket: %v", err)
 	}
@@ -173,13 +173,13 @@ func TestSocketInTheWay(t *testing.T) {
 	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen(path, Owner{}); err == nil || !strings.Contains(err.Error(), "is no socket") {
+	if _, err := Listen(path, Own()); err == nil || !strings.Contains(err.Error(), "is no socket") {
 		t.Errorf("a file: %v", err)
 	}
 	if text, err := os.ReadFile(path); err != nil || string(text) != "mine" {
 		t.Errorf("the file was touched: %q, %v", text, err)
 	}
-	if _, err := Listen(filepath.Join(path, "below", "x.sock"), Owner{}); err == nil {
+	if _, err := Listen(filepath.Join(path, "below", "x.sock"), Own()); err == nil {
 		t.Error("a folder that cannot be made: no error")
 	}
 }

@@ -11,19 +11,26 @@ import (
 	"syscall"
 )
 
-// Owner is who else than root may use the socket. The zero value leaves it to whoever the process is.
-type Owner struct {
-	Set      bool
-	UID, GID int
+// File is whose the socket is, who else than root may connect.
+type File struct {
+	UID, GID int         // -1: those of the process
+	Mode     os.FileMode // connecting takes write permission; 0: SocketMode
+	Folder   bool        // a folder that has to be made is given to UID and GID, too
 }
 
-// socketMode lets owner and group connect, which takes write permission.
-const socketMode = 0o660
+// Own is the socket of the process itself.
+func Own() File { return File{UID: -1, GID: -1} }
+
+// SocketMode lets owner and group connect.
+const SocketMode = 0o660
 
 // listen binds path. A socket that nobody serves any more is replaced; one that is served, or another kind of file, is an error. The
 // folder is made if it is missing.
-func listen(path string, owner Owner) (*net.UnixListener, error) {
-	if err := makeFolder(filepath.Dir(path), owner); err != nil {
+func listen(path string, file File) (*net.UnixListener, error) {
+	if file.Mode == 0 {
+		file.Mode = SocketMode
+	}
+	if err := makeFolder(filepath.Dir(path), file); err != nil {
 		return nil, err
 	}
 	if err := clearPath(path); err != nil {
@@ -33,14 +40,14 @@ func listen(path string, owner Owner) (*net.UnixListener, error) {
 	// again after it, because of the umask.
 	cfg := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
-		return errors.Join(c.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), socketMode) }), err)
+		return errors.Join(c.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), uint32(file.Mode.Perm())) }), err)
 	}}
 	l, err := cfg.Listen(context.Background(), "unix", path)
 	if err != nil {
 		return nil, err
 	}
-	if err = os.Chmod(path, socketMode); err == nil && owner.Set {
-		err = os.Chown(path, owner.UID, owner.GID)
+	if err = os.Chmod(path, file.Mode.Perm()); err == nil && (file.UID >= 0 || file.GID >= 0) {
+		err = os.Chown(path, file.UID, file.GID)
 	}
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -48,15 +55,15 @@ func listen(path string, owner Owner) (*net.UnixListener, error) {
 	return l.(*net.UnixListener), nil
 }
 
-func makeFolder(folder string, owner Owner) error {
+func makeFolder(folder string, file File) error {
 	err := os.Mkdir(folder, 0o755)
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return nil
 	case err != nil:
 		return err
-	case owner.Set:
-		return os.Chown(folder, owner.UID, owner.GID)
+	case file.Folder:
+		return os.Chown(folder, file.UID, file.GID)
 	}
 	return nil
 }

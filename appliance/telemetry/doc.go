@@ -43,6 +43,7 @@
 //	                                           sdp_cache_dump_timestamp_seconds
 //	sdp_cache_loads_total{result}              sdp_cache_damaged_files_total
 //	sdp_name_lookups_total{result}             sdp_control_requests_total{result} (with a control socket)
+//	sdp_metrics_denied_total
 //
 // for each rule
 //

@@ -64,7 +64,11 @@ func scrape(t *testing.T, f *figures) map[string]string {
 	commands := new(control.Server)
 	commands.Counters.Requests.Store(7)
 	commands.Counters.Refused.Store(2)
+	commands.Counters.Denied.Store(4)
 	AddControl(set, commands)
+	served := new(Server)
+	served.denied.Store(9)
+	AddAccess(set, served)
 	AddKept(set, someKept())
 	AddBlocks(set, someBlocks(t), 2)
 	AddZones(set, someZones, func() (s worker.ZoneStats) {
@@ -286,6 +290,8 @@ func TestPage(t *testing.T) {
 		`sdp_upstream_connections{upstream="tls://192.0.2.1"}`:                          "2",
 		`sdp_upstream_addresses{upstream="tls://192.0.2.1",state="known"}`:              "2",
 		`sdp_control_requests_total{result="done"}`:                                     "5",
+		`sdp_control_requests_total{result="denied"}`:                                   "4",
+		`sdp_metrics_denied_total`:                                                      "9",
 		`sdp_control_requests_total{result="refused"}`:                                  "2",
 		`sdp_upstream_addresses{upstream="tls://192.0.2.1",state="healthy"}`:            "1",
 		`sdp_name_lookups_total{result="upstream"}`:                                     "3",
@@ -392,6 +398,7 @@ func TestFamiliesAreDocumented(t *testing.T) {
 	set := NewMetrics(sample(), Build{}, new(Reloads), new(Trend))
 	AddLookups(set, new(bootstrap.Counters))
 	AddControl(set, new(control.Server))
+	AddAccess(set, new(Server))
 	AddKept(set, new(Kept))
 	AddBlocks(set, someBlocks(t), 2)
 	AddZones(set, someZones, func() (s worker.ZoneStats) {

@@ -7,9 +7,13 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/VictoriaMetrics/metrics"
 	"golang.org/x/net/netutil"
+
+	"secure-dns-proxy/appliance/control"
+	"secure-dns-proxy/worker/policy/acl"
 )
 
 // Server serves /metrics over HTTP until Close.
@@ -17,6 +21,10 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 	done     chan struct{}
+	log      *slog.Logger
+	access   atomic.Pointer[acl.List] // nil: everybody
+	denied   atomic.Uint64
+	denials  control.Pace
 }
 
 // Listen binds the address; nothing is answered before Serve. Port 0 lets the kernel choose.
@@ -44,10 +52,11 @@ func (s *Server) Serve(set *metrics.Set, log *slog.Logger) {
 		ReadHeaderTimeout: headerTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+	s.log = log
 	s.done = make(chan struct{})
 	go func() {
 		defer close(s.done)
-		if err := s.http.Serve(netutil.LimitListener(s.listener, httpConnsMax)); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(netutil.LimitListener(gate{s.listener, s}, httpConnsMax)); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("metrics are no longer served", "address", s.Addr(), "error", err)
 		}
 	}()
