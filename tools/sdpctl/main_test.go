@@ -17,7 +17,7 @@ import (
 func proxy(t *testing.T, more ...func(*control.Server)) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "control.sock")
-	s, err := control.Listen(path, control.Owner{})
+	s, err := control.Listen(path, control.Own())
 	if err != nil {
 		t.Fatal(err)
 	}
