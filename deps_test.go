@@ -44,6 +44,9 @@ const lattice = `
 	transport/lanetest: transport, transport/wire, transport/trust
 	transport/health: transport, transport/wire
 	transport/client: transport, transport/drive, transport/wire
+	# What is no query, carried to an upstream over a connection of its own; its lines are lanes.
+	transport/relay: transport, transport/wire, transport/doh, transport/doq
+	worker: transport/relay
 	# The cache that instances share; its lines are lanes. Redis, Valkey and memcached by their client libraries.
 	transport/tier: transport, transport/wire
 	# Real servers for the tests of it, here and end to end.

@@ -86,8 +86,10 @@ workers.count = 1
 	if want := "sequential 16777216 5 3600 7 60 3s 9s 11 12 13 4s 500ms"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	c.Requests.Update = worker.Refused
-	if s = snapshot(c, nil); s.Requests != (worker.Requests{Update: worker.Refused, Classes: worker.Refused}) {
+	c.Requests.Kinds[worker.RequestUpdate] = worker.Course{Treatment: worker.Forwarded, Pool: "default"}
+	want := worker.Requests{Classes: worker.Refused}
+	want.Kinds[worker.RequestUpdate], want.Kinds[worker.RequestSigned].Treatment = worker.Course{Treatment: worker.Forwarded, Pool: "default"}, worker.NotAuthorized
+	if s = snapshot(c, nil); s.Requests != want {
 		t.Errorf("got requests %v", s.Requests)
 	}
 	c.Cache.Enabled = false

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"encoding/binary"
 	"hash/maphash"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"secure-dns-proxy/ring/sys"
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/health"
+	"secure-dns-proxy/transport/relay"
 	"secure-dns-proxy/worker/census"
 	"secure-dns-proxy/worker/cookie"
 	"secure-dns-proxy/worker/inflight"
@@ -127,11 +129,18 @@ func benchConfig() Config {
 	}
 }
 
+// plainRequests are the defaults.
+func plainRequests() Requests {
+	r := Requests{Classes: Refused}
+	r.Kinds[RequestSigned].Treatment = NotAuthorized
+	return r
+}
+
 // benchSnapshot has so many Do53 upstreams. Nothing listens at their ports: answers are events that the test makes.
 func benchSnapshot(b *bench, upstreams int) *Snapshot {
 	s := &Snapshot{
 		CacheBytes: 4 << 20, TTLMax: 86400, NegativeTTLMax: 3600,
-		QueryTimeout: 3 * time.Second, AttemptTimeout: time.Second, Requests: Requests{Classes: Refused},
+		QueryTimeout: 3 * time.Second, AttemptTimeout: time.Second, Requests: plainRequests(),
 	}
 	for i := range upstreams {
 		state := health.New(func() int64 { return int64(b.now) })
@@ -179,6 +188,14 @@ func newBench(t testing.TB, upstreams int, edit func(*Config, *Snapshot)) *bench
 		c.pools = append(c.pools, &poolState{tag: uint8(i)})
 	}
 	c.derive(t)
+	if snap.Requests.Relays() { // the test serves it
+		line, err := relay.NewLine(func() {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { line.Close(context.Background()) })
+		c.relay = &relayLink{line: line}
+	}
 	random := rand.New(rand.NewChaCha8([32]byte{1})) // choices are the same in each run
 	b.w = &worker{cfg: &cfg, seed: maphash.MakeSeed(), eng: b.eng, clock: func() time.Duration { return b.now }, wall: b.unix, random: random}
 	b.w.zones.next.Store(cfg.Policies)

@@ -55,6 +55,7 @@ type Group struct {
 	lostTier []*tierLink       // of earlier snapshots, which a worker may still use
 	inspect  []*inspectLink    // per worker; nil: none
 	lostEyes []*inspectLink    // of earlier snapshots, as lostTier
+	relays   []*relayLink      // per worker; nil: nothing was ever forwarded
 	census   []*census.Counter // per worker; nil: nothing is counted
 	never    never
 	closed   bool
@@ -118,9 +119,12 @@ func Start(cfg Config, ls *Listeners, snap *Snapshot) (*Group, error) {
 	if g.inspect, err = g.linkInspector(snap.Inspection.Host); err != nil {
 		return nil, errors.Join(err, closeLinks(g.tier), closeMembers(g.members), g.closeNodes())
 	}
+	if err = g.linkRelays(snap); err != nil {
+		return nil, errors.Join(err, closeLinks(g.tier), closeLinks(g.inspect), closeMembers(g.members), g.closeNodes())
+	}
 	g.commands = g.compose(snap)
 	if err := g.launch(ls); err != nil {
-		return nil, errors.Join(err, closeLinks(g.tier), closeLinks(g.inspect), closeMembers(g.members), g.closeNodes())
+		return nil, errors.Join(err, closeLinks(g.tier), closeLinks(g.inspect), closeLinks(g.relays), closeMembers(g.members), g.closeNodes())
 	}
 	g.stopProvider = make(chan struct{})
 	g.provider.Go(func() { g.provide(g.stopProvider) })
@@ -299,6 +303,9 @@ func (g *Group) compose(snap *Snapshot) []*command {
 		if len(g.inspect) != 0 {
 			c.inspect = g.inspect[i]
 		}
+		if len(g.relays) != 0 {
+			c.relay = g.relays[i]
+		}
 		if len(g.census) != 0 {
 			c.census = g.census[i]
 		}
@@ -367,6 +374,9 @@ func (g *Group) Reload(snap *Snapshot) error {
 	eyes, err := g.linkInspector(snap.Inspection.Host)
 	if err != nil {
 		return errors.Join(err, closeFresh(links, before), g.discard(tables))
+	}
+	if err := g.linkRelays(snap); err != nil {
+		return errors.Join(err, closeFresh(links, before), closeFresh(eyes, eyesBefore), g.discard(tables))
 	}
 	members, err := g.enlist(snap)
 	if err != nil {
@@ -480,7 +490,7 @@ func (g *Group) Drain(ctx context.Context) error {
 	close(g.stopProvider)
 	g.provider.Wait()
 	g.farewells.Wait()
-	return errors.Join(given, closeLinks(g.tier), closeLinks(g.lostTier), closeLinks(g.inspect), closeLinks(g.lostEyes), closeMembers(g.members), g.closeNodes())
+	return errors.Join(given, closeLinks(g.tier), closeLinks(g.lostTier), closeLinks(g.inspect), closeLinks(g.lostEyes), closeLinks(g.relays), closeMembers(g.members), g.closeNodes())
 }
 
 // Fault delivers the error of a worker that died. The process must end: its share of the traffic is no longer served.

@@ -133,7 +133,7 @@ func testSnapshot(endpoints ...*transport.Endpoint) *Snapshot {
 	}
 	return &Snapshot{
 		Upstreams: upstreams, Pools: []Pool{defaultPool(len(endpoints))}, CacheBytes: 16 << 20, TTLMax: 86400, NegativeTTLMax: 3600,
-		QueryTimeout: 3 * time.Second, AttemptTimeout: time.Second, Requests: Requests{Classes: Refused},
+		QueryTimeout: 3 * time.Second, AttemptTimeout: time.Second, Requests: plainRequests(),
 	}
 }
 

@@ -18,7 +18,7 @@ func (w *worker) lanesPending() bool {
 			return true
 		}
 	}
-	return w.active.tier != nil && w.active.tier.line.Pending() || w.active.inspect != nil && w.active.inspect.line.Pending()
+	return w.relays.link != nil && w.relays.link.line.Pending() || w.active.tier != nil && w.active.tier.line.Pending() || w.active.inspect != nil && w.active.inspect.line.Pending()
 }
 
 // receiveLanes takes what the lanes have brought, at most laneBatch answers from each so that no lane holds up the turn.
@@ -40,6 +40,9 @@ func (w *worker) receiveLanes() {
 	if w.active.inspect != nil {
 		w.receiveVerdicts()
 	}
+	if w.relays.link != nil {
+		w.receiveRelays()
+	}
 }
 
 // flushLanes publishes the queries of this turn and wakes the writers that sleep.
@@ -52,6 +55,9 @@ func (w *worker) flushLanes() {
 	}
 	if w.active.inspect != nil {
 		w.active.inspect.line.Flush()
+	}
+	if w.relays.link != nil {
+		w.relays.link.line.Flush()
 	}
 }
 

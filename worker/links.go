@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// link is what joins a worker with goroutines that are no upstream's: *tierLink, *inspectLink.
+// link is what joins a worker with goroutines that are no upstream's: *tierLink, *inspectLink, *relayLink.
 type link interface {
 	comparable
 	close(ctx context.Context) error

@@ -28,7 +28,7 @@ type lookup struct {
 	query wire.Query
 	fault wire.Fault
 	key   []byte   // view of space; nil: nothing to look up
-	pool  *pool    // that the name belongs to, if there is a key
+	pool  *pool    // that the name belongs to, if there is a key; else nil, or the one that rules or a view say
 	later scrutiny // by the response policy zones
 	hash  uint64
 
@@ -56,6 +56,8 @@ func (w *worker) parse(msg []byte, l *lookup) {
 		l.pool = w.poolFor(l.name())
 		wire.SetKeyPool(l.key, l.pool.tag)
 		l.hash = wire.Hash(w.seed, l.key)
+	} else {
+		l.pool = nil
 	}
 }
 
@@ -159,8 +161,13 @@ func (w *worker) faulty(l *lookup, from *origin) {
 		w.replyError(from, wire.RCodeNoError, wire.EDENone)
 		return
 	}
+	if kind, ok := kindOf(&l.query, l.fault); ok {
+		w.unusual(l, kind, from)
+		return
+	}
 	w.stats.Malformed[l.fault]++
-	w.replyError(from, w.active.requests.rcode(&l.query, l.fault), l.fault.EDE())
+	rcode, _ := l.fault.RCode()
+	w.replyError(from, rcode, l.fault.EDE())
 }
 
 // get looks for an answer to l in the cache and fills w.answer.

@@ -17,6 +17,7 @@ import (
 	"github.com/miekg/dns"
 
 	"secure-dns-proxy/transport/balance"
+	"secure-dns-proxy/transport/relay"
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/admission"
 	"secure-dns-proxy/worker/cookie"
@@ -33,12 +34,15 @@ var update = flag.Bool("update", false, "write what conversations really say int
 //
 //	config key=value ...            first: what differs from a plain configuration; see configure
 //	1.5s client 1 asks NAME TYPE [word ...]    edns do ad cd nord aa tc ra z qr size=N option=N version=N class=CH opcode=NOTIFY nsid
+//	                                           serial=N tsig
 //	                                           cookie=HEX (cookie=again: the one that it was given last) noquestion questions=2
 //	     (a client may be an address instead; more words in rfc_edns_test.go)
 //	     upstream 1 answers [RCODE] [aa] [tc] [ad] [| record] [| authority record] [| additional record]
 //	                                           to the oldest query that it has not answered
 //	     upstream 1 refuses                    by ICMP
 //	     (an upstream may forge an answer, and lose a connection: rfc_upstream_test.go)
+//	     relay 1 answers ...                   as an upstream does, to the oldest request that is being carried
+//	     relay 1 fails FAULT                   instead, with a transport.Fault
 //	1.5s                                       nothing but time passes
 //
 // A line without a time happens at the time of the one before. What time itself sets off (retries, timeouts) stands below the line that
@@ -49,6 +53,7 @@ type rfcConversation struct {
 	asked   [][]askedQuery    // by upstream, not answered yet
 	clients map[string]string // their names by address
 	cookies map[string]string // by client, as given last
+	carried []relay.Asked     // requests that have no answer yet
 	next    uint16
 	out     strings.Builder
 }
@@ -169,10 +174,17 @@ func (c *rfcConversation) configure(t *testing.T, s *Snapshot, key, value string
 		s.Local.Version = value
 	case "id":
 		s.Local.ID = value
-	case "notify", "update", "opcodes", "transfers", "classes":
-		treatment := map[string]Treatment{"notimp": NotImplemented, "refused": Refused, "forward": Forwarded}[value]
+	case "notify", "update", "opcodes", "transfers", "signed", "classes":
 		r := &s.Requests
-		*map[string]*Treatment{"notify": &r.Notify, "update": &r.Update, "opcodes": &r.Opcodes, "transfers": &r.Transfers, "classes": &r.Classes}[key] = treatment
+		if pool, ok := strings.CutPrefix(value, "pool:"); ok {
+			r.Kinds[map[string]RequestKind{"notify": RequestNotify, "update": RequestUpdate, "opcodes": RequestOpcode}[key]] = Course{Forwarded, pool}
+			break
+		}
+		treatment := map[string]Treatment{"notimp": NotImplemented, "refused": Refused, "forward": Forwarded, "notauth": NotAuthorized}[value]
+		*map[string]*Treatment{
+			"notify": &r.Kinds[RequestNotify].Treatment, "update": &r.Kinds[RequestUpdate].Treatment, "opcodes": &r.Kinds[RequestOpcode].Treatment,
+			"transfers": &r.Kinds[RequestTransfer].Treatment, "signed": &r.Kinds[RequestSigned].Treatment, "classes": &r.Classes,
+		}[key] = treatment
 	case "limit_action":
 		s.Limits.Action = limit.Action(slices.Index(limit.ActionNames[:], value))
 	case "limit_slip":
@@ -377,6 +389,8 @@ func (c *rfcConversation) event(line string, words []string) {
 		d := c.pending(n)
 		_, what, _ := strings.Cut(line, "answers")
 		c.respond(d, c.reply(d.sentDatagram, what))
+	case "relay answers", "relay fails":
+		c.carry(line, words)
 	case "upstream refuses":
 		c.report(c.turn(c.refused(c.pending(n).sentDatagram)))
 	case "upstream forges":
@@ -456,7 +470,15 @@ func (c *rfcConversation) query(client string, words []string) []byte {
 		case "class":
 			m.Question[0].Qclass = dns.StringToClass[value]
 		case "opcode":
-			m.Opcode = dns.StringToOpcode[value]
+			if m.Opcode = number; number == 0 {
+				m.Opcode = dns.StringToOpcode[value]
+			}
+		case "serial": // of the client's version of the zone: RFC 1995 §3
+			m.Ns = append(m.Ns, &dns.SOA{Hdr: dns.RR_Header{Name: words[0], Rrtype: dns.TypeSOA, Class: dns.ClassINET}, Ns: ".", Mbox: ".", Serial: uint32(number)})
+		case "tsig":
+			m.Extra = append(m.Extra, &dns.TSIG{
+				Hdr: dns.RR_Header{Name: "key.", Rrtype: dns.TypeTSIG, Class: dns.ClassANY}, Algorithm: dns.HmacSHA256, OrigId: m.Id, MACSize: 2, MAC: "abcd",
+			})
 		default:
 			if !addOption(edns(), name, value) {
 				c.t.Fatalf("a query with %q?", word)
@@ -481,6 +503,8 @@ func (c *rfcConversation) reply(d sentDatagram, what string) []byte {
 			case "z":
 				m.Zero = true
 				m.IsEdns0().SetZ(0x7FFF)
+			case "noquestion":
+				m.Question = nil
 			default:
 				rcode, ok := dns.StringToRcode[word]
 				if name, value, _ := strings.Cut(word, "="); addOption(m.IsEdns0(), name, value) {
@@ -535,6 +559,7 @@ func (c *rfcConversation) report(sent []sentDatagram) {
 		fmt.Fprintf(&c.out, "> %v %s%s\n", c.now-c.began, who, describe(m))
 	}
 	c.reportLanes()
+	c.reportCarried()
 }
 
 // cookieOf is the cookie in a message, as hexadecimal digits.

@@ -205,7 +205,7 @@ func (s *Snapshot) validate(workers int) error {
 			errs = append(errs, err)
 		}
 	}
-	if err := s.Requests.validate(); err != nil {
+	if err := s.validateRequests(); err != nil {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)

@@ -135,17 +135,20 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 // Stats are the figures of one worker, or the sum over all. All fields are 64-bit words: they are copied and added as such.
 // Counters only grow; those under "gauges" are momentary.
 type Stats struct {
-	QueriesUDP, QueriesTCP uint64                 // queries with a usable header, answered or not
-	Hits                   uint64                 // answered from the cache
-	Misses                 uint64                 // opened an exchange; those that followed another worker's are in Followed
-	Coalesced              uint64                 // joined an exchange that was under way
-	Local                  uint64                 // answered without cache and upstream: see worker/local
-	HeldFailures           uint64                 // answered with a failure that was remembered
-	Prefetches             uint64                 // exchanges for cached answers shortly before their end
-	PrefetchesDenied       uint64                 // that would have been beyond the rate
-	Shed                   uint64                 // refused because there was no room, ShedHeavy included
-	ShedHeavy              uint64                 // questions of heavy sources and zones that were not asked
-	RefusedClass           uint64                 // refused: a class other than IN
+	QueriesUDP, QueriesTCP uint64 // queries with a usable header, answered or not
+	Hits                   uint64 // answered from the cache
+	Misses                 uint64 // opened an exchange; those that followed another worker's are in Followed
+	Coalesced              uint64 // joined an exchange that was under way
+	Local                  uint64 // answered without cache and upstream: see worker/local
+	HeldFailures           uint64 // answered with a failure that was remembered
+	Prefetches             uint64 // exchanges for cached answers shortly before their end
+	PrefetchesDenied       uint64 // that would have been beyond the rate
+	Shed                   uint64 // refused because there was no room, ShedHeavy included
+	ShedHeavy              uint64 // questions of heavy sources and zones that were not asked
+	RefusedClass           uint64 // refused: a class other than IN
+	Requests               [RequestKinds][RequestOutcomes]uint64
+	TransferMessages       uint64 // of zone transfers, given to clients
+	TransferBytes          uint64
 	Delays, DelaysDenied   uint64                 // queries that a rule had wait; those that could not for want of room
 	Tees, TeesDenied       uint64                 // exchanges whose answers are ignored; those that were not for want of room
 	Prohibited             uint64                 // over UDP, of clients that may not ask: REFUSED or dropped
@@ -209,6 +212,7 @@ type Stats struct {
 	CacheEntries, CacheBytes uint64
 	SharedBytes              uint64 // that the workers share, in use or not
 	InFlight, Waiters        uint64
+	Relays                   uint64 // requests that are being carried to upstreams: Requests
 	Connections              uint64 // TCP clients
 	TierOut                  uint64 // workers that have taken the cache out that instances share
 	Shedding                 uint64 // workers that do not ask all questions

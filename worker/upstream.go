@@ -70,6 +70,7 @@ type selection struct {
 	access     []*acl.List // by listener; nil: everybody may ask
 	silent     bool        // those who may not get no answer
 	requests   Requests
+	courses    [RequestKinds]*pool    // that requests are forwarded to; nil: that of the name
 	dns64      *synth.DNS64           // nil: off
 	rebinding  *synth.Rebinding       // nil: off
 	transports [transport.Schemes]int // caps on worker.under
@@ -106,6 +107,7 @@ type command struct {
 	neverKept  *route.Table // nil: none
 	tier       *tierLink    // this worker's; nil: none
 	inspect    *inspectLink // this worker's; nil: none
+	relay      *relayLink   // this worker's; nil: nothing was ever forwarded
 	cacheBytes int64        // this worker's share
 	node       *node        // that it shares with other workers; nil: none, table neither
 	table      *shared.Table
@@ -126,6 +128,7 @@ func (w *worker) adopt(c *command) {
 	w.setCommon(c)
 	w.forgetNever(c.neverKept)
 	w.setUpstreams(c)
+	w.setRelays(c.relay)
 	w.setAdmission(c.snapshot.Admission)
 	w.setLimits(c.snapshot)
 	w.setShedding(&c.snapshot.Admission)
@@ -210,6 +213,11 @@ func (w *worker) setUpstreams(c *command) {
 		next.byTag[state.tag], w.poolStates[state.tag] = p, state
 	}
 	w.setViews(&next, c)
+	for kind, course := range s.Requests.Kinds {
+		if i := slices.IndexFunc(s.Pools, func(p Pool) bool { return p.Name == course.Pool }); i >= 0 && course.Treatment == Forwarded {
+			next.courses[kind] = next.pools[i]
+		}
+	}
 	w.active = next
 	w.forgetTailored()
 	for _, u := range w.upstreams {

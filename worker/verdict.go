@@ -85,7 +85,7 @@ func (w *worker) overlook(l *lookup, of *view, v *policy.Verdict) {
 		return
 	}
 	v.SkipCache = v.SkipCache || of.spec.NoCache
-	if v.Pool < 0 && l.pool == w.active.pools[0] {
+	if v.Pool < 0 && (l.pool == nil || l.pool == w.active.pools[0]) {
 		v.Pool = int16(of.spec.Pool)
 	}
 }
@@ -146,6 +146,9 @@ func (w *worker) execute(l *lookup, from *origin, v *policy.Verdict) bool {
 		w.ownReply(from, v.Answer)
 		return true
 	case l.key == nil:
+		if v.Pool >= 0 {
+			l.pool = w.active.pools[v.Pool]
+		}
 		return false
 	}
 	w.redirect(l, v)

@@ -53,6 +53,7 @@ type worker struct {
 	blocks    blocks
 	zones     zones
 	shedding  shedding
+	relays    relays
 
 	upstreams  [upstreamsKept]*upstream     // by upstream.index; nil: free
 	poolStates [wire.KeyPoolsMax]*poolState // by tag
@@ -419,6 +420,7 @@ func (w *worker) publish() {
 	w.stats.Rearms, w.stats.BuffersExhausted = c.Rearms, c.BuffersExhausted
 	w.stats.InFlight, w.stats.Waiters = uint64(w.table.Len()), uint64(w.table.WaiterLen())
 	w.stats.Connections = uint64(w.conns.Len())
+	w.stats.Relays = uint64(w.relays.underWay())
 	w.stats.CacheEntries, w.stats.CacheBytes, w.stats.TierOut = 0, 0, 0
 	if t := w.active.tier; t != nil && t.breaker.State() != tier.In {
 		w.stats.TierOut = 1
@@ -495,5 +497,5 @@ func (w *worker) startDraining() {
 
 // drained reports whether a draining worker has nothing left to do.
 func (w *worker) drained() bool {
-	return w.draining && w.table.Len() == 0 && w.conns.Len() == 0 && w.rules.rest.next == 0
+	return w.draining && w.table.Len() == 0 && w.conns.Len() == 0 && w.rules.rest.next == 0 && w.relays.underWay() == 0
 }

@@ -216,6 +216,7 @@ func (c *checker) relations(out *Checked) {
 	c.cookies(out)
 	c.limits(out)
 	c.rules(out)
+	c.courses(out)
 	c.idlePools(out)
 }
 

@@ -183,8 +183,8 @@ func TestProblems(t *testing.T) {
 			`f.toml:4: rebinding.addresses: "lan" is not an IP address, nor IP/length such as "192.0.2.0/24" or "2001:db8::/32"`,
 			`f.toml:5: rebinding.allowed[1]: "a." stands twice`,
 		}},
-		{"requests", good + "requests.notify = \"forward\"\nrequests.classes = \"drop\"\n", []string{
-			`f.toml:2: requests.notify: "forward" is not one of "notimp" or "refused"`,
+		{"requests", good + "requests.notify = \"pool:\"\nrequests.classes = \"drop\"\n", []string{
+			`f.toml:2: requests.notify: "pool:" is not one of "notimp", "refused", "forward" or "pool:NAME"`,
 			`f.toml:3: requests.classes: "drop" is not one of "notimp", "refused" or "forward"`,
 		}},
 		{"local: own key", good + "[local]\nnonexistent = [\"LOCALHOST\", \"a\", \"A.\", \".\", \"1.10.in-addr.arpa\", \"a..b\"]\n", []string{

@@ -8,6 +8,7 @@
 //	sdp_answers_total{rcode}                   sdp_drops_total{reason}, sdp_shed_total, sdp_refused_total, sdp_prohibited_total, sdp_held_failures_total,
 //	                                           sdp_local_answers_total
 //	sdp_malformed_total{fault}                 sdp_truncated_total, sdp_failed_total
+//	sdp_requests_total{kind,result}            sdp_requests_in_flight, sdp_transfer_messages_total, sdp_transfer_bytes_total
 //	sdp_changed_answers_total{reason}          sdp_nxdomain_cuts_total, sdp_loop_queries_total
 //	sdp_cookies_total{cookie}                  sdp_limited_total{limit,outcome}, sdp_limited_sources
 //	sdp_client_subnet_answers_total{result}    sdp_passed_options_total{result}

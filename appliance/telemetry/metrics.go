@@ -117,6 +117,15 @@ func (p *page) queries(s *worker.Stats) {
 	p.count("sdp_shed_total", "Queries that were not asked because there was no room.", s.Shed)
 	p.count("sdp_prohibited_total", "Queries over UDP of clients that may not ask ([acl]), answered REFUSED or dropped.", s.Prohibited)
 	p.count("sdp_refused_total", "Queries of a class other than IN that requests.classes has refused.", s.RefusedClass)
+	p.begin("sdp_requests_total", "counter", "Requests that are no ordinary queries ([requests]), by kind and by what became of them.")
+	for kind := range s.Requests {
+		for result, n := range s.Requests[kind] {
+			p.counter(n, "kind", worker.RequestKind(kind).String(), "result", worker.RequestOutcome(result).String())
+		}
+	}
+	p.level("sdp_requests_in_flight", "Such requests that are being carried to upstreams.", s.Relays)
+	p.count("sdp_transfer_messages_total", "Messages of zone transfers given to clients.", s.TransferMessages)
+	p.count("sdp_transfer_bytes_total", "Their bytes.", s.TransferBytes)
 	p.begin("sdp_malformed_total", "counter", "Queries answered FORMERR, NOTIMP, BADVERS or NOTAUTH by the proxy itself, by fault.")
 	for f := range wire.FaultsMax {
 		switch f {

@@ -102,6 +102,7 @@ func sample() *figures {
 	s := &f.stats
 	s.QueriesUDP, s.QueriesTCP, s.Hits, s.Misses, s.Coalesced = 90, 10, 70, 20, 10
 	s.HeldFailures, s.Local, s.Prohibited = 14, 15, 18
+	s.Requests[worker.RequestUpdate][worker.RequestFailed], s.Relays, s.TransferMessages, s.TransferBytes = 101, 102, 103, 104
 	s.Prefetches, s.PrefetchesDenied = 16, 17
 	s.SharedHits, s.SharedMisses, s.SharedBusy, s.SharedInserts, s.SharedEvictions, s.SharedRefused, s.SharedBytes = 18, 19, 20, 21, 22, 23, 24
 	s.Followed, s.FollowsFailed = 25, 26
@@ -215,6 +216,10 @@ func TestPage(t *testing.T) {
 		`sdp_shed_heavy_total`:                                                          "42",
 		`sdp_shedding_workers`:                                                          "1",
 		`sdp_held_failures_total`:                                                       "14",
+		`sdp_requests_total{kind="update",result="failed"}`:                             "101",
+		`sdp_requests_in_flight`:                                                        "102",
+		`sdp_transfer_messages_total`:                                                   "103",
+		`sdp_transfer_bytes_total`:                                                      "104",
 		`sdp_prohibited_total`:                                                          "18",
 		`sdp_rule_hits_total{chain="miss",rule="no-any"}`:                               "23",
 		`sdp_set_entries{set="blocked"}`:                                                "28",

@@ -37,7 +37,16 @@ type origin struct {
 }
 
 func newOrigin(lane *transport.Lane) (*origin, error) {
-	end := lane.Endpoint()
+	o, err := originOf(lane.Endpoint())
+	if err != nil {
+		return nil, err
+	}
+	o.lane = lane
+	return o, nil
+}
+
+// originOf returns one without a lane, for requests and their bodies only.
+func originOf(end *transport.Endpoint) (*origin, error) {
 	resource, err := transport.ParseResource(end.Path)
 	if err != nil {
 		return nil, err
@@ -51,7 +60,7 @@ func newOrigin(lane *transport.Lane) (*origin, error) {
 	}
 	accept, agent := []string{mediaType}, []string{""} // "" keeps net/http and http3 from sending a User-Agent
 	o := &origin{
-		lane: lane, end: end, resource: resource, host: host,
+		end: end, resource: resource, host: host,
 		post: http.Header{"Content-Type": {mediaType}, "Accept": accept, "User-Agent": agent},
 		get:  http.Header{"Accept": accept, "User-Agent": agent},
 	}

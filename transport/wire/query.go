@@ -21,7 +21,7 @@ type Query struct {
 // ParseQuery reads the query in msg, which is a whole message without stream length. The views in q live as long as msg.
 //
 // Faults: FaultShort, FaultResponse, FaultOpcode, FaultCount, FaultName, FaultRecord, FaultOPT, FaultSigned, FaultVersion, FaultType, in
-// this order of detection. It never allocates.
+// this order of detection; an IXFR, which has a record in its authority section, is no FaultCount. It never allocates.
 func ParseQuery(msg []byte, q *Query) Fault {
 	*q = Query{}
 	if len(msg) < HeaderBytes {
@@ -39,6 +39,11 @@ func ParseQuery(msg []byte, q *Query) Fault {
 	// QDCOUNT 1, ANCOUNT 0, NSCOUNT 0 in one look.
 	counts := binary.BigEndian.Uint64(msg[4:])
 	if counts>>16 != 1<<32 {
+		if counts>>16 == 1<<32|1 { // a record in the authority section: RFC 1995 §3
+			if fault := q.incremental(msg); fault != FaultNone {
+				return fault
+			}
+		}
 		q.salvage(msg, counts)
 		return FaultCount
 	}
@@ -68,18 +73,40 @@ func ParseQuery(msg []byte, q *Query) Fault {
 const (
 	OpcodeNotify = 4 << 11 // RFC 1996
 	OpcodeUpdate = 5 << 11 // RFC 2136
+	OpcodeDSO    = 6 << 11 // RFC 8490
 )
 
 // glance reads question and OPT of a NOTIFY (RFC 1996 §3.7) or an UPDATE (RFC 2136 §2), so that the answer can have them too, as far as they
 // are readable; what other opcodes carry is not known.
 func (q *Query) glance(msg []byte) {
-	opcode := q.Flags & OpcodeMask
-	if opcode != OpcodeNotify && opcode != OpcodeUpdate || binary.BigEndian.Uint16(msg[4:]) != 1 {
-		return
+	if opcode := q.Flags & OpcodeMask; opcode == OpcodeNotify || opcode == OpcodeUpdate {
+		_ = q.readAll(msg)
+	}
+}
+
+// incremental reads a query with a record in its authority section, as an IXFR has one. FaultNone: it is something else, and nothing of it is in q.
+func (q *Query) incremental(msg []byte) Fault {
+	fault := q.readAll(msg)
+	switch {
+	case q.Type != TypeIXFR:
+		*q = Query{ID: q.ID, Flags: q.Flags}
+		return FaultNone
+	case fault != FaultNone:
+		return fault
+	case q.Version > 0:
+		return FaultVersion
+	}
+	return FaultType
+}
+
+// readAll reads the only question and the OPT of a message that may have records in all sections, as far as they are readable.
+func (q *Query) readAll(msg []byte) Fault {
+	if binary.BigEndian.Uint16(msg[4:]) != 1 {
+		return FaultCount
 	}
 	end := plainNameEnd(msg, HeaderBytes)
 	if end < 0 || end+4 > len(msg) {
-		return
+		return FaultName
 	}
 	q.NameLen = end - HeaderBytes
 	q.Question = msg[HeaderBytes : end+4]
@@ -88,13 +115,13 @@ func (q *Query) glance(msg []byte) {
 	off := end + 4
 	for range int(binary.BigEndian.Uint16(msg[6:])) + int(binary.BigEndian.Uint16(msg[8:])) {
 		if off = skipName(msg, off); off < 0 || off+10 > len(msg) {
-			return
+			return FaultRecord
 		}
 		if off += 10 + int(binary.BigEndian.Uint16(msg[off+8:])); off > len(msg) {
-			return
+			return FaultRecord
 		}
 	}
-	_ = q.parseAdditional(msg, off, int(binary.BigEndian.Uint16(msg[10:])))
+	return q.parseAdditional(msg, off, int(binary.BigEndian.Uint16(msg[10:])))
 }
 
 // salvage looks for an OPT in a query with another number of questions than one: the error answer must have one then (RFC 6891 §6.1.1), and a

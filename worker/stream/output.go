@@ -49,6 +49,12 @@ func (t *Table) Output(id ConnID) []byte {
 	return t.buffers.bytes(c.send)[:c.sendLen]
 }
 
+// Idle reports whether nothing waits to be sent, or is being sent: what is committed next is all that there is.
+func (t *Table) Idle(id ConnID) bool {
+	c := t.Conn(id)
+	return c != nil && c.send == 0 && c.fillLen == 0
+}
+
 // Sent notes that the kernel has taken all that Output returned last, or has given up on it.
 func (t *Table) Sent(id ConnID) {
 	c := t.Conn(id)
