@@ -59,10 +59,6 @@ func ask(ctx context.Context, job *Job, end *transport.Endpoint, at time.Duratio
 
 // openWithin connects within the time until at; ctx goes on to hold for the stream.
 func openWithin(ctx context.Context, end *transport.Endpoint, at time.Duration) (*stream, error) {
-	type opened struct {
-		s   *stream
-		err error
-	}
 	dialing, cancel := context.WithCancel(ctx)
 	timer := time.AfterFunc(at-transport.Now(), cancel)
 	s, err := open(dialing, end)
