@@ -119,7 +119,10 @@ func TestTransferSecondUpstream(t *testing.T) {
 	lanetest.NoLeaks(t)
 	dying := serve(t, "tcp", func(*conversation) {})
 	odd := serve(t, "tcp", func(c *conversation) { _ = c.say(c.query) })
-	good := serve(t, "tcp", func(c *conversation) { _ = c.say(message(t, c.query, 0, true)); _ = c.say(message(t, c.query, 0, true)) })
+	good := serve(t, "tcp", func(c *conversation) {
+		_ = c.say(message(t, c.query, 0, true))
+		_ = c.say(message(t, c.query, 0, true))
+	})
 	u := newUser(t)
 	u.start(transferJob(t), lanetest.Patience, dying, odd, good)
 	for range 2 {
