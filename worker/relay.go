@@ -288,6 +288,7 @@ func (w *worker) restoreRelayed(p *relayed) (to origin, ok bool) {
 		w.stats.Drops[DropGone]++
 		return to, false
 	}
+	to.view = w.viewOf(&to)
 	w.client = p.client
 	if w.asked = p.asked; w.asked != (asked{}) {
 		w.client.Options = w.replyOptions(&to, nil)
