@@ -15,6 +15,9 @@ const (
 	steadyTimeout = 5 * time.Second
 	// steadyBuffer is its socket's, bytes.
 	steadyBuffer = 8 << 20
+	// perfBufferKiB is that of dnsperf's sockets over UDP, as far as the kernel allows: with the default three hundred answers that come while dnsperf waits
+	// for a CPU are all that fits, and what is dropped there looks like the proxy's loss.
+	perfBufferKiB = 8 << 10
 	// logTailBytes of a failed test's programs are printed.
 	logTailBytes = 6000
 

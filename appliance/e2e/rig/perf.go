@@ -62,6 +62,9 @@ func (l Load) Start(tb testing.TB) func() Result {
 	if l.Mode != "" {
 		arguments = append(arguments, "-m", l.Mode)
 	}
+	if l.Mode != "tcp" {
+		arguments = append(arguments, "-b", strconv.Itoa(perfBufferKiB))
+	}
 	for _, o := range []struct {
 		flag  string
 		value int
