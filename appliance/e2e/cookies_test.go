@@ -64,6 +64,7 @@ func TestCookies(t *testing.T) {
 // Two proxies behind one address accept each other's cookies while they have the same secrets, and go on doing so while the secret is changed on
 // one after the other. With secrets of their own they do not.
 func TestCookiesOfAFarm(t *testing.T) {
+	t.Parallel()
 	actor := rig.NewActor(t)
 	verdicts := func(proxy *rig.Proxy, cookie string) (valid, invalid float64) {
 		before := proxy.Metrics(t)
@@ -127,6 +128,7 @@ func TestCookiesOfAFarm(t *testing.T) {
 
 // A farm may have servers of several makers (RFC 9018 §1): what a real NSD and this proxy make with one secret, each finds valid, and gives again.
 func TestCookiesBesideNSD(t *testing.T) {
+	t.Parallel()
 	proxy := actorProxy(t, rig.NewActor(t), `edns.cookie_secrets = "`+farmSecret+`"`)
 	zone := "zone.example. 300 IN SOA ns. h. 1 3600 1200 604800 60\nzone.example. 300 IN NS ns.zone.example.\nwww.zone.example. 300 IN A 192.0.2.1\n"
 	nsd := rig.NewNSD(t, map[string]string{"zone.example": zone}, rig.TSIG{}, netip.AddrPort{})

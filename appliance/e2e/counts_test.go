@@ -97,6 +97,15 @@ func settled(t *testing.T, proxy *rig.Proxy, before rig.Metrics, answered int) c
 	return c
 }
 
+// wantFigure waits until a figure is as it should be: workers publish when they are idle.
+func wantFigure(t *testing.T, proxy *rig.Proxy, want float64, metric string, labels ...string) {
+	t.Helper()
+	var got float64
+	if !rig.Holds(settleTimeout, func() bool { got = proxy.Metrics(t).Sum(t, metric, labels...); return got == want }) {
+		t.Errorf("%s%v is %v, want %v", metric, labels, got, want)
+	}
+}
+
 // want fails unless got is between low and high, both included.
 func wantBetween(t *testing.T, what string, got, low, high int) {
 	t.Helper()

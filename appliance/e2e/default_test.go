@@ -28,6 +28,7 @@ func TestEmbeddedDefault(t *testing.T) {
 
 // The embedded upstream as one line of a configuration, over both engines.
 func TestEmbeddedUpstream(t *testing.T) {
+	t.Parallel()
 	forEachEngine(t, func(t *testing.T, engine string) {
 		proxy := startProxy(t, engine, rig.Upstream{URL: "embedded:"})
 		checkDemo(t, proxy)

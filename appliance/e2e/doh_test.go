@@ -28,6 +28,7 @@ const (
 // TestDoH asks three DoH servers by every form of the URL and of the keys; each answer is the one that the peer gives itself, and the
 // connections are of the version that was asked for.
 func TestDoH(t *testing.T) {
+	t.Parallel()
 	p := startPeers(t)
 	coredns := rig.NewCoreDNS(t, corednsBinary, p.certificate, p.unbound.Do53)
 	for _, c := range []struct {

@@ -75,6 +75,7 @@ func mustAnswer(t *testing.T, proxy *rig.Proxy, what string) {
 
 // The servers themselves, asked by kdig, and through the proxy: the same answers.
 func TestDoQAnswers(t *testing.T) {
+	t.Parallel()
 	forEachDoQ(t, rig.CoreDNSLimits{}, func(t *testing.T, p *doqPeer) {
 		trust := []string{"+tls-ca=" + p.authority.CAFile, "+tls-hostname=" + rig.ServerName, "+quic"} // +quic last: the others mean TLS
 		proxy := startQUICProxy(t, nil, p.upstream(p.address))
@@ -90,6 +91,7 @@ func TestDoQAnswers(t *testing.T) {
 
 // The server is killed and started again with queries coming in: each gets a reply, and answers are back as soon as it is.
 func TestDoQServerRestart(t *testing.T) {
+	t.Parallel()
 	forEachDoQ(t, rig.CoreDNSLimits{}, func(t *testing.T, p *doqPeer) {
 		proxy := startQUICProxy(t, nil, p.upstream(p.address))
 		mustAnswer(t, proxy, "before")
@@ -119,6 +121,7 @@ func TestDoQServerRestart(t *testing.T) {
 // CoreDNS closes connections that were idle for a second, and the proxy sends no keep-alives: the next query gets its answer all the same,
 // over a connection that is resumed, with 0-RTT where that is asked for.
 func TestDoQIdleTimeout(t *testing.T) {
+	t.Parallel()
 	for _, early := range []bool{false, true} {
 		t.Run(fmt.Sprintf("0-RTT %t", early), func(t *testing.T) {
 			t.Parallel()
@@ -152,6 +155,7 @@ func TestDoQIdleTimeout(t *testing.T) {
 // CoreDNS allows one stream at a time: its queries take turns, none is lost; and with another upstream there, those that it has no turn for in
 // time get their answers from that.
 func TestDoQStreamLimitOne(t *testing.T) {
+	t.Parallel()
 	for _, both := range []bool{false, true} {
 		t.Run(fmt.Sprintf("another upstream %t", both), func(t *testing.T) {
 			t.Parallel()
@@ -182,6 +186,7 @@ func TestDoQStreamLimitOne(t *testing.T) {
 // The path to the server changes: a NAT gives the connection another port, and it goes on; or the path of the connection is lost, and another
 // connection takes over. Under load, nothing fails.
 func TestDoQPathChange(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		change  func(r *lanetest.Relay)

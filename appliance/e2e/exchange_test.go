@@ -120,6 +120,7 @@ func TestExchangesAreHardToGuess(t *testing.T) {
 
 // With one upstream dead every query is still answered, by the other one.
 func TestRetryElsewhere(t *testing.T) {
+	t.Parallel()
 	p := startPeers(t)
 	forEachEngine(t, func(t *testing.T, engine string) {
 		for _, dead := range []string{"udp", "tls", "quic"} {
@@ -164,6 +165,7 @@ func TestPolicy(t *testing.T) {
 
 // Names in upstream URLs are looked up in [hosts], or at a bootstrap server.
 func TestUpstreamNames(t *testing.T) {
+	t.Parallel()
 	p := startPeers(t)
 	for _, c := range []struct {
 		name     string
@@ -191,6 +193,7 @@ func TestUpstreamNames(t *testing.T) {
 
 // A connection that was idle and is opened again resumes its TLS session.
 func TestTLSSessionIsResumed(t *testing.T) {
+	t.Parallel()
 	p := startPeers(t)
 	proxy := rig.StartProxy(t, proxyBinary, rig.Config{
 		Upstreams: []rig.Upstream{upstreamKinds[2].config(p)}, Settings: []string{`timeouts.idle = "1s"`, "prewarm_pools = false"},

@@ -32,10 +32,15 @@ func TestFlood(t *testing.T) {
 		for _, tt := range []struct {
 			name, setting string
 			protects      bool
+			windows       int
+			patience      time.Duration // for answers that may still come
 		}{
-			{"on", `admission.enabled = true`, true},
-			{"off", `admission.enabled = false`, false},
+			{"on", `admission.enabled = true`, true, floodWindows, 10 * time.Second},
+			{"off", `admission.enabled = false`, false, 1, time.Second},
 		} {
+			if !tt.protects && engine != engines[0] {
+				continue // what the kernel drops without us is the same
+			}
 			t.Run(tt.name, func(t *testing.T) {
 				proxy := rig.StartProxy(t, raceBinary, rig.Config{
 					Backend: engine, Upstreams: []rig.Upstream{plain("udp", p)}, Settings: []string{tt.setting, floodBuffer},
@@ -54,7 +59,7 @@ func TestFlood(t *testing.T) {
 					return m.Sum(t, "sdp_refused_sources") == 2 && lost == 0 // the queue that was there is gone
 				})
 				before, sent := proxy.Metrics(t), flood.Sent()
-				for i := range floodWindows {
+				for i := range tt.windows {
 					light.Phase(window(i))
 					time.Sleep(floodTime)
 				}
@@ -63,8 +68,8 @@ func TestFlood(t *testing.T) {
 				light.Phase("after")
 				flood.Stop()
 				var losses []float64
-				tallies := light.Stop(10 * time.Second)
-				for i := range floodWindows {
+				tallies := light.Stop(tt.patience)
+				for i := range tt.windows {
 					tally := tallies[window(i)]
 					losses = append(losses, float64(tally.Lost)/float64(tally.Sent))
 				}
@@ -75,7 +80,7 @@ func TestFlood(t *testing.T) {
 				if float64(sent) < 1.2*answered {
 					t.Fatalf("%d were sent, %.0f answered: no flood, the test proves nothing", sent, answered)
 				}
-				if share := losses[floodWindows/2]; tt.protects && share >= 0.01 || !tt.protects && share < 0.05 {
+				if share := losses[tt.windows/2]; tt.protects && share >= 0.01 || !tt.protects && share < 0.05 {
 					t.Errorf("the light client lost %.4f of what it sent", losses)
 				}
 				if (refused > 0) != tt.protects {

@@ -279,9 +279,10 @@ func closedWithin(connections []net.Conn, timeout time.Duration) int {
 }
 
 func TestHostileStreams(t *testing.T) {
+	t.Parallel()
 	p := startPeers(t)
 	forEachEngine(t, func(t *testing.T, engine string) {
-		const idle = "tcp.idle_timeout = \"2s\""
+		const idle = "tcp.idle_timeout = \"1s\""
 		const idleClosed = 15 * time.Second // idle_timeout and the time of a busy machine
 		proxy := hostileProxy(t, engine, p, idle, "tcp.max_connections = 4096", "tcp.max_connections_per_client = 4096")
 		frame := func(wire []byte) []byte {
@@ -346,7 +347,7 @@ func TestHostileStreams(t *testing.T) {
 						return
 					}
 				}
-				t.Errorf("a byte every 200 ms kept connections open far beyond the idle timeout of 2 s")
+				t.Errorf("a byte every 200 ms kept connections open far beyond the idle timeout of 1 s")
 			})
 		})
 		t.Run("2000 idle connections", func(t *testing.T) {

@@ -32,6 +32,7 @@ func fillCache(t *testing.T, proxy *rig.Proxy, file string, rounds int) {
 
 // After a restart the hot set is there although unbound answers no more, with TTLs less the time away; a stop and a start take no query along.
 func TestRestartKeepsTheCache(t *testing.T) {
+	t.Parallel()
 	const count = 2000
 	p := startPeers(t)
 	folder := t.TempDir()

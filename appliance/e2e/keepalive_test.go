@@ -10,6 +10,7 @@ import (
 
 // unbound tells how long connections may idle: the proxy asks, and closes them before unbound does. Unasked it tells nothing, and closes.
 func TestIdleTimeoutOfRealServer(t *testing.T) {
+	t.Parallel()
 	authority := rig.NewAuthority(t)
 	certificate := authority.Issue(rig.Leaf{})
 	unbound := rig.NewUnbound(t, certificate)

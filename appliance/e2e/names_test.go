@@ -109,6 +109,7 @@ func succeeds(proxy *rig.Proxy) bool {
 
 // The address of a name changes while the proxy runs: the bootstrap server is asked again, and queries go to the new address.
 func TestNameMoves(t *testing.T) {
+	t.Parallel()
 	p := startPeers(t)
 	names := rig.NewUnbound(t, p.authority.Issue(rig.Leaf{}))
 	locate(names, "127.0.0.2") // nobody is there
@@ -126,6 +127,7 @@ func TestNameMoves(t *testing.T) {
 // The bootstrap server goes away once the proxy serves. Names are looked up through the upstreams all the same, encrypted, and a change
 // that only they know of is followed.
 func TestNameServerGone(t *testing.T) {
+	t.Parallel()
 	p := startPeers(t)
 	names := rig.NewUnbound(t, p.authority.Issue(rig.Leaf{}))
 	locate(names, "127.0.0.1")
@@ -167,6 +169,7 @@ func TestNameServerGone(t *testing.T) {
 
 // One of two addresses is dead: no query is lost, and it is not tried each time.
 func TestDeadAddress(t *testing.T) {
+	t.Parallel()
 	p := startPeers(t)
 	for _, scheme := range []string{"udp", "tcp", "tls", "quic", "https"} {
 		t.Run(scheme, func(t *testing.T) {
@@ -206,6 +209,7 @@ func TestDeadAddress(t *testing.T) {
 
 // IPv6 is there and goes nowhere: the first query waits for IPv4 no longer than it takes to find out (RFC 8305), and is answered.
 func TestBrokenIPv6(t *testing.T) {
+	t.Parallel()
 	p := startPeers(t)
 	for _, scheme := range []string{"tls", "quic", "https"} {
 		for _, first := range []string{"ipv6", "ipv4"} {

@@ -75,6 +75,7 @@ func TestCommandLine(t *testing.T) {
 
 // SIGHUP swaps upstreams and keeps the cache; a bad file changes nothing and is said with all its errors.
 func TestReload(t *testing.T) {
+	t.Parallel()
 	p := startPeers(t)
 	forEachEngine(t, func(t *testing.T, engine string) {
 		proxy := startProxy(t, engine, plain("udp", p))
@@ -166,6 +167,7 @@ func TestReloadsLeaveNothing(t *testing.T) {
 
 // SIGTERM answers what is in flight, takes nothing new, and exits 0; a second one exits at once.
 func TestTermination(t *testing.T) {
+	t.Parallel()
 	p := startPeers(t)
 	forEachEngine(t, func(t *testing.T, engine string) {
 		t.Run("idle", func(t *testing.T) {

@@ -53,6 +53,7 @@ func migrate(t *testing.T, file string) string {
 
 // A file of the original gives the answers of its upstream, as it is and migrated, in TOML and JSON, over each kind of upstream.
 func TestFilesOfTheOriginal(t *testing.T) {
+	t.Parallel()
 	p := startPeers(t)
 	name := rig.ServerName
 	for _, kind := range []struct{ list, url string }{
@@ -105,6 +106,7 @@ func TestTrustOfTheOriginal(t *testing.T) {
 
 // The three policies of the original: how many of the questions go to the second of two upstreams, the one over TLS.
 func TestPoliciesOfTheOriginal(t *testing.T) {
+	t.Parallel()
 	p := startPeers(t)
 	const questions = 20
 	for _, c := range []struct {

@@ -22,6 +22,7 @@ const (
 // The upstream is killed and started again while clients ask for names that are not cached: each query is answered, with
 // SERVFAIL at worst; answers come back by themselves; nothing is left behind.
 func TestOutage(t *testing.T) {
+	t.Parallel()
 	forEachEngine(t, func(t *testing.T, engine string) {
 		for _, kind := range upstreamKinds {
 			t.Run(kind.name, func(t *testing.T) {
@@ -76,6 +77,7 @@ func TestOutage(t *testing.T) {
 // The upstream stops without a word, connections left open, and goes on later: as with a lost path. Dead connections are
 // noticed while queries are answered SERVFAIL, and answers come back by themselves.
 func TestFrozenUpstream(t *testing.T) {
+	t.Parallel()
 	for _, kind := range upstreamKinds {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()

@@ -15,6 +15,7 @@ const probesSettle = 30 * time.Second
 // Active probes go over each upstream's own transport. Without one query of a client they find out that real servers hang, are gone and are
 // back; a server that hangs costs no more the longer it does. A reload to lazy ends them.
 func TestProbes(t *testing.T) {
+	t.Parallel()
 	p := startPeers(t)
 	config := rig.Config{Settings: []string{
 		"prewarm_pools = false", `health.mode = "active"`, `health.interval = "200ms"`, `health.timeout = "500ms"`,

@@ -220,7 +220,5 @@ func TestPolicyDrop(t *testing.T) {
 	if got := outcome(t, proxy.Addr, "tcp", "host0.example.", dns.TypeA); got != "NXDOMAIN " {
 		t.Errorf("afterwards: got %s", got)
 	}
-	if got := proxy.Metrics(t).Sum(t, "sdp_rpz_hits_total", `action="drop"`); got != 2 {
-		t.Errorf("%v hits, want 2", got)
-	}
+	wantFigure(t, proxy, 2, "sdp_rpz_hits_total", `action="drop"`)
 }

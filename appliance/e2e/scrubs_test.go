@@ -62,7 +62,8 @@ func TestChangedAnswers(t *testing.T) {
 		`sdp_changed_answers_total{reason="dns64"}`: 3, `sdp_changed_answers_total{reason="dns64_reverse"}`: 1,
 		`sdp_changed_answers_total{reason="rebinding"}`: 1, `sdp_nxdomain_cuts_total`: 2,
 	} {
-		if got := proxy.Metrics(t)[series]; got != want {
+		var got float64
+		if !rig.Holds(settleTimeout, func() bool { got = proxy.Metrics(t)[series]; return got == want }) {
 			t.Errorf("%s is %v, want %v", series, got, want)
 		}
 	}
