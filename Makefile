@@ -13,7 +13,12 @@ FUZZTIME   ?= 60s
 FUZZ_SMOKE ?= 5000x
 # E2E_SECONDS is how long each dnsperf run of the end-to-end tests lasts, in whole seconds.
 E2E_SECONDS ?= 3
+E2E_PARALLEL ?= 4
 BENCHTIME   ?= 1s
+
+# ALONE are the packages that need no race detector: they compute, and start nothing. A goroutine or a lock in one of them fails the build.
+ALONE := ring/slots tools/dnsload/pace tools/dnsload/pending tools/dnsload/query transport/balance transport/concurrency worker/admission worker/cookie \
+	worker/local worker/policy/acl worker/route worker/synth
 
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
@@ -42,7 +47,14 @@ build-race:
 run: build
 	$(BINARY)
 
-test: packages peers lint unit race fuzz-smoke bench-smoke e2e
+# Packages are fetched while the peers compile. The benchmarks run once in the run of the unit tests, which has linked them already.
+test:
+	$(MAKE) -j 2 packages peers
+	$(MAKE) lint
+	$(MAKE) unit UNIT='-bench . -benchtime 1x'
+	$(MAKE) race
+	$(MAKE) fuzz-smoke
+	$(MAKE) e2e
 
 packages:
 	tools/install-test-packages.sh
@@ -62,12 +74,15 @@ lint:
 # deps_test.go asks `go list`, which the test cache does not see: -count 1.
 unit:
 	go test -count 1 .
-	go test -timeout 5m $$(go list ./... | grep -v -e /appliance/e2e$$ -e ^secure-dns-proxy$$)
+	go test -timeout 8m $(UNIT) $$(go list ./... | grep -v -e /appliance/e2e$$ -e ^secure-dns-proxy$$)
 	go test -C bench -timeout 5m ./...
 
-# The ring's engines too: what the kernel writes is beyond the detector, but not what goroutines do around it.
+# The ring's engines too: what the kernel writes is beyond the detector, but not what goroutines do around it. Not those packages in which, tests
+# included, there is no goroutine but one.
 race:
-	go test -race -timeout 5m $$(go list ./... | grep -v -e /appliance/e2e$$ -e ^secure-dns-proxy$$)
+	@! grep -nE '^\s*go |"sync(/atomic)?"|t\.Parallel\(|RunParallel|synctest' $(foreach package,$(ALONE),$(package)/*.go)
+	go test -race -timeout 8m $$(go list ./... | grep -v -e /appliance/e2e$$ -e ^secure-dns-proxy$$ \
+		$(foreach package,$(ALONE),-e ^secure-dns-proxy/$(package)$$))
 
 fuzz-smoke:
 	tools/fuzz.sh $(FUZZ_SMOKE)
@@ -86,8 +101,9 @@ bench:
 	go build -C bench -o ../$(BUILD)/bench/bench ./cmd/bench
 	$(BUILD)/bench/bench $(BENCH)
 
+# Those tests that measure run alone, then those that mostly wait, E2E_PARALLEL at a time.
 e2e: packages peers build build-race
-	E2E_SECONDS=$(E2E_SECONDS) go test -count 1 -timeout 30m $(if $(RUN),-v -run '$(RUN)') ./appliance/e2e
+	E2E_SECONDS=$(E2E_SECONDS) go test -count 1 -timeout 30m -parallel $(E2E_PARALLEL) $(if $(RUN),-v -run '$(RUN)') ./appliance/e2e
 
 clean:
 	rm -rf $(BUILD)
