@@ -22,8 +22,10 @@ func scheduled() uint64 {
 
 // TestMissWakesNoGoroutine: a miss through a lane, from the query to its answer, makes no goroutine ready on the worker. The runtime counts
 // each time that one is scheduled; that the count can tell is shown by the same misses with one wake-up each.
+//
+// A goroutine is also scheduled when its thread was taken away for a while, as on a busy machine: the least of several rounds counts.
 func TestMissWakesNoGoroutine(t *testing.T) {
-	const misses, sampling = 20_000, 8
+	const rounds, misses, sampling = 10, 2000, 8
 	b := newBench(t, 1, func(_ *Config, s *Snapshot) {
 		s.CacheBytes = 0
 		s.Upstreams[0].Endpoint.Scheme = transport.TCP // by lane
@@ -46,13 +48,20 @@ func TestMissWakesNoGoroutine(t *testing.T) {
 		lane.Publish()
 		b.turn()
 	}
-	before := scheduled()
-	for range misses {
-		miss()
+	least := func(do func()) uint64 {
+		n := ^uint64(0)
+		for range rounds {
+			before := scheduled()
+			for range misses {
+				do()
+			}
+			n = min(n, scheduled()-before)
+		}
+		return n
 	}
-	quiet := scheduled() - before
-	if got := b.w.stats.Answers[0]; got != misses {
-		t.Fatalf("%d answers, want %d", got, misses)
+	quiet := least(miss)
+	if got := b.w.stats.Answers[0]; got != rounds*misses {
+		t.Fatalf("%d answers, want %d", got, rounds*misses)
 	}
 
 	wake, done := make(chan struct{}), make(chan struct{})
@@ -61,12 +70,10 @@ func TestMissWakesNoGoroutine(t *testing.T) {
 		}
 		close(done)
 	}()
-	before = scheduled()
-	for range misses {
+	loud := least(func() {
 		miss()
 		wake <- struct{}{}
-	}
-	loud := scheduled() - before
+	})
 	close(wake)
 	<-done
 	if loud < misses/sampling/2 {
