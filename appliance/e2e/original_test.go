@@ -114,8 +114,8 @@ func TestPoliciesOfTheOriginal(t *testing.T) {
 		least, most int
 	}{
 		{"sequential", 0, 0},
-		{"round_robin", questions/2 - 1, questions/2 + 1},
-		{"race", questions - 5, questions}, // the loser may be called off before it was sent
+		{"round_robin", questions/2 - 3, questions/2 + 3}, // on a busy machine one is asked again now and then
+		{"race", questions - 5, questions + 5},            // the loser may be called off before it was sent, or that of the proxy before counted late
 	} {
 		addr := rig.FreeAddr(t)
 		file := rig.WriteFile(t, "old.toml", fmt.Sprintf(`
