@@ -13,8 +13,8 @@ import (
 const (
 	// lightRate is what the light client asks a second.
 	lightRate = 200
-	// floodTime is how long the flood is watched once it has taken effect, floodWindows times: the median counts, for a machine with other
-	// work may take the worker's CPU away for longer than a socket buffer lasts.
+	// floodTime is how long the flood is watched once it has taken effect, floodWindows times: a machine with other work may take the worker's CPU away
+	// for longer than a socket buffer lasts. In one of them next to nothing may be lost, in most of them little; without admission a fifth is and more.
 	floodTime    = 2 * time.Second
 	floodWindows = 3
 	// floodBuffer holds what the flood sends while the worker waits for a CPU that others use.
@@ -80,7 +80,7 @@ func TestFlood(t *testing.T) {
 				if float64(sent) < 1.2*answered {
 					t.Fatalf("%d were sent, %.0f answered: no flood, the test proves nothing", sent, answered)
 				}
-				if share := losses[tt.windows/2]; tt.protects && share >= 0.01 || !tt.protects && share < 0.05 {
+				if least, share := losses[0], losses[tt.windows/2]; tt.protects && (least >= 0.01 || share >= 0.05) || !tt.protects && share < 0.2 {
 					t.Errorf("the light client lost %.4f of what it sent", losses)
 				}
 				if (refused > 0) != tt.protects {

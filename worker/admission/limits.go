@@ -119,6 +119,9 @@ const (
 	creep     = 0.02
 	leap      = 1.0
 
+	// outageLeast is for how long nothing must be answered: for less, upstreams or this machine have only paused, and what is known of them is good.
+	outageLeast = time.Second
+
 	// returnPace is by how many times more a second is let in when upstreams come back from an outage: twice as much at each look.
 	returnPace = float64(time.Second / MissInterval)
 

@@ -51,3 +51,26 @@ func TestReturnWithLess(t *testing.T) {
 		t.Errorf("the light client lost %d of %d; %.0f were answered in 15 s, of 15,000 that could be", light.lost, light.asked, u.done)
 	}
 }
+
+// A pause of the upstreams, or of the whole machine, is no outage: what they can do is known as before.
+func TestPauseIsNoOutage(t *testing.T) {
+	random := rand.New(rand.NewPCG(9, 10))
+	heavy := &party{rate: 5000, source: func() Source { return Source{Bits: 9} }, zone: random.Uint64}
+	light := &party{rate: 20, source: func() Source { return Source{Bits: 1} }, zone: random.Uint64}
+	m, u := NewMisses(5), &upstreams{rate: 1000, room: 200}
+	play(m, u, 15*time.Second, heavy, light)
+	for range 5 {
+		u.rate = 0
+		play(m, u, 300*time.Millisecond, heavy, light)
+		u.rate = 1000
+		play(m, u, 300*time.Millisecond, heavy, light)
+		if m.outage.before != 0 {
+			t.Fatal("taken for an outage")
+		}
+	}
+	u.rate = 0
+	play(m, u, 1500*time.Millisecond, heavy, light)
+	if m.outage.before == 0 {
+		t.Error("an outage is not seen as one")
+	}
+}

@@ -30,7 +30,7 @@ func build(t *testing.T) string {
 // A tiny run of the whole chain: build, backend, generator, proxy, echo, report. It fails where a tool is missing.
 func TestSmoke(t *testing.T) {
 	out := t.TempDir()
-	command := exec.Command(build(t), "-scenarios", "a,d-256", "-programs", "uring,mmsg,echo", "-turns", "1", "-full", "100ms", "-half", "100ms", "-out", out)
+	command := exec.Command(build(t), "-scenarios", "a,d-256", "-programs", "uring,mmsg,echo", "-turns", "1", "-full", "400ms", "-half", "200ms", "-out", out)
 	text, err := command.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
