@@ -57,7 +57,7 @@ const lattice = `
 	# The per-core engine joins the two.
 	worker/cache, worker/stream, worker/inflight, worker/policy, worker/admission, worker/cookie: ring, ring/sys, transport/wire
 	# Zones from files and primaries.
-	appliance/rpz: worker/rpz
+	appliance/rpz: worker/rpz, appliance/control
 	appliance, appliance/telemetry: appliance/rpz, worker/rpz
 	appliance/config: appliance/rpz, worker/rpz
 	# What dynamic blocks are decided on: counted by the sources of admission.

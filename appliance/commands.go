@@ -59,9 +59,20 @@ func (s *service) takeCommands(build telemetry.Build) {
 	s.control.Handle("GET /v1/status", func(context.Context, *control.Request) (any, error) { return s.status(build, file, since), nil })
 	s.control.Handle("GET /v1/upstreams", func(context.Context, *control.Request) (any, error) { return upstreamList(s.group.Upstreams()), nil })
 	s.blocks.Handle(s.control)
+	s.zones.Handle(s.control, s.zoneHits)
 	s.handleCache()
 	s.handleFiles()
 	s.control.Serve(s.log)
+}
+
+// zoneHits is how often triggers of the zone with that tag have fitted, those of a disabled one included.
+func (s *service) zoneHits(tag int) uint64 {
+	stats := s.group.ZoneStats()
+	n := stats.Disabled[tag]
+	for _, of := range stats.Hits[tag] {
+		n += of
+	}
+	return n
 }
 
 // status: any goroutine; what it reads of the service does not change after the start.

@@ -191,6 +191,9 @@ func (w *worker) locally(l *lookup, from *origin) bool {
 	if a == nil {
 		return false
 	}
+	if w.judgedUnsaid(l.later, l.key, l.hash, from) {
+		return true
+	}
 	w.stats.Local++
 	w.ownReply(from, a)
 	return true
@@ -203,6 +206,9 @@ func (w *worker) withoutAsking(l *lookup, from *origin, age uint32, expired bool
 	if expired && l.pool.spec.WhenDown == Stale && (held || !w.healthy(l.pool) || w.relieved(l)) &&
 		w.allowStale(&w.answer, age, l.pool, l.name()) {
 		w.give(l, 0, from)
+		return true
+	}
+	if held && w.judgedUnsaid(l.later, l.key, l.hash, from) {
 		return true
 	}
 	if held {

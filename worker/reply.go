@@ -172,6 +172,9 @@ func (w *worker) deliverAged(s *inflight.Slot, slot uint32, a *wire.Answer, age 
 			w.tellWaiter(s, waiter, a, age, &to)
 			continue
 		}
+		if w.judgedUnsaid(waiter.Later, s.KeyBytes(), s.Hash, &to) {
+			continue
+		}
 		w.stats.Failed++
 		w.replyError(&to, rcode, ede)
 	}

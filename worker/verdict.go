@@ -135,6 +135,8 @@ func (w *worker) execute(l *lookup, from *origin, v *policy.Verdict) bool {
 	case v.Outcome == policy.Dropped:
 		w.dropByRule(from)
 		return true
+	case v.Outcome != policy.Pass && l.key != nil && w.judgedUnsaid(l.later, l.key, l.hash, from): // a rule for misses: policies come first
+		return true
 	case v.Outcome == policy.Truncated:
 		w.rules.said = wire.Answer{Flags: wire.FlagTC} // its extended error is the client's already
 		w.ownReply(from, &w.rules.said)

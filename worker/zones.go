@@ -27,6 +27,7 @@ type zones struct {
 type zonesRoom struct {
 	scratch rpz.Scratch
 	out     wire.Answer
+	unsaid  wire.Answer // no answer at all
 	stats   ZoneStats
 	journal rpz.Journal
 
@@ -99,6 +100,13 @@ func (w *worker) judged(a *wire.Answer, age uint32, s scrutiny, key []byte, hash
 		w.countDisabled(v.Disabled, &asker, wire.KeyType(key))
 	}
 	return v.Match.Action != rpz.None && w.applyPolicy(&v.Match, &asker, key, hash, age, to)
+}
+
+// judgedUnsaid is judged for a query that gets no answer of an upstream's, but one of ours or a failure: of the policies that were put off because an answer
+// might bring earlier ones into play, those that are about client and name count now (what the draft calls triggers that need no resolution). Addresses
+// that we answer with ourselves are no policy's business, as in unbound.
+func (w *worker) judgedUnsaid(s scrutiny, key []byte, hash uint64, to *origin) bool {
+	return s == scrutinyWhole && w.zones.set != nil && w.judged(&w.zones.room.unsaid, 0, s, key, hash, to)
 }
 
 func askerOf(from *origin, do bool) rpz.Asker {

@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
+	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/admission"
+	"secure-dns-proxy/worker/local"
+	"secure-dns-proxy/worker/policy"
 	"secure-dns-proxy/worker/rpz"
 )
 
@@ -82,6 +86,57 @@ func TestPoliciesAreCounted(t *testing.T) {
 	n := 0
 	if lost = b.w.zones.room.journal.Read(func(*rpz.Hit) { n++ }); n != rpz.JournalMax || lost != 5 {
 		t.Errorf("%d noted, %d lost, want %d and 5", n, lost, rpz.JournalMax)
+	}
+}
+
+// TestLaterZoneSeesOwnAnswers: a zone behind one that is about answers has its say on names that are answered without asking, and on those that nobody could
+// be asked about. Zones about addresses have none on what we answer with ourselves.
+func TestLaterZoneSeesOwnAnswers(t *testing.T) {
+	const soa = "@ 60 SOA a. b. 1 60 60 600 60\n"
+	sets := map[string]*rpz.Set{}
+	for name, zones := range map[string][]string{
+		"alone": {"localhost CNAME *.\nmx.test CNAME *.\ndown.test CNAME *."},
+		"later": {"8.0.0.0.127.rpz-ip CNAME rpz-drop.", "localhost CNAME *.\nmx.test CNAME *.\ndown.test CNAME *."},
+		"none":  {"8.0.0.0.127.rpz-ip CNAME rpz-drop.", "other.test CNAME *."},
+	} {
+		var policies []rpz.Policy
+		for i, text := range zones {
+			policies = append(policies, rpz.Policy{Name: fmt.Sprint(i), Tag: i, Zone: compiled(t, "rpz.test.", soa+text+"\n"), BreakDNSSEC: true})
+		}
+		set, err := rpz.NewSet(policies)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sets[name] = set
+	}
+	for name, set := range sets {
+		b := newBench(t, 1, func(c *Config, s *Snapshot) {
+			c.Policies, s.Local = set, local.Spec{Localhost: true}
+			s.Rules = []policy.Rule{{Name: "mx", Chain: policy.ChainMiss, Match: policy.Match{Selector: policy.Selector{Kind: policy.QName, Names: [][]byte{wireName("mx.test.")}}}, Action: policy.Action{Do: policy.Answer, RCode: dns.RcodeRefused, Extended: wire.EDENone}}}
+		})
+		judged := name != "none"
+		for id, q := range []string{"localhost.", "mx.test."} {
+			got := unpack(t, one(t, b.ask(id+1, query(uint16(id+1), q, dns.TypeA))).data)
+			if empty := got.Rcode == dns.RcodeSuccess && len(got.Answer) == 0; empty != judged {
+				t.Errorf("%s, %s: got\n%v", name, q, got)
+			}
+		}
+		if name == "alone" {
+			continue
+		}
+		b.ask(7, query(7, "down.test.", dns.TypeA))
+		var got *dns.Msg
+		for range 200 { // the upstream is silent
+			b.now += 100 * time.Millisecond
+			for _, d := range b.turn() {
+				if d.handle == clientSocket {
+					got = unpack(t, d.data)
+				}
+			}
+		}
+		if want := map[bool]int{true: dns.RcodeSuccess, false: dns.RcodeServerFailure}[judged]; got == nil || got.Rcode != want {
+			t.Errorf("%s, a name that nobody answers: got\n%v", name, got)
+		}
 	}
 }
 

@@ -4,6 +4,9 @@
 //	GET  /v1/upstreams         whom it asks, how they are  -> []Upstream
 //	GET  /v1/blocks            who is blocked              -> []Block
 //	POST /v1/blocks/add, remove                             AddBlock, RemoveBlock -> BlockDone
+//	GET  /v1/zones             response policy zones       -> []Zone
+//	GET  /v1/zones/lookup      whom they are about         -> []ZoneHit
+//	POST /v1/zones/refresh                                  RefreshZones -> ZonesRefreshed
 //	POST /v1/...               a command that changes something; its arguments are a JSON object in the body
 //
 // Every answer is JSON: what the handler returned with 200, or {"error": "..."} with 4xx for a mistake of the caller and 5xx for one of

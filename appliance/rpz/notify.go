@@ -70,10 +70,7 @@ func (n *notifier) answer(w dns.ResponseWriter, m *dns.Msg, e *entry) {
 		}
 	} else {
 		e.counters.Notified.Add(1)
-		select {
-		case e.refresh <- struct{}{}:
-		default: // one is due already
-		}
+		e.askSoon()
 	}
 	if signed {
 		reply.SetTsig(t.Hdr.Name, t.Algorithm, 300, time.Now().Unix())

@@ -27,13 +27,15 @@ type source struct {
 	context  context.Context
 	stop     context.CancelFunc
 
-	mu      sync.Mutex // guards what is below
-	zone    *rpz.Zone
-	since   time.Time // when it was found to be the newest
-	from    string
-	seen    stamp     // of the file that was read last, good or bad
-	fresh   stamp     // of a file that has changed
-	freshAt time.Time // when it was seen first
+	mu       sync.Mutex // guards what is below
+	zone     *rpz.Zone
+	since    time.Time // when it was found to be the newest
+	from     string
+	seen     stamp     // of the file that was read last, good or bad
+	fresh    stamp     // of a file that has changed
+	freshAt  time.Time // when it was seen first
+	problem  error     // of the last attempt to read or fetch it; nil: there was none
+	troubled time.Time
 
 	counters counters
 }
@@ -60,6 +62,34 @@ func (s *source) put(z *rpz.Zone, since time.Time, from string) {
 	s.zone, s.since, s.from = z, since, from
 	s.mu.Unlock()
 	s.changed()
+}
+
+// note keeps what came of an attempt to read or fetch the zone.
+func (s *source) note(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.problem = err; err != nil {
+		s.troubled = time.Now()
+	}
+}
+
+// askSoon has the primaries asked without waiting for the SOA's timers.
+func (s *source) askSoon() {
+	select {
+	case s.refresh <- struct{}{}:
+	default: // they are about to be
+	}
+}
+
+// readAgain reads the zone's file whether it has changed or not. An error leaves the zone in force.
+func (s *source) readAgain() error {
+	z, err := s.readFile(s.spec.File, new(pace.Pace))
+	if s.note(err); err != nil {
+		s.log.Error("response policy zone refused, the one in force stays", "zone", s.spec.Name, "error", err)
+		return err
+	}
+	s.put(z, time.Now(), s.spec.File)
+	return nil
 }
 
 // describe is what is logged of a zone.
@@ -152,12 +182,7 @@ func (s *source) look(now time.Time) {
 	if !due {
 		return
 	}
-	z, err := s.readFile(s.spec.File, new(pace.Pace))
-	if err != nil {
-		s.log.Error("response policy zone refused, the one in force stays", "zone", s.spec.Name, "error", err)
-		return
-	}
-	s.put(z, now, s.spec.File)
+	_ = s.readAgain() // it has been logged
 }
 
 // follow keeps the zone as new as its primaries', until ctx ends.
@@ -182,6 +207,7 @@ func (s *source) follow(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		s.note(err)
 		z := s.current()
 		switch {
 		case err == nil:

@@ -29,6 +29,7 @@ type commandLine struct {
 	Status    statusCommand    `cmd:"" help:"What is running, and its figures."`
 	Upstreams upstreamsCommand `cmd:"" help:"Whom it asks, and how they are."`
 	Blocks    blocksCommand    `cmd:"" help:"Dynamic blocks: list, add, remove."`
+	Zones     zonesCommand     `cmd:"" help:"Response policy zones: list, lookup, refresh."`
 	Cache     cacheCommand     `cmd:"" help:"Look at the cache, flush it, refresh it."`
 }
 

@@ -21,7 +21,10 @@
 //
 // Which trigger counts: the earliest name of the CNAME chain; then the zone that comes first; then client-IP, QNAME, IP, NSDNAME, NSIP in
 // this order; then an exact name before a wildcard, the longer wildcard, the longer prefix (IPv4 counts as ::ffff:0:0/96), the smaller
-// address; of name servers with triggers as long the one that the answer names first.
+// address; of name servers with triggers as long the smaller name in the order of DNSSEC (RFC 4034 §6.1).
+//
+// What is not an answer of an upstream's (local answers, failures) is judged as one without records: triggers of client and name count, in whichever
+// zone; addresses that the proxy gives itself are left alone, as unbound leaves those of its local zones.
 //
 // Memory: a QNAME trigger takes some 36 bytes (its name, three bytes, a slot of 12), local data 12 bytes a record more than its RDATA.
 // Names and data are in slices without pointers, which the garbage collector does not look into.

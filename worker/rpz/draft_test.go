@@ -1,6 +1,8 @@
 package rpz
 
 import (
+	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -105,6 +107,60 @@ func TestOrder(t *testing.T) {
 	} {
 		if got := told(t, s, asked{name: name}); got[:len(want)] != want {
 			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+	}
+}
+
+// TestNameOrder: of name servers with triggers as long that counts whose name is the smaller one in the order of DNSSEC (RFC 4034 §6.1), wherever the answer
+// names it; a longer trigger counts before.
+func TestNameOrder(t *testing.T) {
+	order := []string{"example.", "a.example.", "yljkjljk.a.example.", "z.a.example.", "zabc.a.example.", "z.example.", `\001.z.example.`, "*.z.example.", `\200.z.example.`}
+	for i := range order[1:] { // the RFC's own list
+		var a, b Name
+		if a.Set(packed(t, order[i])); !b.Set(packed(t, order[i+1])) || !a.before(&b) || b.before(&a) || a.before(&a) {
+			t.Errorf("%s is not before %s", order[i], order[i+1])
+		}
+	}
+	s := setOf(t, zoneOf(t, "ns.b.example.rpz-nsdname CNAME .\nns.a.example.rpz-nsdname CNAME *.\nx.ns.c.example.rpz-nsdname CNAME rpz-drop."))
+	const a, b, c = "example. 300 NS ns.a.example.\n", "example. 300 NS ns.b.example.\n", "example. 300 NS x.ns.c.example.\n"
+	for _, tt := range []struct{ servers, want string }{{a + b, "nodata"}, {b + a, "nodata"}, {b, "nxdomain"}, {b + c + a, "drop"}, {a + c, "drop"}} {
+		got := told(t, s, asked{name: "www.example", answer: "www.example. 300 A 203.0.113.7\n--\n" + tt.servers})
+		if got[:len(tt.want)] != tt.want {
+			t.Errorf("%q: got %s, want %s", tt.servers, got, tt.want)
+		}
+	}
+}
+
+// TestFind: what operators are told of a name or an address, zone by zone.
+func TestFind(t *testing.T) {
+	s := setOf(t, zoneOf(t, "24.0.2.0.192.rpz-ip CNAME .\n32.1.2.0.192.rpz-client-ip CNAME rpz-drop."), zoneOf(t, "a.example CNAME .\n*.example CNAME *.\n*.example.rpz-nsdname CNAME rpz-passthru."))
+	show := func(list []Found) (text string) {
+		for _, f := range list {
+			owner, _, err := dns.UnpackDomainName(f.Owner, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text += fmt.Sprintf("%d %s %s %s %v; ", f.Zone, f.Trigger, owner, f.Action, f.Later)
+		}
+		return text
+	}
+	for name, want := range map[string]string{
+		"a.example":   "1 qname a.example.rpz.test. nxdomain true; 1 nsdname *.example.rpz-nsdname.rpz.test. passthru true; ",
+		"x.y.example": "1 qname *.example.rpz.test. nodata true; 1 nsdname *.example.rpz-nsdname.rpz.test. passthru true; ",
+		"example":     "", "b.test": "",
+	} {
+		var n Name
+		n.Set(packed(t, name))
+		if got := show(s.FindName(&n)); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	for address, want := range map[string]string{
+		"192.0.2.1": "0 client_ip 32.1.2.0.192.rpz-client-ip.rpz.test. drop false; 0 ip 24.0.2.0.192.rpz-ip.rpz.test. nxdomain false; ",
+		"192.0.2.9": "0 ip 24.0.2.0.192.rpz-ip.rpz.test. nxdomain false; ", "192.0.3.1": "", "2001:db8::1": "",
+	} {
+		if got := show(s.FindAddress(netip.MustParseAddr(address))); got != want {
+			t.Errorf("%s: got %q, want %q", address, got, want)
 		}
 	}
 }

@@ -15,6 +15,7 @@ type Scratch struct {
 
 	step  Name // the name of the chain in hand
 	other Name // that of a name server
+	least Name // the smallest of those with triggers as long
 	chain [chainMax]link
 	links int
 	names [(chainMax + 2) * nameBytesMax]byte
@@ -181,7 +182,7 @@ func addressIn(a *wire.Answer, r *wire.Record) (netip.Addr, bool) {
 	return address.Unmap(), ok
 }
 
-// server is the rule for the names of the answer's name servers: of the trigger with most labels, and of the record that comes first.
+// server is the rule for the names of the answer's name servers: of the trigger with most labels, and of those as long the one for the smallest name.
 func (z *Zone) server(sc *Scratch, a *wire.Answer) (best rule, found bool) {
 	if z.Count(NSDName) == 0 {
 		return rule{}, false
@@ -198,9 +199,12 @@ func (z *Zone) server(sc *Scratch, a *wire.Answer) (best rule, found bool) {
 		if !sc.other.Set(a.AppendName(sc.names[chainMax*nameBytesMax:][:0], sc.question, r.Data)) {
 			continue
 		}
-		if rule, labels, ok := z.names[NSDName].lookup(&sc.other); ok && labels > most {
-			best, most, found = rule, labels, true
+		rule, labels, ok := z.names[NSDName].lookup(&sc.other)
+		if !ok || labels < most || labels == most && !sc.other.before(&sc.least) {
+			continue
 		}
+		best, most, found = rule, labels, true
+		sc.least.Set(append(sc.names[(chainMax+1)*nameBytesMax:][:0], sc.other.wire...))
 	}
 	return best, found
 }

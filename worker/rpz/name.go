@@ -1,6 +1,7 @@
 package rpz
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
@@ -52,6 +53,16 @@ func (n *Name) Set(wire []byte) bool {
 
 // Wire is the name as it was Set.
 func (n *Name) Wire() []byte { return n.wire }
+
+// before reports whether n comes before o in the order of DNSSEC: RFC 4034 §6.1. Both are in lower case.
+func (n *Name) before(o *Name) bool {
+	for i := 1; i <= min(n.labels, o.labels); i++ {
+		if c := bytes.Compare(n.label(n.labels-i), o.label(o.labels-i)); c != 0 {
+			return c < 0
+		}
+	}
+	return n.labels < o.labels
+}
 
 // suffix is the name without its first labels.
 func (n *Name) suffix(first int) []byte { return n.wire[n.start[first]:] }
