@@ -69,7 +69,7 @@ const lattice = `
 	worker/cache/shared: ring/sys, transport/wire
 	appliance/telemetry: worker/block, appliance/blocks
 	# Who is to be: from the workers' counts to their list. config fills in the very Config that the judge goes by.
-	appliance/blocks: appliance/control, worker, worker/admission, worker/block, worker/census
+	appliance/blocks: appliance/control, appliance/persist, worker, worker/admission, worker/block, worker/census
 	appliance, appliance/config: appliance/blocks, worker/block, worker/census, worker/admission
 	# The same in the kernel, for sources.
 	appliance/xdp: worker/block

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/miekg/dns"
+
 	"secure-dns-proxy/appliance/control"
 )
 
@@ -92,5 +94,28 @@ func TestWhoMayReadAndCommand(t *testing.T) {
 	}
 	if a := p.checked.Control.Access(); a.Read.Users[0] != 1 || a.Write.Users[0] != 2 {
 		t.Errorf("in force: %+v", a)
+	}
+}
+
+// TestBlocksAreKept: what was blocked by hand is blocked by the next process.
+func TestBlocksAreKept(t *testing.T) {
+	text := "upstream = \"embedded:\"\nblocks.persist = \"" + filepath.Join(t.TempDir(), "blocks") + "\"\n"
+	p, c := commanded(t, text)
+	if err := c.Do(context.Background(), "POST", "/v1/blocks/add", control.AddBlock{Who: "www.demo.example", Action: "refuse"}, new(control.BlockDone)); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.drain(); err != nil {
+		t.Fatal(err)
+	}
+	next, c := commanded(t, text)
+	var list []control.Block
+	if err := c.Do(context.Background(), "GET", "/v1/blocks", nil, &list); err != nil || len(list) != 1 || list[0].Who != "www.demo.example." || list[0].By != "operator" {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if got := next.ask(t, "udp", "www.demo.example."); got.Rcode != dns.RcodeRefused {
+		t.Errorf("answered\n%v", got)
+	}
+	if next.metric(t, "sdp_blocks_restored_total") != "1" {
+		t.Error("not counted")
 	}
 }

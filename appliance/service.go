@@ -200,6 +200,7 @@ func (s *service) startWorkers() error {
 	s.inspector.adopt(eye)
 	s.blocks = s.newKeeper()
 	s.blocks.Adopt(s.checked.Blocks)
+	s.blocks.Restore(time.Now())
 	s.papers.follow(endpointsOf(planned), s.roster.openKeyLogs(), s.checked.TLS.ExpiryWarning)
 	s.roster.serving.Store(true)
 	s.loops.Follow(plainOf(planned), s.checked.LoopInterval)

@@ -46,6 +46,8 @@ type Keeper struct {
 	put     func(*block.Table)
 	kernel  Kernel // nil: the workers alone block
 
+	saving sync.Mutex // the file is being written
+
 	mu      sync.Mutex // guards everything below
 	judge   *judge
 	list    map[subject]*kept
@@ -54,6 +56,9 @@ type Keeper struct {
 	totals  Totals
 	lines   int // in the log in this period
 	omitted int
+	stale   bool      // the file does not say what the list does
+	saved   time.Time // when it was written last
+	failing bool      // that could not be done
 }
 
 type warning struct {
@@ -80,6 +85,7 @@ func NewKeeper(log *slog.Logger, workers int, put func(*block.Table), kernel Ker
 func (k *Keeper) Adopt(cfg Config) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.stale = k.stale || cfg.File != k.judge.cfg.File
 	k.judge = newJudge(cfg)
 	clear(k.warned)
 	changed := false
@@ -111,6 +117,7 @@ func (k *Keeper) Run(ctx context.Context, group *worker.Group) {
 	for {
 		select {
 		case <-ctx.Done():
+			k.save(time.Now(), true)
 			return
 		case <-ticker.C:
 			now := time.Now()
@@ -118,6 +125,7 @@ func (k *Keeper) Run(ctx context.Context, group *worker.Group) {
 			group.Tallies(second.Add)
 			k.countEarly(second, now.Sub(last))
 			k.Look(second, now.Sub(last), now)
+			k.save(now, false)
 			last = now
 		}
 	}
@@ -225,7 +233,7 @@ func (k *Keeper) find(f *Finding, now time.Time) (changed bool) {
 	until := now.Add(f.Rule.Duration)
 	if b := k.list[who]; b != nil {
 		if b.by != Operator && until.After(b.until) {
-			b.until = until
+			b.until, k.stale = until, true
 		}
 		return false
 	}
@@ -257,6 +265,7 @@ func (k *Keeper) entry(who subject, action block.Action, rate int) (*block.Entry
 
 // publish gives the workers the list as it is now.
 func (k *Keeper) publish() {
+	k.stale = true
 	var entries []*block.Entry
 	var dropped []netip.Prefix
 	for who, b := range k.list {

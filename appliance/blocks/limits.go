@@ -15,6 +15,8 @@ const (
 	period = time.Second
 	// linesMax bounds the lines about blocks in the log in one period; the last one says how many were left out.
 	linesMax = 20
+	// keepPause is the least time between two writes of the file.
+	keepPause = 10 * time.Second
 	// sameZone is the share of a name's rate that one name below it must have to be blamed alone.
 	sameZone = 0.8
 )

@@ -33,6 +33,9 @@ type Totals struct {
 	Blocked map[string]uint64 // queries, of blocks that have ended; those of the list are to be added
 	Full    uint64            // findings that the list had no room for
 	Early   uint64            // of Blocked: what the kernel dropped
+
+	Saved, Unsaved uint64 // times that the file was written, and could not be
+	Restored       uint64 // lines that were taken from it
 }
 
 // ErrUnknown is for what is not on the list.
@@ -101,7 +104,8 @@ func (k *Keeper) List() []Block {
 func (k *Keeper) Totals() Totals {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	t := Totals{Added: maps.Clone(k.totals.Added), Blocked: maps.Clone(k.totals.Blocked), Full: k.totals.Full, Early: k.totals.Early}
+	t := k.totals
+	t.Added, t.Blocked = maps.Clone(t.Added), maps.Clone(t.Blocked)
 	for _, b := range k.list {
 		t.Blocked[b.by] += b.blocked()
 	}

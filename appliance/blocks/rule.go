@@ -57,6 +57,7 @@ type Rule struct {
 
 // Config is what an operator decides.
 type Config struct {
+	File               string // where the list is kept over a restart; "": nowhere
 	Rules              []Rule
 	IPv4Bits, IPv6Bits int            // of an address that tell sources apart
 	KernelInterfaces   []string       // where the kernel drops what blocked sources send

@@ -208,6 +208,9 @@ func (c *checker) relations(out *Checked) {
 	c.handshakes(out)
 	c.locate(out)
 	c.sockets(out)
+	if file := out.Blocks.File; file != "" && file == out.Cache.Persist {
+		c.fault(c.written("blocks.persist"), "%q is cache.persist already: each needs a file of its own", file)
+	}
 	c.access(out)
 	c.blockRules(out)
 	c.policyZones(out)

@@ -344,6 +344,7 @@ func TestProblems(t *testing.T) {
 		{"metrics: listed", good + "[metrics]\nlisten = \"192.0.2.1:9153\"\nallow = \"198.51.100.0/24\"\n", nil},
 		{"metrics: listed strangers", good + "[metrics]\nlisten = \"192.0.2.1:9153\"\nallow = [\"10.0.0.0/8\", \"128.0.0.0/1\"]\n", []string{`f.toml:4: metrics.allow[1]: 128.0.0.0/1 lets strangers read the figures on 192.0.2.1:9153; set metrics.allow_remote = true if that is meant`}},
 		{"metrics: all, meant", good + "[metrics]\nlisten = \"192.0.2.1:9153\"\nallow = \"0.0.0.0/0\"\nallow_remote = true\n", nil},
+		{"blocks in the cache's file", good + "cache.persist = \"/var/lib/x\"\nblocks.persist = \"/var/lib/./x\"\n", []string{`f.toml:3: blocks.persist: "/var/lib/x" is cache.persist already: each needs a file of its own`}},
 		{"control: nobody", good + "[control]\nread_users = \"no-such-user\"\n", []string{`f.toml:3: control.read_users: user "no-such-user" does not exist on this machine`}},
 		{"control: no group", good + "[control]\ngroup = \"no-such-group\"\n", []string{`f.toml:3: control.group: group "no-such-group" does not exist on this machine`}},
 		{"control: mode", good + "[control]\nmode = \"0440\"\n", []string{`f.toml:3: control.mode: "0440" is no mode that lets the owner connect: "0600" to "0777" in octal`}},

@@ -23,6 +23,14 @@ var blocksKeys = []key[blocks.Config]{
 		name: "exempt_names", standard: `["in-addr.arpa", "ip6.arpa"]`, bounds: "0 to 4096 names",
 		read: readExemptNames, get: func(b *blocks.Config) any { return &b.ExemptNames },
 	}.reload(),
+	key[blocks.Config]{
+		name: "persist", standard: `""`, bounds: `an absolute path, or "" for off`, get: func(b *blocks.Config) any { return &b.File },
+		read: func(c *checker, b *blocks.Config, v value) {
+			if path, ok := c.absolutePath(v); ok {
+				b.File = path
+			}
+		},
+	}.reload(),
 	{
 		name: "kernel_interfaces", standard: "[]", bounds: "0 to 16 interfaces",
 		read: readKernelInterfaces, get: func(b *blocks.Config) any { return &b.KernelInterfaces },

@@ -385,6 +385,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"logging.level", `logging.level = "debug"`, slog.LevelDebug},
 		{"logging.format", `logging.format = "json"`, "json"},
 		{"metrics.listen", `metrics.listen = ""`, netip.AddrPort{}},
+		{"blocks.persist", `blocks.persist = "/var/lib/x/../y"`, "/var/lib/y"},
 		{"metrics.allow", `metrics.allow = "127.0.0.9"`, []netip.Prefix{netip.MustParsePrefix("127.0.0.9/32")}},
 		{"metrics.allow_remote", `metrics.allow_remote = true`, true},
 		{"health.mode", `health.mode = "active"`, health.Active},

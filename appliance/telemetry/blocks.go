@@ -36,6 +36,10 @@ func AddBlocks(set *metrics.Set, keeper *blocks.Keeper, interfaces int) {
 		p.level("sdp_blocks_kernel_interfaces", "Interfaces on which the kernel drops what blocked sources send; see blocks.kernel_interfaces.", uint64(interfaces))
 		p.count("sdp_blocks_kernel_drops_total", "Packets that it dropped; they are among the queries above.", totals.Early)
 		p.count("sdp_blocks_list_full_total", "Findings of rules that the list of blocks had no room for.", totals.Full)
+		p.begin("sdp_blocks_kept_writes_total", "counter", "Attempts to write the list of blocks to blocks.persist.")
+		p.counter(totals.Saved, "result", "written")
+		p.counter(totals.Unsaved, "result", "failed")
+		p.count("sdp_blocks_restored_total", "Blocks and pardons of an earlier process that were put in force again.", totals.Restored)
 		p.writeTo(w)
 	})
 }

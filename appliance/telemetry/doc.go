@@ -28,7 +28,8 @@
 //	                                           sdp_blocked_queries_total{action}
 //	sdp_shedding_workers                       sdp_shed_heavy_total
 //	sdp_blocks{of}, sdp_blocks_{added,queries}_total{by}, sdp_blocks_list_full_total,
-//	                                           sdp_blocks_kernel_interfaces, sdp_blocks_kernel_drops_total
+//	                                           sdp_blocks_kernel_interfaces, sdp_blocks_kernel_drops_total,
+//	                                           sdp_blocks_kept_writes_total{result}, sdp_blocks_restored_total
 //	sdp_steering{by}
 //
 // with response policy zones:
