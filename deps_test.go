@@ -86,8 +86,8 @@ const lattice = `
 	worker: transport, transport/wire, transport/do53, transport/health, transport/balance, transport/drive
 	# The cache that instances share; its limits are those of its keys.
 	worker, appliance, appliance/config, appliance/telemetry: transport/tier
-	# What is asked of upstreams is shown to an inspector, in Go or as a WebAssembly module; its lines are lanes.
-	worker/inspect: transport, transport/wire
+	# What is asked and answered is shown to an inspector, in Go or as a WebAssembly module; its lines are lanes, what it says is kept in mapped memory.
+	worker/inspect: transport, transport/wire, ring/sys
 	worker, appliance, appliance/config, appliance/telemetry, appliance/wasm: worker/inspect
 	appliance, appliance/config: appliance/wasm
 	worker/subnet: ring/sys, transport/wire

@@ -91,11 +91,14 @@ func (i *inspection) adopt(p planned) {
 	if before != nil && before != p.host {
 		i.past = addInspections(i.past, before.Figures())
 	}
-	same := p.cfg.Kind == config.InspectOff && before == nil || before != nil && before == p.host && p.source == nil
+	same := p.cfg.Kind == config.InspectOff && before == nil || before != nil && before == p.host && p.source == nil && i.cfg.Where() == p.cfg.Where() && i.cfg.KeptMax == p.cfg.KeptMax
 	i.host, i.cfg = p.host, p.cfg
 	i.mu.Unlock()
-	if p.source != nil {
+	switch {
+	case p.source != nil:
 		p.host.Use(p.source)
+	case p.host != nil:
+		p.host.Forget() // what was said under other rules
 	}
 	if before != nil && before != p.host {
 		before.Close()
@@ -105,9 +108,9 @@ func (i *inspection) adopt(p planned) {
 	case c.Kind == config.InspectOff:
 		i.log.Info("questions are no longer inspected")
 	case c.Kind == config.InspectWASM:
-		i.log.Info("questions are inspected", "module", c.Module, "bytes", len(c.Code), "sha256", fmt.Sprintf("%x", c.Sum()), "budget", c.Budget, "on_failure", c.OnFailure)
+		i.log.Info("questions are inspected", "module", c.Module, "bytes", len(c.Code), "sha256", fmt.Sprintf("%x", c.Sum()), "at", c.Where(), "kept_verdicts", c.KeptMax)
 	default:
-		i.log.Info("questions are inspected", "name", c.Name, "budget", c.Budget, "on_failure", c.OnFailure)
+		i.log.Info("questions are inspected", "name", c.Name, "at", c.Where(), "kept_verdicts", c.KeptMax)
 	}
 }
 
@@ -130,7 +133,11 @@ func (i *inspection) close() {
 
 // snapshot is what workers need to know.
 func (p *planned) snapshot() worker.Inspection {
-	return worker.Inspection{Host: p.host, Budget: p.cfg.Budget, Refuse: p.cfg.OnFailure == config.InspectRefuse}
+	out := worker.Inspection{Host: p.host, Tags: p.cfg.TagBits, Kept: p.cfg.KeptMax}
+	for at := range out.Points {
+		out.Points[at] = worker.InspectPoint{On: p.cfg.Asks(inspect.Point(at)), Budget: p.cfg.Budget[at], Refuse: p.cfg.OnFailure[at] == config.InspectRefuse}
+	}
+	return out
 }
 
 // current is what is in use, as a plan.

@@ -87,7 +87,7 @@ func TestInspectionByModule(t *testing.T) {
 	q.until(t, "enough memory", "a", dns.RcodeSuccess)
 
 	for series, zero := range map[string]bool{
-		`sdp_inspection_asked_total`: false, `sdp_inspection_verdicts_total{verdict="answer"}`: false, `sdp_inspection_errors_total{kind="failed"}`: false,
+		`sdp_inspection_asked_total{point="miss"}`: false, `sdp_inspection_verdicts_total{point="miss",verdict="answer"}`: false, `sdp_inspection_errors_total{kind="failed"}`: false,
 		`sdp_inspection_errors_total{kind="unopened"}`: true,
 	} {
 		if got := q.metric(t, series); (got == "0") != zero {
@@ -100,7 +100,7 @@ func TestInspectionByModule(t *testing.T) {
 	if got := q.metric(t, `sdp_inspection_errors_total{kind="failed"}`); got == "0" {
 		t.Error("the counters of what was in use are lost")
 	}
-	if said := q.book.String(); strings.Count(said, "questions are inspected") != 4 || strings.Count(said, "no longer inspected") != 1 {
+	if said := q.book.String(); strings.Count(said, "questions are inspected") != 5 || strings.Count(said, "no longer inspected") != 1 {
 		t.Error("not a line for each change")
 	}
 }
@@ -162,5 +162,94 @@ func TestInspectionByName(t *testing.T) {
 	writeConfig(t, q.file, text("no"))
 	if code := Check(q.file, registry, new(strings.Builder), new(strings.Builder)); code != ExitDone {
 		t.Errorf("--check of a good one: %d", code)
+	}
+}
+
+// TestInspectionPoints: where the inspector looks, what happens there without a verdict, which tags it gives, and what is kept of what it says, each by its
+// keys, over reloads of one process.
+func TestInspectionPoints(t *testing.T) {
+	const word = "wild.demo.example."
+	registry := inspect.Registry{"points": func() (inspect.Source, error) {
+		return inspect.Func(func(ctx context.Context, q *inspect.Question) (inspect.Verdict, error) {
+			name, _, _ := dns.UnpackDomainName(q.Name, 0)
+			switch {
+			case strings.HasPrefix(name, "fail-"+inspect.PointNames[q.Point]):
+				<-ctx.Done()
+				return inspect.Verdict{}, ctx.Err()
+			case strings.HasPrefix(name, "no-"+inspect.PointNames[q.Point]):
+				return inspect.NXDomain(), nil
+			case strings.HasPrefix(name, "tag"):
+				return inspect.Verdict{Tags: 2}, nil
+			case strings.HasPrefix(name, "once"):
+				v := inspect.NXDomain()
+				v.Keep = inspect.Keep{Seconds: 600, Labels: 3}
+				return v, nil
+			}
+			return inspect.Verdict{}, nil
+		}), nil
+	}}
+	text := func(more string) string {
+		return head + "upstream = \"embedded:\"\n[inspect]\nkind = \"go\"\nname = \"points\"\nbudget = \"100ms\"\nquery_budget = \"100ms\"\nresponse_budget = \"100ms\"\n" + more
+	}
+	q := &questions{product: start(t, head+"upstream = \"embedded:\"\n")}
+	q.inspector.registry = registry
+	use := func(more string) {
+		t.Helper()
+		writeConfig(t, q.file, text(more))
+		before := q.reloads.Applied.Load()
+		if q.reload(); q.reloads.Applied.Load() != before+1 {
+			t.Fatalf("not applied: %s\n%s", more, q.book.String())
+		}
+	}
+	for _, point := range inspect.PointNames {
+		use(fmt.Sprintf("points = [%q]", point))
+		q.until(t, "asked at "+point, "no-"+point+"-", dns.RcodeNameError)
+		for _, other := range inspect.PointNames {
+			if other != point {
+				q.until(t, "not asked at "+other, "no-"+other+"-", dns.RcodeSuccess)
+			}
+		}
+		q.until(t, "on_failure = pass at "+point, "fail-"+point+"-", dns.RcodeSuccess)
+		prefix := map[string]string{"miss": "", "query": "query_", "response": "response_"}[point]
+		use(fmt.Sprintf("points = [%q]\n%son_failure = \"refuse\"", point, prefix))
+		q.until(t, "on_failure = refuse at "+point, "fail-"+point+"-", dns.RcodeRefused)
+
+		begin := time.Now()
+		q.ask(t, "udp", "fail-"+point+".long."+word)
+		if took := time.Since(begin); took < 90*time.Millisecond {
+			t.Errorf("%s: a call was ended after %v, the budget is 100ms", point, took)
+		}
+		writeConfig(t, q.file, strings.Replace(text(fmt.Sprintf("points = [%q]", point)), prefix+"budget = \"100ms\"", prefix+"budget = \"1ms\"", 1))
+		q.reload()
+		quick := false
+		for n := 0; n < 100 && !quick; n++ { // a slow machine may take long, but not each time
+			begin := time.Now()
+			q.ask(t, "udp", fmt.Sprintf("fail-%s.short%d.%s", point, n, word))
+			quick = time.Since(begin) < 90*time.Millisecond
+		}
+		if !quick {
+			t.Errorf("%s: a budget of 1ms ends nothing", point)
+		}
+	}
+	const rule = "[[rule]]\nname = \"tagged\"\nchain = \"response\"\nmatch.tag = \"second\"\naction = { type = \"rcode\", rcode = \"NXDOMAIN\" }\n"
+	use("tags = [\"first\", \"second\"]\n" + rule)
+	q.until(t, "a tag that a rule looks for", "tag", dns.RcodeNameError)
+	use("tags = [\"second\", \"first\"]\n" + rule)
+	q.until(t, "another one", "tag", dns.RcodeSuccess)
+
+	for _, kept := range []bool{false, true} {
+		use(fmt.Sprintf("kept_verdicts = %d", map[bool]int{true: 64}[kept]))
+		q.until(t, "a verdict to keep", "once", dns.RcodeNameError)
+		want := map[bool]int{false: dns.RcodeSuccess, true: dns.RcodeNameError}[kept]
+		for n := range 5 {
+			if got := q.ask(t, "udp", fmt.Sprintf("n%d.%t.%s", n, kept, word)).Rcode; got != want {
+				t.Errorf("kept: %t; got %s", kept, dns.RcodeToString[got])
+			}
+		}
+	}
+	for deadline := time.Now().Add(eventually); q.metric(t, `sdp_inspection_recalled_total{point="miss"}`) != "5"; time.Sleep(10 * time.Millisecond) { // published a moment later
+		if time.Now().After(deadline) {
+			t.Fatalf("%s verdicts were recalled", q.metric(t, `sdp_inspection_recalled_total{point="miss"}`))
+		}
 	}
 }

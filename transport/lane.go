@@ -10,6 +10,7 @@ import (
 // LaneLimits bounds the memory of a lane. Zero means the default in limits.go.
 type LaneLimits struct {
 	Outstanding      int // queries without a reply, 1..1<<20
+	QueryBytes       int // the longest query, up to a quarter of the queue
 	QueryQueueBytes  int // power of two
 	AnswerQueueBytes int // power of two, at least 32 × Outstanding + 256 KiB
 }
@@ -20,6 +21,7 @@ type Lane struct {
 	wakeWorker func()
 	spare      uint64 // bytes of the answer queue that only faults may use: one record for each outstanding query
 	max        uint64
+	longest    int // query, bytes
 
 	// worker
 	_         [cacheLines]byte
@@ -84,6 +86,9 @@ func newLane(e *Endpoint, wakeWorker func(), limits LaneLimits) (*Lane, error) {
 	if limits.AnswerQueueBytes == 0 {
 		limits.AnswerQueueBytes = AnswerQueueDefault
 	}
+	if limits.QueryBytes == 0 {
+		limits.QueryBytes = QueryBytesMax
+	}
 	spare := limits.Outstanding * recordAlign
 	if limits.Outstanding < 1 || limits.Outstanding > 1<<20 {
 		return nil, fmt.Errorf("lane: %d outstanding queries, want 1 to %d", limits.Outstanding, 1<<20)
@@ -91,6 +96,9 @@ func newLane(e *Endpoint, wakeWorker func(), limits LaneLimits) (*Lane, error) {
 	// An answer that does not fit before the end of the ring wastes up to its own size there.
 	if room := 2 * int(recordBytes(MessageBytesMax)); limits.AnswerQueueBytes < spare+room {
 		return nil, fmt.Errorf("lane: answer queue of %d bytes, want at least %d", limits.AnswerQueueBytes, spare+room)
+	}
+	if limits.QueryBytes < 1 || limits.QueryBytes > limits.QueryQueueBytes/4 {
+		return nil, fmt.Errorf("lane: queries of %d bytes in a queue of %d, want 1 to a quarter", limits.QueryBytes, limits.QueryQueueBytes)
 	}
 	queries, err := newQueue(limits.QueryQueueBytes)
 	if err != nil {
@@ -105,7 +113,7 @@ func newLane(e *Endpoint, wakeWorker func(), limits LaneLimits) (*Lane, error) {
 		return nil, fmt.Errorf("lane: %w", err)
 	}
 	return &Lane{
-		end: e, wakeWorker: wakeWorker, spare: uint64(spare), max: uint64(limits.Outstanding),
+		end: e, wakeWorker: wakeWorker, spare: uint64(spare), max: uint64(limits.Outstanding), longest: limits.QueryBytes,
 		queries: queries, answers: answers, bell: bell,
 	}, nil
 }
@@ -113,11 +121,11 @@ func newLane(e *Endpoint, wakeWorker func(), limits LaneLimits) (*Lane, error) {
 // Endpoint returns what the lane leads to.
 func (l *Lane) Endpoint() *Endpoint { return l.end }
 
-// Submit copies query, a whole message of at most QueryBytesMax bytes with one question, into the lane; Flush shows it to the
+// Submit copies query, a whole message of at most LaneLimits.QueryBytes bytes with one question, into the lane; Flush shows it to the
 // driver. slot and gen come back in the Reply. deadline is a time since Base: the driver gives up then, if the worker did not before.
 // False, and no Reply follows: too many outstanding, or the queue is full, or the query is too long. Worker only; no allocation.
 func (l *Lane) Submit(slot, gen uint32, deadline time.Duration, query []byte) bool {
-	if l.submitted-l.received >= l.max || len(query) > QueryBytesMax ||
+	if l.submitted-l.received >= l.max || len(query) > l.longest ||
 		!l.queries.put(record{slot: slot, gen: gen, deadline: int64(deadline)}, query, 0) {
 		l.refused++
 		return false

@@ -10,7 +10,7 @@ const (
 	// MessageBytesMax is the largest DNS message (RFC 1035 §4.2.2: a 16-bit length).
 	MessageBytesMax = 65535
 
-	// QueryBytesMax is the largest query a lane takes: header 12, question 255+4, OPT with a few options, padded. Longer: Submit refuses it.
+	// QueryBytesMax is the largest query that a lane takes by default: header 12, question 255+4, OPT with a few options, padded. Longer: Submit refuses it.
 	QueryBytesMax = wire.PaddedQueryBytesMax
 
 	// ConnsMax bounds Endpoint.Conns. More is refused by Validate.

@@ -16,6 +16,7 @@ const (
 	stepA                 // A in place of AAAA (RFC 6147 §5.1.6)
 	stepReverse           // the reverse name of the IPv4 address in place of the IPv6 address's (RFC 6147 §5.3.1)
 	stepInspection        // nobody is asked yet: an inspector looks at the question
+	stepAnswer            // nobody is asked any more: it looks at the answer, whose place is in Detail
 )
 
 // questionOf returns the key of the question that a slot asks now. It is valid until the next call.

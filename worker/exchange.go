@@ -117,7 +117,7 @@ func (w *worker) deadline(slot uint32) {
 		w.followDue(slot, s, p)
 		return
 	}
-	if s.Step == stepInspection {
+	if s.Step == stepInspection || s.Step == stepAnswer {
 		w.inspectDue(slot, s)
 		return
 	}
@@ -261,6 +261,14 @@ func (w *worker) conclude(slot uint32, s *inflight.Slot, p *pool) {
 	w.countOutcome(s, w.answer.RCode)
 	w.shedding.ended++
 	w.clampTTLs(&w.answer, p)
+	if w.active.inspect != nil && w.inspectAnswer(slot, s) {
+		return
+	}
+	w.finish(slot, s, p)
+}
+
+// finish is the rest of conclude, once it is known that the answer may be given.
+func (w *worker) finish(slot uint32, s *inflight.Slot, p *pool) {
 	keep := s.Passing == 0
 	if w.rules.policy != nil && w.rules.policy.Has(policy.ChainResponse) {
 		kept, given := w.decideAnswer(s)

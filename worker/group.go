@@ -116,7 +116,7 @@ func Start(cfg Config, ls *Listeners, snap *Snapshot) (*Group, error) {
 	if g.tier, err = g.linkTier(snap.Tier.Store); err != nil {
 		return nil, errors.Join(err, closeMembers(g.members), g.closeNodes())
 	}
-	if g.inspect, err = g.linkInspector(snap.Inspection.Host); err != nil {
+	if g.inspect, err = g.linkInspector(&snap.Inspection); err != nil {
 		return nil, errors.Join(err, closeLinks(g.tier), closeMembers(g.members), g.closeNodes())
 	}
 	if err = g.linkRelays(snap); err != nil {
@@ -371,7 +371,7 @@ func (g *Group) Reload(snap *Snapshot) error {
 	if err != nil {
 		return errors.Join(err, g.discard(tables))
 	}
-	eyes, err := g.linkInspector(snap.Inspection.Host)
+	eyes, err := g.linkInspector(&snap.Inspection)
 	if err != nil {
 		return errors.Join(err, closeFresh(links, before), g.discard(tables))
 	}

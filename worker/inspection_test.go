@@ -32,9 +32,24 @@ func newInspectBench(t testing.TB, refuse bool, edit func(*Config, *Snapshot)) *
 	}
 	t.Cleanup(func() { line.Close(context.Background()) })
 	b := &inspectBench{tierBench: &tierBench{bench: newBench(t, 1, edit)}, eye: line}
-	b.w.active.inspect = (&inspectLink{line: line}).set(&Inspection{Budget: testBudget, Refuse: refuse})
+	b.use(&inspectLink{line: line}, Inspection{Points: onePoint(inspect.AtMiss, refuse)})
 	return b
 }
+
+// onePoint is an inspector that looks at one point alone.
+func onePoint(at inspect.Point, refuse bool) (list [inspect.Points]InspectPoint) {
+	list[at] = InspectPoint{On: true, Budget: testBudget, Refuse: refuse}
+	return list
+}
+
+// use makes link the worker's.
+func (b *inspectBench) use(link *inspectLink, c Inspection) {
+	b.w.active.inspect = link.set(&c)
+	b.w.active.asking = link.at(inspect.AtQuery)
+}
+
+// misses are the figures of what was shown before it was asked.
+func (b *inspectBench) misses() *InspectStats { return &b.w.stats.Inspect[inspect.AtMiss] }
 
 // shown takes the only question that was shown.
 func (b *inspectBench) shown() (inspect.Asked, inspect.Question) {
@@ -60,7 +75,7 @@ func (b *inspectBench) none() {
 }
 
 func (b *inspectBench) give(a inspect.Asked, v inspect.Verdict) []sentDatagram {
-	b.eye.Give(a.Slot, a.Gen, v)
+	b.eye.Give(a.Slot, a.Gen, v, 0)
 	b.eye.Publish()
 	return b.turn()
 }
@@ -105,8 +120,8 @@ func TestInspectionShowsMisses(t *testing.T) {
 	}
 	one(t, b.ask(1, query(8, "localhost.", dns.TypeA)))
 	b.none()
-	if s := &b.w.stats; s.InspectAsked != 1 || s.InspectPassed != 1 || timed(&s.InspectLatency) != 1 || s.Misses != 1 {
-		t.Errorf("%d asked, %d passed, %d misses", s.InspectAsked, s.InspectPassed, s.Misses)
+	if s := b.misses(); s.Asked != 1 || s.Passed != 1 || timed(&s.Latency) != 1 || b.w.stats.Misses != 1 {
+		t.Errorf("%d asked, %d passed, %d misses", s.Asked, s.Passed, b.w.stats.Misses)
 	}
 }
 
@@ -116,11 +131,11 @@ func TestInspectionVerdicts(t *testing.T) {
 		name    string
 		verdict inspect.Verdict
 		rcode   int // -1: no reply
-		count   func(*Stats) uint64
+		count   func(*InspectStats) uint64
 	}{
-		{"refused", inspect.Refused(), dns.RcodeRefused, func(s *Stats) uint64 { return s.InspectAnswered }},
-		{"nxdomain", inspect.NXDomain(), dns.RcodeNameError, func(s *Stats) uint64 { return s.InspectAnswered }},
-		{"drop", inspect.Verdict{Do: inspect.Drop}, -1, func(s *Stats) uint64 { return s.InspectDropped }},
+		{"refused", inspect.Refused(), dns.RcodeRefused, func(s *InspectStats) uint64 { return s.Answered }},
+		{"nxdomain", inspect.NXDomain(), dns.RcodeNameError, func(s *InspectStats) uint64 { return s.Answered }},
+		{"drop", inspect.Verdict{Do: inspect.Drop}, -1, func(s *InspectStats) uint64 { return s.Dropped }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newInspectBench(t, false, nil)
@@ -140,7 +155,7 @@ func TestInspectionVerdicts(t *testing.T) {
 					t.Errorf("reply %v", m)
 				}
 			}
-			if got := tt.count(&b.w.stats); got != 1 || b.w.table.Len() != 0 || b.w.stats.Failed != 0 {
+			if got := tt.count(b.misses()); got != 1 || b.w.table.Len() != 0 || b.w.stats.Failed != 0 {
 				t.Errorf("%d counted, %d slots are open, %d failed", got, b.w.table.Len(), b.w.stats.Failed)
 			}
 			b.ask(1, query(9, "a.example.", dns.TypeA))
@@ -159,8 +174,8 @@ func TestInspectionOnce(t *testing.T) {
 			t.Errorf("reply %v", m)
 		}
 	}
-	if b.w.stats.InspectOnce != 3 {
-		t.Errorf("%d counted", b.w.stats.InspectOnce)
+	if b.misses().Once != 3 {
+		t.Errorf("%d counted", b.misses().Once)
 	}
 }
 
@@ -192,8 +207,8 @@ func TestInspectionBudget(t *testing.T) {
 					t.Errorf("reply %v", m)
 				}
 			}
-			if s := &b.w.stats; s.InspectLate != 1 || (s.InspectDenied == 1) != refuse || s.InspectAnswered != 0 {
-				t.Errorf("%d late, %d denied", s.InspectLate, s.InspectDenied)
+			if s := b.misses(); s.Late != 1 || (s.Denied == 1) != refuse || s.Answered != 0 {
+				t.Errorf("%d late, %d denied", s.Late, s.Denied)
 			}
 		})
 	}
@@ -214,8 +229,8 @@ func TestInspectionFailure(t *testing.T) {
 			} else if m := unpack(t, one(t, sent).data); m.Rcode != dns.RcodeRefused {
 				t.Errorf("reply %v", m)
 			}
-			if s := &b.w.stats; s.InspectFailed != 1 || s.InspectLate != 0 {
-				t.Errorf("%d failed, %d late", s.InspectFailed, s.InspectLate)
+			if s := b.misses(); s.Failed != 1 || s.Late != 0 {
+				t.Errorf("%d failed, %d late", s.Failed, s.Late)
 			}
 		})
 	}
@@ -228,8 +243,8 @@ func TestInspectionIsFull(t *testing.T) {
 	for n := range 2000 {
 		refused += len(b.ask(1, query(1, fmt.Sprintf("n%d.example.", n), dns.TypeA)))
 	}
-	if s := &b.w.stats; int(s.InspectFull) != refused || int(s.InspectDenied) != refused || int(s.InspectAsked) != 2000-refused || refused == 0 {
-		t.Errorf("%d refused, %d full, %d asked", refused, s.InspectFull, s.InspectAsked)
+	if s := b.misses(); int(s.Full) != refused || int(s.Denied) != refused || int(s.Asked) != 2000-refused || refused == 0 {
+		t.Errorf("%d refused, %d full, %d asked", refused, s.Full, s.Asked)
 	}
 }
 
@@ -303,8 +318,8 @@ func chaoticInspector(t *testing.T, r *rand.Rand) {
 	if len(replies)+dropped != int(id) {
 		t.Errorf("%d queries: %d have a reply, %d were dropped", id, len(replies), dropped)
 	}
-	s := &b.w.stats
-	if s.InspectPassed == 0 || s.InspectOnce == 0 || s.InspectAnswered == 0 || s.InspectDropped == 0 || s.InspectLate == 0 || s.InspectFailed == 0 {
+	s := b.misses()
+	if s.Passed == 0 || s.Once == 0 || s.Answered == 0 || s.Dropped == 0 || s.Late == 0 || s.Failed == 0 {
 		t.Errorf("not everything happened: %+v", s)
 	}
 }
@@ -318,14 +333,14 @@ func TestInspectionAllocatesNothing(t *testing.T) {
 		b.eng.events = events
 		b.w.turn()
 		asked, _ := b.eye.Next()
-		b.eye.Give(asked.Slot, asked.Gen, inspect.Refused())
+		b.eye.Give(asked.Slot, asked.Gen, inspect.Refused(), 0)
 		b.eye.Publish()
 		b.w.turn()
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-	if b.w.stats.InspectAnswered < 200 {
-		t.Errorf("%d answered", b.w.stats.InspectAnswered)
+	if b.misses().Answered < 200 {
+		t.Errorf("%d answered", b.misses().Answered)
 	}
 }
 
@@ -336,7 +351,8 @@ func TestInspectionOfAGroup(t *testing.T) {
 	refuse := func(context.Context, *inspect.Question) (inspect.Verdict, error) { return inspect.Refused(), nil }
 	host := inspect.NewHost(inspect.Func(refuse), slog.New(slog.DiscardHandler))
 	t.Cleanup(host.Close)
-	snap.Inspection = Inspection{Host: host, Budget: inspect.BudgetMax}
+	snap.Inspection = Inspection{Host: host, Points: onePoint(inspect.AtMiss, false)}
+	snap.Inspection.Points[inspect.AtMiss].Budget = inspect.BudgetMax
 	g, addrs := serve(t, testConfig(t, BackendUring), snap)
 	names := 0
 	rcode := func() int {
@@ -384,7 +400,7 @@ func TestInspectionOfAGroup(t *testing.T) {
 		return inspect.Verdict{}, errors.New("no")
 	}))
 	next := *snap
-	next.Inspection.Refuse = true
+	next.Inspection.Points[inspect.AtMiss].Refuse = true
 	if err := g.Reload(&next); err != nil {
 		t.Fatal(err)
 	}
@@ -411,7 +427,7 @@ func BenchmarkTurnWithInspector(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer line.Close(context.Background())
-	bench.w.active.inspect = (&inspectLink{line: line}).set(&Inspection{Budget: testBudget})
+	bench.w.active.inspect = (&inspectLink{line: line}).set(&Inspection{Points: onePoint(inspect.AtMiss, false)})
 	b.ReportAllocs()
 	b.ResetTimer()
 	start := cpuTime(b)

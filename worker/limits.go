@@ -161,7 +161,11 @@ const (
 	// LookMax bounds the entries that are shown of one worker's cache; the rest is not.
 	LookMax = 500
 
-	// restingMax bounds the queries of a worker that rules delay at a time, restingBytesMax one of them. Full, or longer: not delayed, counted.
+	// heldMax bounds the answers of a worker that an inspector looks at, with 78 KiB for each. Full: no verdict, counted.
+	heldMax = 256
+
+	// restingMax bounds the queries of a worker that rules delay, or an inspector looks at, at a time, restingBytesMax one of them. Full, or longer:
+	// not delayed, no verdict; counted.
 	restingMax      = 1024
 	restingBytesMax = 512
 

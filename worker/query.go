@@ -92,7 +92,9 @@ func (w *worker) resolve(l *lookup, from *origin) {
 	if w.rules.policy != nil && w.decide(l, from) {
 		return
 	}
-	w.proceed(l, from)
+	if w.admits(l, from) {
+		w.proceed(l, from)
+	}
 }
 
 // cacheable reports whether answers to a query may come from the cache, and be kept in it.
@@ -100,25 +102,30 @@ func (w *worker) cacheable(l *lookup) bool {
 	return w.cache != nil && !l.pool.spec.NoCache && !l.passCache && !l.tailored.passed
 }
 
-// proceed is what becomes of a query that no rule has ended.
-func (w *worker) proceed(l *lookup, from *origin) {
+// admits reports whether a query that no rule has ended may be looked up now; else it has been answered, or has to wait.
+func (w *worker) admits(l *lookup, from *origin) bool {
 	if w.blocks.census != nil && l.fault == wire.FaultNone {
 		w.countQuery(l, from)
 	}
 	if w.blocks.table.HasSources() && w.turnAway(from) {
-		return
+		return false
 	}
 	if l.fault != wire.FaultNone {
 		w.faulty(l, from)
-		return
+		return false
 	}
 	if w.limiter != nil && w.overLimit(from) {
-		return
+		return false
 	}
 	if l.key == nil {
 		w.otherClass(l, from)
-		return
+		return false
 	}
+	return w.active.asking == nil || !w.inspectQuery(l, from)
+}
+
+// proceed looks a query up.
+func (w *worker) proceed(l *lookup, from *origin) {
 	if w.active.tailors && !w.tailor(l, from) {
 		return
 	}
@@ -280,6 +287,9 @@ func (w *worker) miss(l *lookup, from *origin) {
 		return
 	}
 	w.charge(slot, from)
+	if w.rules.policy != nil {
+		w.table.At(slot).ClientTags = w.rules.query.Tags
+	}
 	w.start(slot, l)
 }
 

@@ -9,6 +9,7 @@ import (
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/wire"
 	"secure-dns-proxy/worker/block"
+	"secure-dns-proxy/worker/inspect"
 )
 
 // Drop says why a datagram or a message got no answer.
@@ -180,11 +181,8 @@ type Stats struct {
 	SocketFull uint64                // datagrams that found no room in a client's socket, or were broken; Refused and these are all that the kernel dropped
 
 	// Of the inspector.
-	InspectAsked, InspectFull                 uint64    // questions shown; not shown for want of room
-	InspectPassed, InspectOnce                uint64    // verdicts
-	InspectAnswered, InspectDropped           uint64    // verdicts: those that ended the question
-	InspectLate, InspectFailed, InspectDenied uint64    // no verdict within the budget; none at all; of these and InspectFull, those refused
-	InspectLatency                            Histogram // of questions with a verdict
+	Inspect                         [inspect.Points]InspectStats
+	VerdictsKept, VerdictsDisplaced uint64 // verdicts that were kept for a while; those that had to make room before they were over
 
 	// Of the cache that instances share.
 	TierAsked, TierSkipped, TierRefused uint64    // questions asked; not asked because it is out, or because there was no room

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
+	"log/slog"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -26,6 +27,7 @@ import (
 	"secure-dns-proxy/worker/cache"
 	"secure-dns-proxy/worker/cache/shared"
 	"secure-dns-proxy/worker/census"
+	"secure-dns-proxy/worker/inspect"
 	"secure-dns-proxy/worker/limit"
 	"secure-dns-proxy/worker/local"
 	"secure-dns-proxy/worker/policy"
@@ -42,6 +44,8 @@ type medley struct {
 	team    team
 	engines []*listeningEngine
 	lines   []*tier.Line
+	eyes    []*inspectLink
+	shown   []shown
 	stored  map[string][]byte // by the cache that instances share
 	tables  []*shared.Table
 	asked   []outstanding
@@ -61,6 +65,12 @@ type outstanding struct {
 type tierQuestion struct {
 	worker int
 	q      tier.Question
+}
+
+type shown struct {
+	worker    int
+	slot, gen uint32
+	at        inspect.Point
 }
 
 // medleyQuery is a query and what came of it.
@@ -105,7 +115,7 @@ func newMedley(t *testing.T, seed uint64) *medley {
 	}
 	t.Cleanup(func() { spare.Close() })
 	m.tables = []*shared.Table{m.team[0].w.command.Load().table, nil, spare}
-	for i, b := range m.team {
+	for _, b := range m.team {
 		e := &listeningEngine{fakeEngine: b.eng, reading: map[ring.Handle]bool{}, tags: map[ring.Handle]uint32{}}
 		m.engines, m.next, b.w.eng = append(m.engines, e), append(m.next, nil), e
 		line, err := tier.NewLine(func() {}, tier.LineLimits{FillBytes: tier.FillBytesMin, MessageBytesMax: 1024})
@@ -114,7 +124,12 @@ func newMedley(t *testing.T, seed uint64) *medley {
 		}
 		t.Cleanup(func() { line.Close(context.Background()) })
 		m.lines = append(m.lines, line)
-		_ = i
+		eye, err := newInspectLink(&Inspection{Kept: inspect.KeptMin, Host: inspect.NewHost(inspect.Func(nil), slog.New(slog.DiscardHandler))}, func() {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { eye.close(context.Background()) })
+		m.eyes = append(m.eyes, eye)
 	}
 	m.reload()
 	m.turnAll()
@@ -270,6 +285,13 @@ func (m *medley) reload() {
 		if c.tier = nil; snap.CacheBytes != 0 && features&1 == 0 {
 			c.tier = &tierLink{line: m.lines[i]}
 		}
+		if c.inspect = nil; features>>5&3 != 0 {
+			c.inspect = m.eyes[i]
+			snap.Inspection = Inspection{Tags: []uint64{1, 2}}
+			for at := range snap.Inspection.Points {
+				snap.Inspection.Points[at] = InspectPoint{On: features>>(7+at)&1 != 0, Budget: inspect.BudgetMax, Refuse: features>>(10+at)&1 != 0}
+			}
+		}
 		b.w.command.Store(&c)
 		b.w.zones.next.Store(m.zones(features >> 1))
 		b.w.blocks.next.Store(m.blocks(features >> 3))
@@ -358,6 +380,39 @@ func (m *medley) turn(worker int, events ...ring.Event) {
 		}
 	}
 	m.askTier(worker)
+	line := m.eyes[worker].line
+	for a, ok := line.Next(); ok; a, ok = line.Next() {
+		var q inspect.Question
+		if !q.Parse(a.Raw) {
+			m.t.Fatalf("shown % x", a.Raw)
+		}
+		m.shown = append(m.shown, shown{worker, a.Slot, a.Gen, q.Point})
+	}
+}
+
+// inspect gives a verdict on something that was shown, or none, in time or late.
+func (m *medley) inspect() {
+	i := m.rng.IntN(len(m.shown))
+	a := m.shown[i]
+	m.shown = slices.Delete(m.shown, i, i+1)
+	eye := m.eyes[a.worker]
+	if n := m.rng.IntN(8 + b2i(m.drops)); n == 0 {
+		eye.line.Fail(a.slot, a.gen, transport.FaultProtocol)
+	} else {
+		v := []inspect.Verdict{{}, {}, {}, {Do: inspect.Once}, {Tags: 3}, inspect.Refused(), {Do: inspect.Answer}, {Do: inspect.Drop}}[n-1]
+		if m.rng.IntN(3) == 0 {
+			v.Keep = inspect.Keep{Seconds: 1, Labels: uint8(m.rng.IntN(3)), AnyType: true, Who: inspect.Who(m.rng.IntN(3))}
+		}
+		if v.Do <= inspect.Once && a.at != inspect.AtMiss {
+			v.TTLMax = uint16(m.rng.IntN(3))
+		}
+		eye.line.Give(a.slot, a.gen, v, eye.host.Epoch())
+	}
+	eye.line.Publish()
+	if m.rng.IntN(50) == 0 {
+		eye.host.Forget()
+	}
+	m.turn(a.worker)
 }
 
 func (m *medley) turnAll() {
@@ -656,6 +711,8 @@ func (m *medley) step() {
 		m.answerOne()
 	case op < 78 && len(m.waiting) > 0:
 		m.tierAnswers()
+	case op < 84 && len(m.shown) > 0:
+		m.inspect()
 	case op < 94:
 		m.team.pass(time.Duration(m.rng.IntN(200)) * time.Millisecond)
 		for i := range m.team {
@@ -705,8 +762,8 @@ func (m *medley) settled() {
 	m.team.settled()
 	for i, b := range m.team {
 		w := b.w
-		if w.table.WaiterLen() != 0 || w.exchanges.Len() != 0 || len(w.rules.rest.queries) != 0 || w.common.lent != 0 || len(w.chores) != 0 {
-			t.Errorf("worker %d: left: %d waiters, %d exchanges over UDP, %d delayed queries, %d lent, %d errands", i, w.table.WaiterLen(), w.exchanges.Len(), len(w.rules.rest.queries), w.common.lent, len(w.chores))
+		if w.table.WaiterLen() != 0 || w.exchanges.Len() != 0 || w.rules.rest.used != 0 || len(w.held.free) != len(w.held.places) || w.common.lent != 0 || len(w.chores) != 0 {
+			t.Errorf("worker %d: left: %d waiters, %d exchanges over UDP, %d delayed queries, %d lent, %d errands", i, w.table.WaiterLen(), w.exchanges.Len(), w.rules.rest.used, w.common.lent, len(w.chores))
 		}
 		for _, p := range w.poolStates {
 			if p != nil && p.under != 0 {

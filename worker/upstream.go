@@ -14,6 +14,7 @@ import (
 	"secure-dns-proxy/worker/cache/shared"
 	"secure-dns-proxy/worker/census"
 	"secure-dns-proxy/worker/cookie"
+	"secure-dns-proxy/worker/inspect"
 	"secure-dns-proxy/worker/local"
 	"secure-dns-proxy/worker/policy"
 	"secure-dns-proxy/worker/policy/acl"
@@ -65,6 +66,7 @@ type selection struct {
 	router     *route.Table // nil: all names are the first pool's
 	tier       *tierLink    // nil: no cache is shared with other instances
 	inspect    *inspectLink // nil: no inspector is asked
+	asking     *inspectLink // the same if it is asked about every query, else nil
 	local      *local.Table
 	listen     []netip.AddrPort
 	access     []*acl.List // by listener; nil: everybody may ask
@@ -184,6 +186,7 @@ func (w *worker) setUpstreams(c *command) {
 	}
 	next.tier = c.tier.set(&s.Tier)
 	next.inspect = c.inspect.set(&s.Inspection)
+	next.asking = next.inspect.at(inspect.AtQuery)
 	next.passOptions, next.passErrors = s.PassOptions, s.PassErrors
 	next.tailors = len(s.PassOptions) != 0 || c.policy != nil && c.policy.Tailors()
 	for scheme, limits := range s.Transports {

@@ -70,6 +70,7 @@ func (w *worker) publishRules() {
 func (w *worker) decide(l *lookup, from *origin) bool {
 	r := &w.rules
 	w.assign(l, from)
+	from.countView()
 	w.present(l, from)
 	r.policy.Run(policy.ChainQuery, &r.query, r.state, &r.result)
 	w.overlook(l, from.view, &r.result)
@@ -216,7 +217,7 @@ func (w *worker) decideAnswer(s *inflight.Slot) (keep, give bool) {
 	q.Name = wire.KeyName(key)
 	q.Type, q.Class = wire.KeyType(key), wire.KeyClass(key)
 	q.Flags, q.DO = wire.KeyHeader(key), wire.KeyFlags(key)&wire.KeyDO != 0
-	q.Answer, q.Now, q.Pools = &w.answer, w.now, w
+	q.Answer, q.Now, q.Pools, q.Tags = &w.answer, w.now, w, s.Tags
 	v := &r.responded
 	r.policy.Run(policy.ChainResponse, q, r.state, v)
 	switch v.Outcome {

@@ -238,7 +238,7 @@ func TestDelay(t *testing.T) {
 		t.Errorf("%d delayed, %d not", s.Delays, s.DelaysDenied)
 	}
 	r.now += 150 * time.Millisecond
-	if sent := r.turn(); len(sent) != restingMax || len(r.w.rules.rest.queries) != 0 {
+	if sent := r.turn(); len(sent) != restingMax || r.w.rules.rest.used != 0 {
 		t.Errorf("%d answered", len(sent))
 	}
 }

@@ -129,15 +129,20 @@ func (w *worker) assign(l *lookup, from *origin) {
 	if from.view = w.viewOf(from); from.view == nil {
 		return
 	}
-	v := from.view
-	if from.tcp {
-		v.stats.QueriesTCP++
-	} else {
-		v.stats.QueriesUDP++
-	}
-	if v.spec.OwnCache && l.key != nil {
+	if v := from.view; v.spec.OwnCache && l.key != nil {
 		l.key = wire.AppendPartition(l.key, v.tag)
 		l.hash = wire.Hash(w.seed, l.key)
+	}
+}
+
+// countView counts a query as one of its view.
+func (from *origin) countView() {
+	switch v := from.view; {
+	case v == nil:
+	case from.tcp:
+		v.stats.QueriesTCP++
+	default:
+		v.stats.QueriesUDP++
 	}
 }
 

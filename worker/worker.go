@@ -103,6 +103,7 @@ type worker struct {
 	bare    [wire.KeyBytesMax]byte      // a key that tells no network
 	found   []byte                      // key of the cache's answer to a query with a variant
 	rules   rules
+	held    held // answers that wait for a verdict
 	journal atomic.Pointer[journal]
 
 	stats       Stats
@@ -480,7 +481,7 @@ func (w *worker) release() error {
 	if w.scopes != nil {
 		errs = append(errs, w.scopes.Close())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, w.held.close())...)
 }
 
 // startDraining stops accepting TCP clients and lets those that are here go as soon as nothing is owed to them.
@@ -497,5 +498,5 @@ func (w *worker) startDraining() {
 
 // drained reports whether a draining worker has nothing left to do.
 func (w *worker) drained() bool {
-	return w.draining && w.table.Len() == 0 && w.conns.Len() == 0 && w.rules.rest.next == 0 && w.relays.underWay() == 0
+	return w.draining && w.table.Len() == 0 && w.conns.Len() == 0 && w.rules.rest.used == 0 && w.relays.underWay() == 0
 }

@@ -220,6 +220,7 @@ func (c *checker) relations(out *Checked) {
 	c.limits(out)
 	c.rules(out)
 	c.courses(out)
+	c.inspectTags(out)
 	c.idlePools(out)
 }
 

@@ -25,6 +25,14 @@ func TestInspectProblems(t *testing.T) {
 		{"too much memory", wasm + "module = \"../wasm/testdata/big.wasm\"\n", "5: inspect.module", "100"},
 		{"too long", wasm + "module = \"" + long + "\"\n", "5: inspect.module", "at most 8388608"},
 		{"budget", "[inspect]\nbudget = \"1s\"\n", "4: inspect.budget", "out of range"},
+		{"query's budget", "[inspect]\nquery_budget = \"1s\"\n", "4: inspect.query_budget", "out of range"},
+		{"unknown point", "[inspect]\npoints = [\"miss\", \"answer\"]\n", "4: inspect.points[1]", "is not one of"},
+		{"a point twice", "[inspect]\npoints = [\"miss\", \"miss\"]\n", "4: inspect.points[1]", "stands twice"},
+		{"no point", "[inspect]\npoints = []\n", "4: inspect.points", "is empty"},
+		{"no tag", "[inspect]\ntags = \"a b\"\n", "4: inspect.tags", "is no tag"},
+		{"a tag twice", "[inspect]\ntags = [\"a\", \"a\"]\n", "4: inspect.tags[1]", "stands twice"},
+		{"many tags", "[inspect]\ntags = [\"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\", \"h\", \"i\"]\n", "4: inspect.tags", "at most 8"},
+		{"few verdicts", "[inspect]\nkept_verdicts = 10\n", "4: inspect.kept_verdicts", "too few"},
 		{"memory", "[inspect]\nmemory_max = \"1GiB\"\n", "4: inspect.memory_max", "out of range"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -43,15 +51,27 @@ func TestInspectProblems(t *testing.T) {
 	}
 }
 
+// TestInspectTags: tags of the inspector are the tags of rules with the same names.
+func TestInspectTags(t *testing.T) {
+	checked, problems := checkText(good + "[inspect]\ntags = [\"new\", \"b\"]\n[[rule]]\nname = \"x\"\naction = { type = \"tag\", set = [\"a\", \"b\"] }\n")
+	if checked == nil {
+		t.Fatal(problems)
+	}
+	if got := checked.Inspect.TagBits; len(got) != 2 || got[0] != 1<<2 || got[1] != 1<<1 {
+		t.Errorf("bits %b, want that of a third tag and of b", got)
+	}
+}
+
 // TestSameInspector: what makes another inspector, and what does not.
 func TestSameInspector(t *testing.T) {
-	base := Inspect{Kind: InspectWASM, Module: "a", Code: []byte("a"), MemoryMax: 1, Budget: 1, OnFailure: InspectPass}
+	base := Inspect{Kind: InspectWASM, Module: "a", Code: []byte("a"), MemoryMax: 1, Points: []string{"miss"}}
 	for name, tt := range map[string]struct {
 		edit func(*Inspect)
 		want bool
 	}{
-		"budget":  {func(i *Inspect) { i.Budget = time.Second }, true},
-		"failure": {func(i *Inspect) { i.OnFailure = InspectRefuse }, true},
+		"budget":  {func(i *Inspect) { i.Budget[0] = time.Second }, true},
+		"failure": {func(i *Inspect) { i.OnFailure[0] = InspectRefuse }, true},
+		"points":  {func(i *Inspect) { i.Points = []string{"query"} }, true},
 		"file":    {func(i *Inspect) { i.Module = "b" }, true},
 		"copy":    {func(i *Inspect) { i.Code = bytes.Clone(i.Code) }, true},
 		"code":    {func(i *Inspect) { i.Code = []byte("b") }, false},

@@ -3,8 +3,11 @@ package config
 import (
 	"bytes"
 	"crypto/sha256"
+	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"secure-dns-proxy/appliance/wasm"
@@ -24,7 +27,7 @@ const (
 	InspectRefuse = "refuse"
 )
 
-// Inspect is who looks at questions before an upstream is asked.
+// Inspect is who looks at questions before an upstream is asked, and at what else.
 type Inspect struct {
 	Kind      string // one of InspectOff, InspectWASM, InspectGo
 	Module    string // a file, with its content in Code
@@ -32,8 +35,12 @@ type Inspect struct {
 	MemoryMax int  // bytes, per worker
 	Compiled  bool // the module, to machine code
 	Name      string
-	Budget    time.Duration
-	OnFailure string // InspectPass or InspectRefuse
+	Points    []string                      // of inspect.PointNames
+	Budget    [inspect.Points]time.Duration // by inspect.Point
+	OnFailure [inspect.Points]string        // InspectPass or InspectRefuse
+	Tags      []string
+	TagBits   []uint64 // the same in the policy
+	KeptMax   int      // verdicts, per worker; 0: none
 }
 
 // WASM is how a module is run.
@@ -70,8 +77,79 @@ var inspectKeys = []key[Inspect]{
 			}
 		},
 	}.reload(),
-	durationKey("budget", inspect.BudgetMin, inspect.BudgetMax, time.Microsecond, "10ms", func(i *Inspect) *time.Duration { return &i.Budget }).reload(),
-	choiceKey("on_failure", InspectPass, texts(InspectPass, InspectRefuse), func(i *Inspect) *string { return &i.OnFailure }).reload(),
+	key[Inspect]{
+		name: "points", standard: `["miss"]`, bounds: `1 to 3 of "miss", "query" and "response"`,
+		read: readPoints, get: func(i *Inspect) any { return &i.Points },
+	}.reload(),
+	budgetKey("budget", inspect.AtMiss), failureKey("on_failure", inspect.AtMiss),
+	budgetKey("query_budget", inspect.AtQuery), failureKey("query_on_failure", inspect.AtQuery),
+	budgetKey("response_budget", inspect.AtResponse), failureKey("response_on_failure", inspect.AtResponse),
+	key[Inspect]{
+		name: "tags", standard: `[]`, bounds: fmt.Sprintf("up to %d names of tags", inspect.TagsMax),
+		read: readInspectTags, get: func(i *Inspect) any { return &i.Tags },
+	}.reload(),
+	integerKey("kept_verdicts", 0, inspect.KeptMax, 16384, func(i *Inspect) *int { return &i.KeptMax }).reload(),
+}
+
+func budgetKey(name string, at inspect.Point) key[Inspect] {
+	return durationKey(name, inspect.BudgetMin, inspect.BudgetMax, time.Microsecond, "10ms", func(i *Inspect) *time.Duration { return &i.Budget[at] }).reload()
+}
+
+func failureKey(name string, at inspect.Point) key[Inspect] {
+	return choiceKey(name, InspectPass, texts(InspectPass, InspectRefuse), func(i *Inspect) *string { return &i.OnFailure[at] }).reload()
+}
+
+// Where is what happens at each point that the inspector looks at, for the log.
+func (i *Inspect) Where() string {
+	var parts []string
+	for at, name := range inspect.PointNames {
+		if i.Asks(inspect.Point(at)) {
+			parts = append(parts, fmt.Sprintf("%s within %v, else %s", name, i.Budget[at], i.OnFailure[at]))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// Asks reports whether the inspector looks at a point.
+func (i *Inspect) Asks(at inspect.Point) bool {
+	return slices.Contains(i.Points, inspect.PointNames[at])
+}
+
+func readPoints(c *checker, i *Inspect, v value) {
+	i.Points = nil
+	items, ok := c.oneOrMany(v, inspect.Points)
+	if ok && len(items) == 0 {
+		c.fault(v, "is empty: to switch inspection off, write inspect.kind = \"off\"")
+	}
+	for _, item := range items {
+		name, ok := c.text(item)
+		switch {
+		case !ok:
+		case !slices.Contains(inspect.PointNames[:], name):
+			c.fault(item, "%q is not one of %q", name, inspect.PointNames)
+		case slices.Contains(i.Points, name):
+			c.fault(item, "%q stands twice", name)
+		default:
+			i.Points = append(i.Points, name)
+		}
+	}
+}
+
+func readInspectTags(c *checker, i *Inspect, v value) {
+	i.Tags = nil
+	items, _ := c.oneOrMany(v, inspect.TagsMax)
+	for _, item := range items {
+		name, ok := c.text(item)
+		switch {
+		case !ok:
+		case !labelText(name):
+			c.noTag(item, name)
+		case slices.Contains(i.Tags, name):
+			c.fault(item, "%q stands twice", name)
+		default:
+			i.Tags = append(i.Tags, name)
+		}
+	}
 }
 
 func readModule(c *checker, i *Inspect, v value) {
@@ -97,6 +175,9 @@ func readModule(c *checker, i *Inspect, v value) {
 // inspection checks what no single key of [inspect] can know, and that the module can be run.
 func (c *checker) inspection(out *Checked) {
 	i := &out.Inspect
+	if i.KeptMax != 0 && i.KeptMax < inspect.KeptMin {
+		c.fault(c.written("inspect.kept_verdicts"), "%d is too few: 0, or %d and more", i.KeptMax, inspect.KeptMin)
+	}
 	at := func(name string) value { return c.written("inspect." + name) }
 	switch i.Kind {
 	case InspectOff:
@@ -117,5 +198,17 @@ func (c *checker) inspection(out *Checked) {
 			return
 		}
 		m.Close()
+	}
+}
+
+// inspectTags gives the inspector's tags their numbers, which rules have given theirs before.
+func (c *checker) inspectTags(out *Checked) {
+	i := &out.Inspect
+	for _, name := range i.Tags {
+		n, ok := c.tagNumber(c.written("inspect.tags"), name)
+		if !ok {
+			return
+		}
+		i.TagBits = append(i.TagBits, 1<<n)
 	}
 }

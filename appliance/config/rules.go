@@ -132,20 +132,33 @@ func (c *checker) tagBits(v value) (bits uint64) {
 			continue
 		}
 		if !labelText(name) {
-			c.fault(item, "%q is no tag: 1 to 64 letters, digits, ., - and _", name)
+			c.noTag(item, name)
 			continue
 		}
-		n, known := c.tags[name]
-		if !known {
-			if n = len(c.tags); n == policy.TagsMax {
-				c.fault(item, "is the tag number %d, at most %d are allowed", n+1, policy.TagsMax)
-				return bits
-			}
-			c.tags[name] = n
+		n, ok := c.tagNumber(item, name)
+		if !ok {
+			return bits
 		}
 		bits |= 1 << n
 	}
 	return bits
+}
+
+func (c *checker) noTag(v value, name string) {
+	c.fault(v, "%q is no tag: 1 to 64 letters, digits, ., - and _", name)
+}
+
+// tagNumber is the number of a tag, which gets one if it is new.
+func (c *checker) tagNumber(v value, name string) (n int, ok bool) {
+	n, known := c.tags[name]
+	if !known {
+		if n = len(c.tags); n == policy.TagsMax {
+			c.fault(v, "is the tag number %d, at most %d are allowed", n+1, policy.TagsMax)
+			return 0, false
+		}
+		c.tags[name] = n
+	}
+	return n, true
 }
 
 // codes reads one name or number, or several, by a table of names; other is what else the name may start with before a number.

@@ -17,8 +17,9 @@
 //	sdp_cache_entries, sdp_cache_bytes         sdp_cache_{inserts,evictions,expired,refused,flushes,flushed,refreshes,prefetches,prefetches_denied}_total
 //	sdp_cache_shared_bytes                     sdp_cache_shared_{hits,misses,busy,inserts,evictions,refused}_total
 //	sdp_remote_cache_{asked,late_hits,fills,fills_dropped,taken_out,connects,connect_errors,read,read_errors,stored,store_errors}_total, sdp_remote_cache_out_workers
-//	sdp_inspection_{asked,denied,rests}_total  sdp_inspection_verdicts_total{verdict}, sdp_inspection_missing_total{reason}, sdp_inspection_errors_total{kind}
-//	                                           sdp_inspection_duration_seconds (histogram)
+//	sdp_inspection_{asked,recalled,denied}_total{point}, sdp_inspection_verdicts_total{point,verdict}, sdp_inspection_missing_total{point,reason}
+//	sdp_inspection_duration_seconds{point} (histogram), sdp_inspection_verdicts_{kept,displaced}_total
+//	sdp_inspection_rests_total                 sdp_inspection_errors_total{kind}
 //	sdp_remote_cache_results_total{result}     sdp_remote_cache_unasked_total{reason}, sdp_remote_cache_unusable_values_total{reason}
 //	                                           sdp_remote_cache_duration_seconds (histogram)
 //	sdp_engine{engine}                         sdp_engine_fallback{reason}

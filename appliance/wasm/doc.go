@@ -4,7 +4,7 @@
 //
 //	memory                           its linear memory
 //	buffer() -> i32                  where in it the host may write inspect.QuestionBytesMax bytes; called once, after the start function
-//	inspect(ptr: i32, len: i32) -> i64   the verdict on the question there: see inspect.Question for its bytes, inspect.Decode for the verdict
+//	inspect(ptr: i32, len: i32) -> i64   the verdict on the question there: see inspect.Question for its bytes, inspect.Verdict for the verdict's
 //
 // Each worker has an instance of its own, which keeps its memory from one call to the next, so that a module may count and remember.
 //

@@ -59,7 +59,7 @@ func (i *instance) Inspect(ctx context.Context, q *inspect.Question) (inspect.Ve
 		i.Close() // what was ended half-way is in no state that it knows
 		return inspect.Verdict{}, ended(ctx, inspectName, err)
 	}
-	v, ok := inspect.Decode(i.stack[0])
+	v, ok := inspect.Decode(i.stack[0], q.Point)
 	if !ok {
 		return v, fmt.Errorf("%s gives %#x, which is no verdict", inspectName, i.stack[0])
 	}

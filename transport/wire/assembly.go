@@ -115,33 +115,11 @@ func (b *Assembly) seal(length int) {
 
 // data writes the RDATA of r, a record of a, with whole names.
 func (b *Assembly) data(a *Answer, question []byte, r *Record) bool {
-	off, end := r.Data, r.End
-	if int(r.Type) < len(nameLayouts) && nameLayouts[r.Type].names != 0 {
-		layout := nameLayouts[r.Type]
-		first := off + int(layout.skip)
-		if r.Type == typeNAPTR {
-			first = naptrSkip(a.Records[:end], first)
-		}
-		if first >= end || first-off > len(b.records)-b.n {
-			return false
-		}
-		b.n += copy(b.records[b.n:], a.Records[off:first])
-		off = first
-		for range layout.names {
-			if NameBytesMax > len(b.records)-b.n || off >= end {
-				return false
-			}
-			var name []byte
-			if name, off = a.appendName(b.records[b.n:b.n], question, off); off < 0 || off > end {
-				return false
-			}
-			b.n += len(name)
-		}
-	}
-	if end-off > len(b.records)-b.n {
+	out := a.AppendData(b.records[:b.n], question, r)
+	if out == nil {
 		return false
 	}
-	b.n += copy(b.records[b.n:], a.Records[off:end])
+	b.n = len(out)
 	return true
 }
 

@@ -68,3 +68,33 @@ func (a *Answer) appendName(dst, question []byte, off int) (name []byte, end int
 	}
 	return nil, -1
 }
+
+// AppendData appends the RDATA of r, a record of a, to dst; names in it are written whole. It returns nil if there is no room in dst's capacity, or for
+// what ParseResponse would have refused. A name that may need more than is left counts as too long. No allocation.
+func (a *Answer) AppendData(dst, question []byte, r *Record) []byte {
+	off, end := r.Data, r.End
+	if int(r.Type) < len(nameLayouts) && nameLayouts[r.Type].names != 0 {
+		layout := nameLayouts[r.Type]
+		first := off + int(layout.skip)
+		if r.Type == typeNAPTR {
+			first = naptrSkip(a.Records[:end], first)
+		}
+		if first >= end || first-off > cap(dst)-len(dst) {
+			return nil
+		}
+		dst = append(dst, a.Records[off:first]...)
+		off = first
+		for range layout.names {
+			if NameBytesMax > cap(dst)-len(dst) || off >= end {
+				return nil
+			}
+			if dst, off = a.appendName(dst, question, off); off < 0 || off > end {
+				return nil
+			}
+		}
+	}
+	if end-off > cap(dst)-len(dst) {
+		return nil
+	}
+	return append(dst, a.Records[off:end]...)
+}

@@ -21,15 +21,15 @@ type Exchange struct {
 type Passing uint8
 
 const (
-	PassesCache   Passing = 1 << iota // a rule wants it so
+	PassesCache   Passing = 1 << iota // a rule or an inspector wants it so
 	PassesOptions                     // options of clients are sent, and nobody knows what they mean
 )
 
 // Slot is one question under way, with or without clients. The table writes Hash, Gen, Key, KeyLen and WaiterCount and makes the Exchanges unused; everything else
 // exported belongs to the worker and is zero when the slot is opened.
 //
-//	bytes     0..96      96..224     224..570  570..592
-//	          all state  exchanges   key       View, waiter list, Detail
+//	bytes     0..96      96..224     224..568  568..608
+//	          all state  exchanges   key       tags, View, waiter list, Detail
 type Slot struct {
 	Hash        uint64    // of the key
 	Started     int64     // ns: when the first client asked
@@ -56,6 +56,8 @@ type Slot struct {
 	StaleDone   bool      // its clients have had what there is of an older answer: who comes later gets that at once
 	Exchanges   [ExchangesMax]Exchange
 	Key         [wire.KeyBytesMax]byte
+	Tags        uint64 // that the inspector has given the question
+	ClientTags  uint64 // that rules have given the query of the client who opened the slot
 	View        uint8  // the worker's number for the view of the client who opened it; 0: none
 	first       uint32 // number + 1 of the first waiter, 0: none
 	last        uint32

@@ -11,6 +11,7 @@ import (
 type Host struct {
 	log     *slog.Logger
 	current atomic.Pointer[generation]
+	epoch   atomic.Uint32
 	figures counters
 
 	mu     sync.Mutex // of logging
@@ -80,7 +81,14 @@ func (h *Host) Use(source Source) {
 	if old := h.current.Swap(next); old != nil {
 		old.release()
 	}
+	h.epoch.Add(1)
 }
+
+// Epoch tells verdicts apart: those of another one do not hold any more.
+func (h *Host) Epoch() uint32 { return h.epoch.Load() }
+
+// Forget makes all verdicts that workers have kept not hold any more.
+func (h *Host) Forget() { h.epoch.Add(1) }
 
 // Close lets go of the source; lines are to be closed before.
 func (h *Host) Close() {

@@ -20,7 +20,7 @@ type Line struct {
 // NewLine returns a Line that nothing serves yet (Host.Serve). wakeWorker is called as a lane's is. The caller owes it a Close.
 func NewLine(wakeWorker func()) (*Line, error) {
 	lane, err := transport.NewNamedLane("inspect", wakeWorker, transport.LaneLimits{
-		Outstanding: asksMax, QueryQueueBytes: asksMax * transport.QueryBytesMax / 2, AnswerQueueBytes: lineAnswerBytes,
+		Outstanding: asksMax, QueryBytes: QuestionBytesMax, QueryQueueBytes: lineAskBytes, AnswerQueueBytes: lineAnswerBytes,
 	})
 	if err != nil {
 		return nil, err
@@ -45,6 +45,7 @@ type Reply struct {
 	Slot, Gen uint32
 	Decided   bool // else there is no verdict
 	Verdict   Verdict
+	Epoch     uint32 // that the verdict is of
 }
 
 // Receive returns the next reply. Worker only; no allocation.
@@ -55,7 +56,8 @@ func (l *Line) Receive() (Reply, bool) {
 	}
 	reply := Reply{Slot: r.Slot, Gen: r.Gen}
 	if r.Fault == transport.FaultNone && len(r.Msg) == verdictBytes {
-		reply.Verdict, reply.Decided = Decode(binary.LittleEndian.Uint64(r.Msg))
+		reply.Verdict, reply.Decided = decode(binary.LittleEndian.Uint64(r.Msg)), true
+		reply.Epoch = binary.LittleEndian.Uint32(r.Msg[8:])
 	}
 	return reply, true
 }
@@ -76,13 +78,14 @@ func (l *Line) Next() (Asked, bool) {
 	return Asked{Slot: r.Slot, Gen: r.Gen, Deadline: r.Deadline, Raw: r.Query}, ok
 }
 
-// verdictBytes is more than a verdict needs: a lane's answer has 12 bytes at least.
-const verdictBytes = 12
+// verdictBytes is a verdict's word and its epoch.
+const verdictBytes = 8 + 4
 
-// Give queues a verdict as the reply to a question; Fail queues that there is none. Publish shows the worker what is queued. Driver only.
-func (l *Line) Give(slot, gen uint32, v Verdict) {
+// Give queues a valid verdict of an epoch as the reply to a question; Fail queues that there is none. Publish shows the worker what is queued. Driver only.
+func (l *Line) Give(slot, gen uint32, v Verdict, epoch uint32) {
 	var msg [verdictBytes]byte
-	msg[0], msg[1] = byte(v.Do), byte(v.RCode)
+	binary.LittleEndian.PutUint64(msg[:], v.word())
+	binary.LittleEndian.PutUint32(msg[8:], epoch)
 	l.lane.Answer(slot, gen, msg[:])
 }
 

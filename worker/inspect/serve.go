@@ -42,6 +42,7 @@ func (d *driver) step(ctx context.Context) bool {
 	}
 	defer d.line.Publish()
 	figures := &d.host.figures
+	epoch := d.host.epoch.Load() // first: it is never newer than the inspector
 	d.follow()
 	now := transport.Now()
 	switch {
@@ -65,7 +66,7 @@ func (d *driver) step(ctx context.Context) bool {
 		return true
 	}
 	d.failures = 0
-	d.line.Give(asked.Slot, asked.Gen, v)
+	d.line.Give(asked.Slot, asked.Gen, v, epoch)
 	return true
 }
 
@@ -121,7 +122,7 @@ func (d *driver) decide(ctx context.Context, asked *Asked, budget time.Duration)
 	}
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
-	if v, err = d.inspector.Inspect(ctx, &d.question); err == nil && !v.Valid() {
+	if v, err = d.inspector.Inspect(ctx, &d.question); err == nil && !v.Valid(d.question.Point) {
 		err = fmt.Errorf("verdict %+v is none", v)
 	}
 	if err != nil {

@@ -16,7 +16,7 @@ func (k Kind) String() string { return kindNames[k] }
 // ofClient reports whether a selector looks at something that belongs to one client.
 func (k Kind) ofClient(s *Selector) bool {
 	switch k {
-	case EDNS, EDNSVersion, EDNSOption, Source, SourcePort, Destination, DestinationPort, TCP, OverSourceRate, Tagged, Opcode:
+	case EDNS, EDNSVersion, EDNSOption, Source, SourcePort, Destination, DestinationPort, TCP, OverSourceRate, Opcode:
 		return true
 	case InSet:
 		return s.Set != nil && s.Set.Set().Kind() == SetPrefixes
