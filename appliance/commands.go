@@ -60,6 +60,7 @@ func (s *service) takeCommands(build telemetry.Build) {
 	s.control.Handle("GET /v1/upstreams", func(context.Context, *control.Request) (any, error) { return upstreamList(s.group.Upstreams()), nil })
 	s.blocks.Handle(s.control)
 	s.zones.Handle(s.control, s.zoneHits)
+	s.inspector.handle(s.control, s.group.Stats)
 	s.handleCache()
 	s.handleFiles()
 	s.control.Serve(s.log)

@@ -6,11 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 
+	"secure-dns-proxy/appliance/control"
 	"secure-dns-proxy/worker/inspect"
 )
 
@@ -252,4 +254,48 @@ func TestInspectionPoints(t *testing.T) {
 			t.Fatalf("%s verdicts were recalled", q.metric(t, `sdp_inspection_recalled_total{point="miss"}`))
 		}
 	}
+}
+
+// TestInspectionCommands: operators see where it looks, and have kept verdicts forgotten; without an inspector that is a mistake.
+func TestInspectionCommands(t *testing.T) {
+	p, c := commanded(t, "upstream = \"embedded:\"\n")
+	ctx := context.Background()
+	var i control.Inspection
+	if err := c.Do(ctx, "GET", "/v1/inspect", nil, &i); err != nil || i.Kind != "off" || len(i.Points) != 0 {
+		t.Errorf("off: %+v, %v", i, err)
+	}
+	if err := c.Do(ctx, "POST", "/v1/inspect/forget", nil, &i); err == nil || !strings.Contains(err.Error(), "nothing is inspected") {
+		t.Errorf("forget without an inspector: %v", err)
+	}
+	var verdict atomic.Uint32
+	p.inspector.registry = inspect.Registry{"keeps": func() (inspect.Source, error) {
+		return inspect.Func(func(context.Context, *inspect.Question) (inspect.Verdict, error) {
+			return inspect.Verdict{Do: inspect.Answer, RCode: uint16(verdict.Load()), Keep: inspect.Keep{Seconds: 3600, Labels: 2, AnyType: true}}, nil
+		}), nil
+	}}
+	verdict.Store(dns.RcodeRefused)
+	writeConfig(t, p.file, head+"control.socket = \""+p.checked.Control.Socket+"\"\nupstream = \"embedded:\"\n[inspect]\nkind = \"go\"\nname = \"keeps\"\nbudget = \"100ms\"\n")
+	p.reload()
+	q := &questions{product: p}
+	q.until(t, "first", "a", dns.RcodeRefused)
+	verdict.Store(dns.RcodeNameError)
+	if got := p.ask(t, "udp", "b.wild.demo.example.").Rcode; got != dns.RcodeRefused {
+		t.Errorf("the kept verdict is not taken: %s", dns.RcodeToString[got])
+	}
+	await(t, "the figures", func() bool {
+		if err := c.Do(ctx, "GET", "/v1/inspect", nil, &i); err != nil {
+			t.Fatal(err)
+		}
+		return i.Kind == "go" && i.Source == "keeps" && i.Kept == 1 && len(i.Points) == 1 && i.Points[0].Point == "miss" && i.Points[0].Budget == "100ms" &&
+			i.Points[0].OnFailure == "pass" && i.Points[0].Asked > 0 && i.Points[0].Recalled == 1
+	})
+	if err := c.Do(ctx, "POST", "/v1/inspect/forget", nil, &i); err != nil {
+		t.Fatal(err)
+	}
+	q.until(t, "after it was told to forget", "c", dns.RcodeNameError)
+	verdict.Store(dns.RcodeServerFailure)
+	if p.reload(); p.reloads.Refused.Load() != 0 {
+		t.Fatal("the reload was refused")
+	}
+	q.until(t, "after a reload", "d", dns.RcodeServerFailure)
 }

@@ -7,6 +7,8 @@
 //	GET  /v1/zones             response policy zones       -> []Zone
 //	GET  /v1/zones/lookup      whom they are about         -> []ZoneHit
 //	POST /v1/zones/refresh                                  RefreshZones -> ZonesRefreshed
+//	GET  /v1/inspect           who inspects, where         -> Inspection
+//	POST /v1/inspect/forget                                -> Inspection
 //	POST /v1/...               a command that changes something; its arguments are a JSON object in the body
 //
 // Every answer is JSON: what the handler returned with 200, or {"error": "..."} with 4xx for a mistake of the caller and 5xx for one of

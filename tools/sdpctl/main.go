@@ -30,6 +30,7 @@ type commandLine struct {
 	Upstreams upstreamsCommand `cmd:"" help:"Whom it asks, and how they are."`
 	Blocks    blocksCommand    `cmd:"" help:"Dynamic blocks: list, add, remove."`
 	Zones     zonesCommand     `cmd:"" help:"Response policy zones: list, lookup, refresh."`
+	Inspect   inspectCommand   `cmd:"" help:"The inspector: show it, forget what it has said."`
 	Cache     cacheCommand     `cmd:"" help:"Look at the cache, flush it, refresh it."`
 }
 

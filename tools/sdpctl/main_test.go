@@ -90,3 +90,27 @@ func TestExitCodes(t *testing.T) {
 		t.Errorf("without a command: exit %d", code)
 	}
 }
+
+// TestInspect: what there is is shown, and shown again when it is told to forget.
+func TestInspect(t *testing.T) {
+	forgotten := 0
+	path := proxy(t, func(s *control.Server) {
+		i := control.Inspection{
+			Kind: "wasm", Source: "/a.wasm", Kept: 5,
+			Points: []control.InspectionPoint{{Point: "response", Budget: "10ms", OnFailure: "refuse", Asked: 6, Recalled: 7, Missing: 8, Denied: 9}},
+		}
+		s.Handle("GET /v1/inspect", func(context.Context, *control.Request) (any, error) { return i, nil })
+		s.Handle("POST /v1/inspect/forget", func(context.Context, *control.Request) (any, error) {
+			forgotten++
+			return i, nil
+		})
+	})
+	for n, args := range [][]string{{"inspect"}, {"inspect", "forget"}} {
+		out, _ := sdpctl(t, exitDone, append([]string{"--socket", path}, args...)...)
+		for _, want := range []string{"/a.wasm", "within 10ms, else refuse: 6 asked, 7 recalled, 8 without a verdict, 9 denied"} {
+			if !strings.Contains(out, want) || forgotten != n {
+				t.Errorf("%v: forgotten %d times, want %q in\n%s", args, forgotten, want, out)
+			}
+		}
+	}
+}
