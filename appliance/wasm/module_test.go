@@ -3,6 +3,7 @@ package wasm
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"os"
 	"os/exec"
@@ -99,19 +100,48 @@ func question(name string, qtype uint16) *inspect.Question {
 	return &inspect.Question{Name: append(wire, 0), Type: qtype, Class: 1, Pool: []byte("default")}
 }
 
+// answered makes q the question of an answer with records of one type and so many bytes of data each.
+func answered(q *inspect.Question, rrtype uint16, sizes ...int) *inspect.Question {
+	q.Point = inspect.AtResponse
+	head := q.Append(nil)
+	var records []byte
+	for _, n := range sizes {
+		records = binary.LittleEndian.AppendUint16(records, rrtype)
+		records = binary.LittleEndian.AppendUint16(records, uint16(n))
+		records = append(append(records, 60, 0, 0, 0), make([]byte, n)...)
+	}
+	binary.LittleEndian.PutUint16(head[32:], uint16(len(records)))
+	out := new(inspect.Question)
+	if !out.Parse(append(head, records...)) {
+		panic("no question")
+	}
+	return out
+}
+
 func TestExample(t *testing.T) {
 	long := strings.Repeat("abcdefghijklmnopqrstuvwxyz012345.", 3) + "example."
+	refused := inspect.Refused()
+	refused.Keep = inspect.Keep{Seconds: 60, Labels: 2, Who: inspect.ThisClient}
 	each(t, func(t *testing.T, cfg Config) {
 		i := open(t, "example/tunnels.wasm", cfg)
 		for _, tt := range []struct {
-			name  string
-			qtype uint16
-			want  inspect.Verdict
+			name string
+			q    *inspect.Question
+			want inspect.Verdict
 		}{
-			{"a.example.", 16, inspect.Verdict{}}, {long, 1, inspect.Verdict{}}, {long, 16, inspect.Refused()}, {long, 10, inspect.Refused()},
+			{"a short name", question("a.example.", 16), inspect.Verdict{}},
+			{"a long name, another type", question(long, 1), inspect.Verdict{}},
+			{"a long name", question(long, 16), refused},
+			{"the same, NULL", question(long, 10), refused},
+			{"its answer", answered(question(long, 16), 16, 100), inspect.Verdict{}},
+			{"no records", answered(question("a.example.", 16), 16), inspect.Verdict{}},
+			{"399 bytes", answered(question("a.example.", 16), 16, 200, 0, 199), inspect.Verdict{}},
+			{"400 bytes", answered(question("a.example.", 16), 16, 200, 0, 200), refused},
+			{"1000 bytes of NULL", answered(question("a.example.", 10), 10, 1000), refused},
+			{"of something else", answered(question("a.example.", 16), 99, 1000), inspect.Verdict{}},
 		} {
-			if v, err := i.Inspect(t.Context(), question(tt.name, tt.qtype)); err != nil || v != tt.want {
-				t.Errorf("%s %d: got %+v, %v, want %+v", tt.name, tt.qtype, v, err, tt.want)
+			if v, err := i.Inspect(t.Context(), tt.q); err != nil || v != tt.want {
+				t.Errorf("%s: got %+v, %v, want %+v", tt.name, v, err, tt.want)
 			}
 		}
 	})
