@@ -26,9 +26,13 @@ func (b *blocks) follow(now int64) {
 	}
 }
 
-// countQuery counts a query of a source.
+// countQuery counts a query of a source. A malformed one counts as well, as one of no type: its answer has an RCODE to be blocked for.
 func (w *worker) countQuery(l *lookup, from *origin) {
-	w.blocks.census.Query(admission.SourceOf(from.path), l.query.Type)
+	qtype := l.query.Type
+	if l.fault != wire.FaultNone {
+		qtype = 0
+	}
+	w.blocks.census.Query(admission.SourceOf(from.path), qtype)
 }
 
 // countOutcome counts what a question came to.

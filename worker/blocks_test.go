@@ -155,3 +155,26 @@ func TestCensusCountsWhatHappens(t *testing.T) {
 		t.Errorf("%d zones", zones)
 	}
 }
+
+// TestCensusCountsMalformedQueries: who sends what cannot be read is counted, with what that is answered.
+func TestCensusCountsMalformedQueries(t *testing.T) {
+	b := newBench(t, 1, func(_ *Config, s *Snapshot) {
+		s.Census = &census.Config{IPv4Bits: 32, IPv6Bits: 64, Types: []uint16{dns.TypeA}}
+	})
+	msg := pack(t, question("www.example."))
+	for n := range 5 {
+		one(t, b.turn(from(1, msg[:len(msg)-1-n])))
+	}
+	b.now += 2 * time.Second
+	b.turn()
+	found := 0
+	for s := range b.w.blocks.census.Take().Sources {
+		found++
+		if s.Queries != 5 || s.Answers != 5 || s.RCodes[census.OtherError] != 5 || s.Types[0] != 0 {
+			t.Errorf("counted %+v", s)
+		}
+	}
+	if found != 1 {
+		t.Errorf("%d sources", found)
+	}
+}

@@ -104,7 +104,7 @@ func (w *worker) cacheable(l *lookup) bool {
 
 // admits reports whether a query that no rule has ended may be looked up now; else it has been answered, or has to wait.
 func (w *worker) admits(l *lookup, from *origin) bool {
-	if w.blocks.census != nil && l.fault == wire.FaultNone {
+	if w.blocks.census != nil {
 		w.countQuery(l, from)
 	}
 	if w.blocks.table.HasSources() && w.turnAway(from) {

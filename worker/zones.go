@@ -186,7 +186,7 @@ func (w *worker) leadMiss(key []byte, hash uint64, l *lookup, ttl uint32, to *or
 		}
 		return
 	}
-	if w.draining {
+	if w.draining && w.common.lent == 0 { // else the query came before that, and has its first answer now
 		w.stats.Drops[DropDraining]++
 		return
 	}

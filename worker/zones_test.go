@@ -240,6 +240,21 @@ func TestLedOverFullConnection(t *testing.T) {
 	}
 }
 
+// TestLedWhileDraining: a client whose answer leads to another name has its own while the worker ends, if it asked before; one that comes then is not led.
+func TestLedWhileDraining(t *testing.T) {
+	b := zoned(t, nil)
+	first := one(t, b.ask(1, query(7, "a.example.", dns.TypeA)))
+	b.w.startDraining()
+	second := one(t, b.turn(b.answer(first, reply(t, first.data, nil, "a.example. 60 IN A 192.0.2.2"))))
+	got := one(t, b.turn(b.answer(second, reply(t, second.data, nil, "garden.example. 60 IN A 192.0.2.1"))))
+	if m := unpack(t, got.data); got.handle != clientSocket || m.Id != 7 || len(m.Answer) != 2 {
+		t.Errorf("got %v", m)
+	}
+	if sent := b.ask(2, query(8, "walled.example.", dns.TypeAAAA)); len(sent) != 0 || b.w.stats.Drops[DropDraining] != 1 || !b.w.drained() {
+		t.Errorf("%d datagrams to one who comes later, %d dropped, drained: %t", len(sent), b.w.stats.Drops[DropDraining], b.w.drained())
+	}
+}
+
 // BenchmarkTurnZones is BenchmarkTurn with response policies that have nothing against the names: a million names and the triggers of first.zone.
 func BenchmarkTurnZones(b *testing.B) {
 	bench, _ := newFeed(b, 10_000)
