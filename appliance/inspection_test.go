@@ -82,6 +82,17 @@ func TestInspectionByModule(t *testing.T) {
 		t.Error("the log does not say what is wrong with the module")
 	}
 
+	copyModule(t, "wasm/testdata/shape.wasm", file)
+	reload("budget = \"100ms\"", 0)
+	q.until(t, "after one without an export", "n", dns.RcodeNameError)
+	if said := q.book.String(); !strings.Contains(said, "exports no function inspect(i32, i32) -> i64") || strings.Count(said, file) < 2 {
+		t.Error("the log does not say which file lacks what")
+	}
+	var problems strings.Builder
+	if code := Check(q.file, nil, new(strings.Builder), &problems); code != ExitUsage || !strings.Contains(problems.String(), "exports no function inspect") || !strings.Contains(problems.String(), file) {
+		t.Errorf("--check: %d, %s", code, problems.String())
+	}
+
 	copyModule(t, refuses, file)
 	reload("budget = \"100ms\"\nmemory_max = \"64KiB\"", 1)
 	q.until(t, "too little memory", "a", dns.RcodeRefused)

@@ -629,22 +629,12 @@ func TestTierAndFollowers(t *testing.T) {
 
 // BenchmarkTurnWithTier is BenchmarkTurn/hits-of-10000 with a cache that instances share: hits do not come near it.
 func BenchmarkTurnWithTier(b *testing.B) {
-	bench, _ := newFeed(b, 10_000)
 	line, err := tier.NewLine(func() {}, tier.LineLimits{FillBytes: tier.FillBytesMin, MessageBytesMax: 1024})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer line.Close(context.Background())
-	bench.w.active.tier = (&tierLink{line: line}).set(&Tier{Budget: testBudget})
-	b.ReportAllocs()
-	b.ResetTimer()
-	start := cpuTime(b)
-	for n := 0; n < b.N; n += feedBatch {
-		bench.w.turn()
-	}
-	b.StopTimer()
-	b.ReportMetric(float64(cpuTime(b)-start)/float64(b.N), "cpu-ns/op")
-	bench.w.eng = bench.eng
+	hitsBeside(b, func(w *worker) { w.active.tier = (&tierLink{line: line}).set(&Tier{Budget: testBudget}) })
 }
 
 // What a rule says is not to be kept, nobody else gets either: rules about queries, which are not asked of the tier then, and about answers.

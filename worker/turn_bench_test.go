@@ -99,6 +99,26 @@ func BenchmarkTurn(b *testing.B) {
 	}
 }
 
+// hitsBeside is BenchmarkTurn/hits-of-10000 of a worker that has something else.
+func hitsBeside(b *testing.B, add func(*worker)) {
+	bench, _ := newFeed(b, 10_000)
+	bench.w.turn()
+	add(bench.w)
+	before := bench.w.stats.Hits
+	b.ReportAllocs()
+	b.ResetTimer()
+	start := cpuTime(b)
+	for n := 0; n < b.N; n += feedBatch {
+		bench.w.turn()
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(cpuTime(b)-start)/float64(b.N), "cpu-ns/op")
+	if got := bench.w.stats.Hits - before; got < uint64(b.N)/1000*999 {
+		b.Fatalf("%d hits of %d queries", got, b.N)
+	}
+	bench.w.eng = bench.eng
+}
+
 // BenchmarkTurnOf is BenchmarkTurn of 10,000 names where clients ask for more than an answer, and where it is counted how much they ask: what that
 // costs over plain hits.
 func BenchmarkTurnOf(b *testing.B) {
