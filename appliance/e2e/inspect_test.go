@@ -14,7 +14,6 @@ import (
 
 	"github.com/miekg/dns"
 
-	"secure-dns-proxy/appliance/control"
 	"secure-dns-proxy/appliance/e2e/rig"
 )
 
@@ -139,11 +138,11 @@ func TestInspectionOfAnswers(t *testing.T) {
 			t.Errorf("another type: %s", got)
 		}
 	}
-	client := control.NewClient(socket)
-	defer client.Close()
-	var shown control.Inspection
-	if err := client.Do(t.Context(), "POST", "/v1/inspect/forget", nil, &shown); err != nil || shown.Source != module || len(shown.Points) != 2 {
-		t.Fatalf("forget: %+v, %v", shown, err)
+	if out, err := sdpctl(t, socket, "inspect"); err != nil || !strings.Contains(out, module) || !strings.Contains(out, "response") {
+		t.Errorf("sdpctl inspect: %v\n%s", err, out)
+	}
+	if out, err := sdpctl(t, socket, "inspect", "forget"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
 	tunnel("the next one is refused again")
 	rig.Eventually(t, settleTimeout, "it was asked anew", func() bool { return queries("sdp_inspection_verdicts_kept_total") == 2 })
