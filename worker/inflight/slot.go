@@ -28,7 +28,7 @@ const (
 // Slot is one question under way, with or without clients. The table writes Hash, Gen, Key, KeyLen and WaiterCount and makes the Exchanges unused; everything else
 // exported belongs to the worker and is zero when the slot is opened.
 //
-//	bytes     0..96      96..224     224..568  568..608
+//	bytes     0..96      96..224     224..576  576..616
 //	          all state  exchanges   key       tags, View, waiter list, Detail
 type Slot struct {
 	Hash        uint64    // of the key

@@ -40,7 +40,7 @@ func TestSizes(t *testing.T) {
 		got  uintptr
 		max  uintptr
 	}{
-		{"Slot", unsafe.Sizeof(Slot{}), 608},
+		{"Slot", unsafe.Sizeof(Slot{}), 616},
 		{"Waiter", unsafe.Sizeof(Waiter{}), 160},
 		{"indexEntry", unsafe.Sizeof(indexEntry{}), 8},
 		{"wheelNode", unsafe.Sizeof(wheelNode{}), 16},
