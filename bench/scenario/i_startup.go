@@ -18,7 +18,7 @@ const (
 	reloadRun   = 2 * time.Second
 	reloadDelay = 700 * time.Millisecond
 	// reloadTimeout is how long the new configuration may take to be in force, reloadPoll how often we look.
-	reloadTimeout = 5 * time.Second
+	reloadTimeout = 20 * time.Second
 	reloadPoll    = time.Millisecond
 )
 
