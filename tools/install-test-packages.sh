@@ -16,6 +16,8 @@ redis-cli:redis-tools
 memcached:memcached
 nsd:nsd
 nsd-control:nsd
+named:bind9
+nsupdate:bind9-dnsutils
 ldns-signzone:ldnsutils
 openssl:openssl
 wat2wasm:wabt

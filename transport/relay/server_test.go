@@ -263,7 +263,7 @@ func (u *user) receive() Reply {
 func updateMessage(t *testing.T) []byte {
 	m := new(dns.Msg).SetUpdate("Example.")
 	m.Id = 0xABCD
-	for range 200 {
+	for range 2200 {
 		m.Insert([]dns.RR{&dns.A{Hdr: dns.RR_Header{Name: "www.example.", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 60}, A: net.IPv4(192, 0, 2, 1)}})
 	}
 	raw, err := m.Pack()
