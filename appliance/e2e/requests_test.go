@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -142,4 +144,102 @@ func without(settings []string, key string) (rest []string) {
 		}
 	}
 	return rest
+}
+
+// TestRequestsHostile: garbage, clients that do not read and an upstream that dies in the middle leave nothing behind.
+func TestRequestsHostile(t *testing.T) {
+	bind := rig.NewBIND(t, rig.NewAuthority(t).Issue(rig.Leaf{}), bulk(30_000, 250), netip.AddrPort{})
+	proxy := rig.StartProxy(t, proxyBinary, rig.Config{
+		Upstreams: []rig.Upstream{{URL: "udp://" + bind.Do53.String()}},
+		Settings:  append([]string{`timeouts.query = "4s"`, `local.nonexistent = []`}, forwarding...),
+	}, nil)
+	idle := func() bool { return proxy.Metrics(t).Sum(t, "sdp_requests_in_flight") == 0 }
+	rig.Dig(t, proxy.Addr, "ns.open.test.", "A")
+	goroutines, descriptors := proxy.Goroutines(t), proxy.Descriptors(t)
+
+	// Garbage behind the header of an UPDATE, of a NOTIFY, of opcodes that are none.
+	random := rand.New(rand.NewPCG(1, 2))
+	socket, err := net.Dial("udp", proxy.Addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	const garbage = 300
+	for i := range garbage {
+		msg := make([]byte, 12+random.IntN(400))
+		for j := range msg {
+			msg[j] = byte(random.IntN(256))
+		}
+		msg[2] = byte(1+i%15) << 3
+		if i%3 == 0 {
+			msg[2], msg[4], msg[5] = 5<<3, 0, 1
+		}
+		if _, err := socket.Write(msg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rig.Eventually(t, 30*time.Second, "all garbage has been dealt with", func() bool {
+		return proxy.Metrics(t).Sum(t, "sdp_requests_total") == garbage && idle()
+	})
+
+	// Transfers whose clients do not read, then an upstream that dies: those that read learn of it.
+	transfer := func() net.Conn {
+		conn, err := net.Dial("tcp", proxy.Addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.(*net.TCPConn).SetReadBuffer(64 << 10) // all buffers on the way together are smaller than the zone
+		query, err := new(dns.Msg).SetAxfr("open.test.").Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write(append([]byte{0, byte(len(query))}, query...)); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	var clients []net.Conn
+	for range 10 {
+		conn := transfer()
+		defer conn.Close()
+		clients = append(clients, conn)
+	}
+	rig.Eventually(t, 20*time.Second, "the transfers have begun", func() bool {
+		m := proxy.Metrics(t)
+		return m.Sum(t, "sdp_requests_in_flight") == 10 && m.Sum(t, "sdp_transfer_messages_total") >= 10
+	})
+	if got := rig.Dig(t, proxy.Addr, "host7.open.test.", "TXT"); got.Status != "NOERROR" {
+		t.Errorf("beside them: %s", got.Text)
+	}
+	for _, conn := range clients[:5] {
+		conn.Close()
+	}
+	rig.Eventually(t, 20*time.Second, "those that have gone are forgotten", func() bool { return outcomes(t, proxy, "transfer", "left") == 5 })
+	bind.Kill()
+	for _, conn := range clients[5:] {
+		conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		failed := false
+		for stream := (&dns.Conn{Conn: conn}); !failed; {
+			raw, err := stream.ReadMsgHeader(nil)
+			if err != nil {
+				t.Errorf("no word of the failure: %v", err)
+				break
+			}
+			failed = raw[3]&0xF == dns.RcodeServerFailure
+		}
+	}
+	rig.Eventually(t, 20*time.Second, "five transfers have failed", func() bool { return outcomes(t, proxy, "transfer", "failed") == 5 })
+	update := new(dns.Msg).SetUpdate("open.test.")
+	update.Insert([]dns.RR{&dns.TXT{Hdr: dns.RR_Header{Name: "a.open.test.", Rrtype: dns.TypeTXT, Class: dns.ClassINET}, Txt: []string{"a"}}})
+	update.SetEdns0(1232, false)
+	r, _, err := (&dns.Client{Timeout: 20 * time.Second}).Exchange(update, proxy.Addr.String())
+	if err != nil || r.Rcode != dns.RcodeServerFailure || r.IsEdns0() == nil || len(r.IsEdns0().Option) != 1 {
+		t.Errorf("an update while nobody is there: %v, %v", r, err)
+	}
+	for _, conn := range clients[5:] {
+		conn.Close()
+	}
+	rig.Eventually(t, 30*time.Second, "nothing is left", func() bool {
+		return idle() && proxy.Goroutines(t) <= goroutines+2 && proxy.Descriptors(t) <= descriptors+2
+	})
 }
