@@ -7,6 +7,7 @@ set -eu
 wanted='unbound:unbound
 unbound-checkconf:unbound
 dig:bind9-dnsutils
+delv:bind9-dnsutils
 kdig:knot-dnsutils
 knotd:knot knot-module-geoip
 dnsperf:dnsperf
@@ -26,9 +27,12 @@ ip:iproute2'
 
 PATH=$PATH:/usr/sbin:/sbin
 missing=
+IFS='
+'
 for pair in $wanted; do
 	command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
 done
+unset IFS
 [ -n "$missing" ] || exit 0
 # One package may bring several of the commands.
 missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')

@@ -77,6 +77,15 @@ func Start(cfg Config, ls *Listeners, snap *Snapshot) (*Group, error) {
 	if err := errors.Join(cfg.validate(), snap.validate(cfg.Workers)); err != nil {
 		return nil, err
 	}
+	nodes, err := cfg.nodeNumbers()
+	if err != nil {
+		return nil, err
+	}
+	return start(cfg, ls, snap, nodes)
+}
+
+// start is Start of workers that are on the NUMA nodes of those numbers.
+func start(cfg Config, ls *Listeners, snap *Snapshot, nodes []int) (*Group, error) {
 	if err := snap.Access.fits(len(ls.addrs)); err != nil {
 		return nil, err
 	}
@@ -101,7 +110,7 @@ func Start(cfg Config, ls *Listeners, snap *Snapshot) (*Group, error) {
 	if err = errors.Join(g.tagPools(snap), g.tagViews(snap)); err != nil {
 		return nil, err
 	}
-	if err = g.findNodes(); err != nil {
+	if err = g.makeNodes(nodes); err != nil {
 		return nil, err
 	}
 	tables, err := g.shareOut(snap)

@@ -31,21 +31,31 @@ func (n *node) placeOf(worker int) int {
 	panic("worker: not one of its node")
 }
 
-// findNodes finds out which workers share a node, and makes what they have in common.
-func (g *Group) findNodes() error {
-	byNumber := map[int]*node{}
-	var list []*node
-	for i := range g.cfg.Workers {
-		number, cpu := -1, -1
-		if len(g.cfg.CPUs) != 0 {
-			cpu = g.cfg.CPUs[i]
-			if err := onCPU(cpu, func(n int) error { number = n; return nil }); err != nil {
-				return err
+// nodeNumbers finds out which NUMA node each worker is on; -1: it is not pinned, or the kernel knows of no nodes.
+func (c *Config) nodeNumbers() (numbers []int, err error) {
+	for i := range c.Workers {
+		number := -1
+		if len(c.CPUs) != 0 {
+			if err := onCPU(c.CPUs[i], func(n int) error { number = n; return nil }); err != nil {
+				return nil, err
 			}
 		}
+		numbers = append(numbers, number)
+	}
+	return numbers, nil
+}
+
+// makeNodes makes what workers with the same number, of those that nodeNumbers returned, have in common.
+func (g *Group) makeNodes(numbers []int) error {
+	byNumber := map[int]*node{}
+	var list []*node
+	for i, number := range numbers {
 		n := byNumber[number]
 		if n == nil {
-			n = &node{cpu: cpu}
+			n = &node{cpu: -1}
+			if len(g.cfg.CPUs) != 0 {
+				n.cpu = g.cfg.CPUs[i]
+			}
 			byNumber[number] = n
 			list = append(list, n)
 		}

@@ -77,6 +77,43 @@ func TestTenThousandClients(t *testing.T) {
 	})
 }
 
+// TestEachNodeAsksOnce: workers of two NUMA nodes, two of each, share nothing across them: what all of them are asked for is asked for twice, and the memory that is to be
+// shared is divided.
+func TestEachNodeAsksOnce(t *testing.T) {
+	z := newZone(t)
+	cfg := testConfig(t, BackendAuto)
+	cfg.Workers = 4
+	snap := testSnapshot(z.endpoint(transport.UDP))
+	snap.SharedPercent = 50
+	snap.QueryTimeout, snap.AttemptTimeout = QueryTimeoutMax, QueryTimeoutMax
+	g, addrs := serveBy(t, func(c Config, ls *Listeners, s *Snapshot) (*Group, error) { return start(c, ls, s, []int{0, 1, 0, 1}) }, cfg, snap)
+	if len(g.nodes) != 2 || g.nodeOf[0] != g.nodeOf[2] || g.nodeOf[1] != g.nodeOf[3] || g.nodeOf[0] == g.nodeOf[1] {
+		t.Fatalf("%d nodes: %v", len(g.nodes), g.nodeOf)
+	}
+	for _, n := range g.nodes {
+		if limit := n.table.Limit(); limit > snap.CacheBytes/4 || limit < snap.CacheBytes/5 {
+			t.Errorf("a node shares %d bytes, want half of half of %d", limit, snap.CacheBytes)
+		}
+	}
+	gate := make(chan struct{})
+	z.gate.Store(&gate)
+	var clients sync.WaitGroup
+	for range 60 { // each worker has some
+		clients.Go(func() {
+			client := dns.Client{Timeout: 30 * time.Second}
+			if r, _, err := client.Exchange(query(1, "gated.example.", dns.TypeTXT), addrs[0].String()); err != nil || len(r.Answer) != 1 {
+				t.Errorf("got %v, %v", r, err)
+			}
+		})
+	}
+	eventually(t, "all clients wait", func() bool { return g.Stats().Waiters == 60 })
+	close(gate)
+	clients.Wait()
+	if n := z.queries.Load(); n != 2 {
+		t.Errorf("two nodes asked %d times", n)
+	}
+}
+
 // TestUpstreamQueriesByWorkers: a Zipf load over 1, 2 and 4 workers, that share and that do not. Workers that share ask about as much as one does.
 func TestUpstreamQueriesByWorkers(t *testing.T) {
 	asked := map[string]int64{}

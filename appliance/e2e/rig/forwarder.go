@@ -40,7 +40,7 @@ func NewResolver(tb testing.TB, server netip.AddrPort, zones []string, anchors .
 		fmt.Fprintf(&b, "  trust-anchor: %q\n", strings.Join(strings.Fields(anchor), " "))
 	}
 	if len(anchors) != 0 {
-		b.WriteString("  module-config: \"validator iterator\"\n")
+		b.WriteString("  module-config: \"validator iterator\"\n  ede: yes\n")
 	}
 	for _, zone := range zones {
 		fmt.Fprintf(&b, "stub-zone:\n  name: %q\n  stub-addr: %s@%d\n", zone, server.Addr(), server.Port())
