@@ -3,6 +3,7 @@ package appliance
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -84,6 +85,11 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 	}
 	if c.Cache.Enabled {
 		s.CacheBytes = c.Cache.Bytes
+	} else {
+		s.Views = slices.Clone(s.Views)
+		for i := range s.Views {
+			s.Views[i].CacheBytes = 0
+		}
 	}
 	members := map[string][]int{}
 	for _, e := range entries {
@@ -99,6 +105,9 @@ func snapshot(c *config.Checked, entries []entry) *worker.Snapshot {
 	for i := range c.Pools {
 		p := poolOf(&c.Pools[i], c.Cache, members[c.Pools[i].Name])
 		p.Subnet = c.EDNS.SubnetOf(&c.Pools[i])
+		if !c.Cache.Enabled {
+			p.CacheBytes = 0
+		}
 		s.Pools = append(s.Pools, p)
 	}
 	for scheme, limits := range map[transport.Scheme]config.Cap{
@@ -126,7 +135,7 @@ func localSpec(c *config.Local) local.Spec {
 func poolOf(p *config.Pool, all config.Cache, members []int) worker.Pool {
 	out := worker.Pool{
 		Name: p.Name, Members: members, Policy: p.Policy, Fanout: p.Fanout, HedgePercent: p.HedgeBudget, RetryPercent: p.RetryBudget,
-		LoadPercent: p.HashLoad, NoCache: !p.Cache, WhenDown: p.WhenDown, MaxOutstanding: p.MaxOutstanding, MaxRate: p.MaxRate, Adaptive: p.Adaptive,
+		LoadPercent: p.HashLoad, NoCache: !p.Cache, WhenDown: p.WhenDown, MaxOutstanding: p.MaxOutstanding, MaxRate: p.MaxRate, CacheBytes: p.CacheSize, Adaptive: p.Adaptive,
 	}
 	if own := p.CacheOf(all); p.TTLs != (config.PoolTTLs{}) {
 		out.TTLs = &worker.TTLBounds{

@@ -19,6 +19,7 @@ import (
 	"secure-dns-proxy/transport"
 	"secure-dns-proxy/transport/health"
 	"secure-dns-proxy/transport/relay"
+	"secure-dns-proxy/worker/cache"
 	"secure-dns-proxy/worker/census"
 	"secure-dns-proxy/worker/cookie"
 	"secure-dns-proxy/worker/inflight"
@@ -215,6 +216,17 @@ func (c *command) derive(t testing.TB) {
 	t.Helper()
 	snap := c.snapshot
 	c.cacheBytes = snap.CacheBytes
+	c.shares = nil
+	for i := range snap.Pools {
+		if bytes := snap.Pools[i].CacheBytes; bytes != 0 {
+			c.shares = append(c.shares, cache.Share{Pool: c.pools[i].tag, Bytes: bytes})
+		}
+	}
+	for i := range snap.Views {
+		if v := &snap.Views[i]; v.CacheBytes != 0 {
+			c.shares = append(c.shares, cache.Share{Partition: c.viewState(v.Name).tag, Bytes: v.CacheBytes})
+		}
+	}
 	var err error
 	if c.router, err = snap.router(); err != nil {
 		t.Fatal(err)

@@ -221,7 +221,7 @@ func TestReloadWhileFollowing(t *testing.T) {
 		c := *list[1].w.command.Load()
 		if c.table = nil; !off {
 			var err error
-			if c.table, err = shared.New(shared.BytesMin); err != nil {
+			if c.table, err = shared.New(shared.BytesMin, nil); err != nil {
 				t.Fatal(err)
 			}
 			defer c.table.Close()
@@ -403,7 +403,7 @@ func scramble(t *testing.T, rng *rand.Rand) team {
 		s.PrefetchPercent, s.PrefetchRate = 50, 100
 	})
 	tables := []*shared.Table{list[0].w.common.table, nil}
-	spare, err := shared.New(shared.BytesMin)
+	spare, err := shared.New(shared.BytesMin, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -298,10 +298,10 @@ func (g *Group) compose(snap *Snapshot) []*command {
 	hits := g.ruleHits(compiled)
 	g.never.set(snap.NeverKept)
 	jar, _ := snap.jar(g.secret)
-	_, own, _ := g.split(snap)
+	memory := g.apportion(snap)
 	for i := range commands {
 		c := &command{
-			snapshot: snap, router: router, local: answers, access: access, listen: g.listen, policy: compiled, ruleHits: hits, jar: jar, neverKept: g.never.table, cacheBytes: own,
+			snapshot: snap, router: router, local: answers, access: access, listen: g.listen, policy: compiled, ruleHits: hits, jar: jar, neverKept: g.never.table, cacheBytes: memory.perWorker, shares: memory.shares,
 		}
 		if c.node = g.nodeOf[i]; c.node != nil {
 			c.table = c.node.table

@@ -121,33 +121,34 @@ func onCPU(cpu int, do func(node int) error) error {
 
 // split divides the memory of the cache into what each node shares, and what each worker has for itself. The workers' shares come first: none is
 // left with less than it can do with. reason says why nothing is shared though it was to be.
-func (g *Group) split(s *Snapshot) (perNode, perWorker int64, reason string) {
+func (g *Group) split(bytes int64, sharedPercent int) (perNode, perWorker int64, reason string) {
 	workers := int64(g.cfg.Workers)
-	perWorker = s.CacheBytes / workers
-	if s.CacheBytes == 0 || s.SharedPercent == 0 || len(g.nodes) == 0 {
+	perWorker = bytes / workers
+	if bytes == 0 || sharedPercent == 0 || len(g.nodes) == 0 {
 		return 0, perWorker, ""
 	}
 	nodes := int64(len(g.nodes))
-	perNode = min(s.CacheBytes/100*int64(s.SharedPercent), s.CacheBytes-workers*cache.BytesMin) / nodes
+	perNode = min(bytes/100*int64(sharedPercent), bytes-workers*cache.BytesMin) / nodes
 	if perNode < shared.BytesMin {
-		return 0, perWorker, fmt.Sprintf("%d bytes for %d workers leave less than %d for it", s.CacheBytes, workers, int64(shared.BytesMin))
+		return 0, perWorker, fmt.Sprintf("%d bytes for %d workers leave less than %d for it", bytes, workers, int64(shared.BytesMin))
 	}
-	return perNode, (s.CacheBytes - nodes*perNode) / workers, ""
+	return perNode, (bytes - nodes*perNode) / workers, ""
 }
 
 // shareOut returns a table for each node as s wants it: the current one where it has the right size, else a new one that holds what that has.
 func (g *Group) shareOut(s *Snapshot) (tables []*shared.Table, err error) {
-	bytes, _, reason := g.split(s)
-	if reason != "" {
-		g.cfg.Log.Info("no cache that workers share", "reason", reason)
+	p := g.apportion(s)
+	bytes := p.perNode
+	if p.reason != "" {
+		g.cfg.Log.Info("no cache that workers share", "reason", p.reason)
 	}
 	for _, n := range g.nodes {
 		t := n.table
 		switch {
 		case bytes == 0:
 			t = nil
-		case t == nil || t.Limit() != bytes:
-			if err = n.onNode(func() error { t, err = shared.New(bytes); return err }); err != nil {
+		case t == nil || !t.Is(bytes, p.commons):
+			if err = n.onNode(func() error { t, err = shared.New(bytes, p.commons); return err }); err != nil {
 				return nil, errors.Join(err, g.discard(tables))
 			}
 			if n.table != nil {

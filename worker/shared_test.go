@@ -24,7 +24,7 @@ func newTeam(t testing.TB, workers, upstreams int, edit func(*Config, *Snapshot)
 	if n.directory, err = shared.NewDirectory(workers * 64); err != nil {
 		t.Fatal(err)
 	}
-	if n.table, err = shared.New(shared.BytesMin); err != nil {
+	if n.table, err = shared.New(shared.BytesMin, nil); err != nil {
 		t.Fatal(err)
 	}
 	for i := range workers {
@@ -214,7 +214,7 @@ func TestSplitOfTheCache(t *testing.T) {
 		{"two nodes", 4, append(pair, pair...), 64 << 20, 50, 16 << 20, 8 << 20, false},
 	} {
 		g := &Group{cfg: Config{Workers: c.workers}, nodes: c.nodes}
-		perNode, perWorker, reason := g.split(&Snapshot{CacheBytes: c.bytes, SharedPercent: c.percent})
+		perNode, perWorker, reason := g.split(c.bytes, c.percent)
 		near := func(got, want int64) bool { return got <= want+want/100 && got >= want-want/100 }
 		if !near(perNode, c.perNode) || !near(perWorker, c.perWorker) || (reason != "") != c.explained {
 			t.Errorf("%s: %d shared, %d each, %q; want %d, %d", c.name, perNode, perWorker, reason, c.perNode, c.perWorker)

@@ -101,6 +101,7 @@ type Pool struct {
 	TTLs         *TTLBounds  // of its answers; nil: those of the snapshot
 	Suffixes     [][]byte    // names that end in one of these belong to this pool; wire form, lower case. None for the first pool
 	Subnet       subnet.Spec // what upstreams are told of clients' networks
+	CacheBytes   int64       // of the cache for it alone; 0: it has its answers among those of others
 	NoCache      bool        // answers are neither kept nor taken from the cache
 	WhenDown     WhenDown
 
@@ -159,7 +160,7 @@ func (s *Snapshot) validate(workers int) error {
 	if _, err := s.compileRules(workers); err != nil {
 		errs = append(errs, err)
 	}
-	errs = append(errs, s.validateViews())
+	errs = append(errs, s.validateViews(), s.validateShares(workers))
 	if per := s.CacheBytes / int64(max(workers, 1)); s.CacheBytes != 0 && per < cache.BytesMin {
 		complain("cache of %d bytes for %d workers: want at least %d each", s.CacheBytes, workers, int64(cache.BytesMin))
 	}

@@ -250,6 +250,7 @@ type PoolStats struct {
 	Stale                uint64 // queries answered from the cache after the TTL
 	Failed               uint64 // slots that ended without an answer
 	InFlight             uint64 // gauge: exchanges under way
+	CacheBytes           uint64 // gauge: of Pool.CacheBytes in use, in the workers' own caches
 }
 
 const (

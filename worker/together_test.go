@@ -109,7 +109,7 @@ func newMedley(t *testing.T, seed uint64) *medley {
 		c.TCP.Conns, c.TCP.ConnsPerClient, c.TCP.InFlightPerConn, c.TCP.IdleTimeout = 4, 4, 3, time.Hour
 		m.choose(features, s)
 	})
-	spare, err := shared.New(shared.BytesMin)
+	spare, err := shared.New(shared.BytesMin, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,11 +62,12 @@ func (u *upstream) datagram() bool { return u.endpoint.Scheme == transport.UDP }
 type selection struct {
 	pools      []*pool // the first is the default
 	byTag      [wire.KeyPoolsMax]*pool
-	views      []*view      // by their numbers in the policy
-	router     *route.Table // nil: all names are the first pool's
-	tier       *tierLink    // nil: no cache is shared with other instances
-	inspect    *inspectLink // nil: no inspector is asked
-	asking     *inspectLink // the same if it is asked about every query, else nil
+	shares     []cache.Share // as the shard was divided
+	views      []*view       // by their numbers in the policy
+	router     *route.Table  // nil: all names are the first pool's
+	tier       *tierLink     // nil: no cache is shared with other instances
+	inspect    *inspectLink  // nil: no inspector is asked
+	asking     *inspectLink  // the same if it is asked about every query, else nil
 	local      *local.Table
 	listen     []netip.AddrPort
 	access     []*acl.List // by listener; nil: everybody may ask
@@ -106,12 +107,13 @@ type command struct {
 	policy     *policy.Policy   // nil: no rules
 	ruleHits   []*atomic.Uint64 // of all workers
 	jar        *cookie.Jar
-	neverKept  *route.Table // nil: none
-	tier       *tierLink    // this worker's; nil: none
-	inspect    *inspectLink // this worker's; nil: none
-	relay      *relayLink   // this worker's; nil: nothing was ever forwarded
-	cacheBytes int64        // this worker's share
-	node       *node        // that it shares with other workers; nil: none, table neither
+	neverKept  *route.Table  // nil: none
+	tier       *tierLink     // this worker's; nil: none
+	inspect    *inspectLink  // this worker's; nil: none
+	relay      *relayLink    // this worker's; nil: nothing was ever forwarded
+	cacheBytes int64         // this worker's share
+	shares     []cache.Share // of pools and views in that
+	node       *node         // that it shares with other workers; nil: none, table neither
 	table      *shared.Table
 	drain      bool // stop accepting, end when nothing is under way
 	stop       bool // end now
@@ -127,6 +129,7 @@ func (w *worker) obey() {
 // adopt brings the worker into the state that c describes.
 func (w *worker) adopt(c *command) {
 	w.setCache(c.cacheBytes)
+	w.setShares(c)
 	w.setCommon(c)
 	w.forgetNever(c.neverKept)
 	w.setUpstreams(c)
@@ -215,6 +218,14 @@ func (w *worker) setUpstreams(c *command) {
 		next.tailors = next.tailors || p.tells
 		next.byTag[state.tag], w.poolStates[state.tag] = p, state
 	}
+	for _, sh := range w.active.shares { // those that are gone
+		if sh.Partition != 0 {
+			w.viewStates[sh.Partition].stats.CacheBytes = 0
+		} else {
+			w.poolStates[sh.Pool].stats.CacheBytes = 0
+		}
+	}
+	next.shares = c.shares
 	w.setViews(&next, c)
 	for kind, course := range s.Requests.Kinds {
 		if i := slices.IndexFunc(s.Pools, func(p Pool) bool { return p.Name == course.Pool }); i >= 0 && course.Treatment == Forwarded {

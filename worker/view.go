@@ -16,8 +16,9 @@ import (
 type View struct {
 	policy.View
 
-	OwnCache       bool // its answers are kept apart: no other clients get them, and its clients get no others'
-	MaxOutstanding int  // questions that its clients have under way, all workers together; 0: no cap. Full: shed
+	OwnCache       bool  // its answers are kept apart: no other clients get them, and its clients get no others'
+	CacheBytes     int64 // OwnCache: of the cache for it alone; 0: it has its answers among those of others
+	MaxOutstanding int   // questions that its clients have under way, all workers together; 0: no cap. Full: shed
 
 	Limits    *Limits         // on what each of its clients may ask, in place of Snapshot.Limits; of replies, and who is exempt, those hold; nil: in all
 	Shed      *admission.Shed // what its clients get where there is no room; nil: as Admission says
@@ -63,6 +64,7 @@ type ViewStats struct {
 	Full                   uint64 // not asked because MaxOutstanding was reached; in Shed, too, unless there was an answer past its TTL
 	Shed                   uint64 // turned down because there was no room
 	InFlight               uint64 // gauge: slots open
+	CacheBytes             uint64 // gauge: of CacheBytes in use, in the workers' own caches
 }
 
 // ViewReport is what is known of one view: the figures of all workers.

@@ -443,6 +443,7 @@ func (w *worker) publish() {
 			publish(&u.public, &u.stats, upstreamStatsWords)
 		}
 	}
+	w.measureShares()
 	for _, p := range w.poolStates {
 		if p != nil {
 			p.stats.InFlight = uint64(p.under)

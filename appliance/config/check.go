@@ -222,6 +222,7 @@ func (c *checker) relations(out *Checked) {
 	c.courses(out)
 	c.inspectTags(out)
 	c.idlePools(out)
+	c.cacheSizes(out)
 }
 
 // ttls checks that the bounds of TTLs leave something between them.

@@ -170,6 +170,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		{"pool.NAME.client_subnet_private", `pool.default.client_subnet_private = true`, new(true)},
 		{"pool.NAME.when_down", `pool.default.when_down = "stale"`, worker.Stale},
 		{"pool.NAME.max_outstanding", `pool.default.max_outstanding = 9`, 9},
+		{"pool.NAME.cache_size", "workers.count = 2\npool.default.cache_size = \"6MiB\"", int64(6 << 20)},
 		{"pool.NAME.max_rate", `pool.default.max_rate = 10`, 10},
 		{"pool.NAME.max_connections", `pool.default.max_connections = 9`, 9},
 		{"pool.NAME.adaptive_limit", `pool.default.adaptive_limit = false`, false},

@@ -24,6 +24,7 @@ type Pool struct {
 	Suffixes    []string
 	Subnet      PoolSubnet
 	Cache       bool
+	CacheSize   int64 // of cache.bytes for it alone; 0 = none
 	TTLs        PoolTTLs
 	WhenDown    worker.WhenDown
 	StaleAfter  time.Duration // stale: 0 = only when a query has failed
@@ -54,6 +55,7 @@ var poolKeys = slices.Concat([]key[Pool]{
 	integerKey("hash_load", 101, 1000, 125, func(p *Pool) *int { return &p.HashLoad }).reload(),
 	suffixesKey("suffixes", func(p *Pool) *[]string { return &p.Suffixes }),
 	booleanKey("cache", true, func(p *Pool) *bool { return &p.Cache }).reload(),
+	sizeKey("cache_size", 0, 1<<40, "0", func(p *Pool) *int64 { return &p.CacheSize }).reload(),
 	choiceKey("when_down", "best", []choice[worker.WhenDown]{
 		{"best", worker.Best}, {"stale", worker.Stale}, {"servfail", worker.ServFail},
 	}, func(p *Pool) *worker.WhenDown { return &p.WhenDown }).reload(),

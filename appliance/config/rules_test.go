@@ -351,7 +351,7 @@ func TestSets(t *testing.T) {
 
 func TestViews(t *testing.T) {
 	checked, problems := checkText(twoPools + "[view.a]\nclients = [\"10.0.0.0/8\", \"::1\"]\npool = \"other\"\n[view.b]\nclients = \"10.1.0.0/16\"\ncache = false\n" +
-		"[view.c]\nclients = \"10.2.0.0/16\"\nown_cache = true\nmax_outstanding = 5\nshed = \"truncate\"\nshed_stale = \"never\"\n" +
+		"[workers]\ncount = 2\n[view.c]\nclients = \"10.2.0.0/16\"\nown_cache = true\nmax_outstanding = 5\ncache_size = \"16MiB\"\nshed = \"truncate\"\nshed_stale = \"never\"\n" +
 		"limits = { ipv4_32_rate = 9, action = \"refuse\" }\n[limits]\nipv4_32_burst = 3\ntcp_rate = 4\n")
 	if checked == nil {
 		t.Fatal(problems)
@@ -360,7 +360,7 @@ func TestViews(t *testing.T) {
 		t.Errorf("%+v", checked.Views)
 	}
 	if b, c := checked.Views[1], checked.Views[2]; b.OwnCache || b.MaxOutstanding != 0 || b.Shed != nil || b.ShedStale != worker.ShedStalePool ||
-		!c.OwnCache || c.NoCache || c.MaxOutstanding != 5 || c.Shed == nil || *c.Shed != admission.ShedTruncate || c.ShedStale != worker.ShedStaleNever {
+		!c.OwnCache || c.NoCache || c.MaxOutstanding != 5 || c.CacheBytes != 16<<20 || c.Shed == nil || *c.Shed != admission.ShedTruncate || c.ShedStale != worker.ShedStaleNever {
 		t.Errorf("%+v", checked.Views)
 	}
 	if l := checked.Views[2].Limits; checked.Views[1].Limits != nil || l == nil || l.Action != limit.Refuse || l.Rates[limit.IPv4Address] != (limit.Rate{PerSecond: 9, Burst: 3}) ||
@@ -368,9 +368,13 @@ func TestViews(t *testing.T) {
 		t.Errorf("limits: %+v", l)
 	}
 	for text, want := range map[string]string{
-		"[view.a]\nclients = \"::1\"\nlimits = 5":                 `f.toml:4: view.a.limits: must be a table, for example { tcp_rate = 10 }, not an integer`,
-		"[view.a]\nclients = \"::1\"\nlimits.tcp_rat = 5":         `f.toml:4: view.a.limits.tcp_rat: unknown key; the nearest known key is "tcp_rate"`,
-		"[view.a]\nclients = \"::1\"\n[view.a.limits]\nslip = 11": `f.toml:5: view.a.limits.slip: 11 is out of range (0 to 10)`,
+		"workers.count = 2\ncache.bytes = \"13MiB\"\n[pool.default]\ncache_size = \"5MiB\"": `f.toml:5: pool.default.cache_size: 5MiB for 2 workers: at least 6MiB`,
+		"workers.count = 2\ncache.bytes = \"11MiB\"\n[pool.default]\ncache_size = \"6MiB\"": `f.toml:3: cache.bytes: 11MiB, of which cache_size of pools and views leaves 5MiB to all others: at least 6MiB for 2 workers`,
+		"[workers]\ncount = 2\n[pool.default]\ncache = false\ncache_size = \"16MiB\"":                            `f.toml:6: pool.default.cache_size: has no effect with cache = false`,
+		"[workers]\ncount = 2\n[view.a]\nclients = \"::1\"\ncache_size = \"16MiB\"":                              `f.toml:6: view.a.cache_size: has no effect without own_cache = true`,
+		"[view.a]\nclients = \"::1\"\nlimits = 5":                                           `f.toml:4: view.a.limits: must be a table, for example { tcp_rate = 10 }, not an integer`,
+		"[view.a]\nclients = \"::1\"\nlimits.tcp_rat = 5":                                   `f.toml:4: view.a.limits.tcp_rat: unknown key; the nearest known key is "tcp_rate"`,
+		"[view.a]\nclients = \"::1\"\n[view.a.limits]\nslip = 11":                           `f.toml:5: view.a.limits.slip: 11 is out of range (0 to 10)`,
 		"view = 1": `f.toml:2: view: must be tables, written [view.NAME], not an integer`,
 		"[view.a]\nclients = \"::1\"\nshed = \"stale\"":                `f.toml:4: view.a.shed: "stale" is not one of "servfail", "refuse", "drop" or "truncate"`,
 		"[view.a]\nclients = \"::1\"\nown_cache = true\ncache = false": `f.toml:4: view.a.own_cache: and cache = false: there is nothing to have for oneself`,

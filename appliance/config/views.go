@@ -20,6 +20,7 @@ var viewKeys = []key[viewTable]{
 	}.reload(),
 	booleanKey("cache", true, func(v *viewTable) *bool { return &v.cache }).reload(),
 	booleanKey("own_cache", false, func(v *viewTable) *bool { return &v.OwnCache }).reload(),
+	sizeKey("cache_size", 0, 1<<40, "0", func(v *viewTable) *int64 { return &v.CacheBytes }).reload(),
 	integerKey("max_outstanding", 0, outstandingMax, 0, func(v *viewTable) *int { return &v.MaxOutstanding }).reload(),
 	key[viewTable]{
 		name: "limits", bounds: "a table of rates, bursts, action and slip as in [limits]", get: func(v *viewTable) any { return &v.Limits }, read: readViewLimits,

@@ -72,7 +72,7 @@
 //
 // and for each pool, label pool = its name:
 //
-//	sdp_pool_queries_total, sdp_pool_failed_total, sdp_pool_limited_total, sdp_pool_stale_total, sdp_pool_in_flight
+//	sdp_pool_queries_total, sdp_pool_failed_total, sdp_pool_limited_total, sdp_pool_stale_total, sdp_pool_in_flight, sdp_pool_cache_bytes
 //	sdp_pool_upstreams{state}
 //	sdp_pool_retries_total, sdp_pool_retries_denied_total, sdp_pool_racers_total
 //	sdp_pool_hedges_total, sdp_pool_hedges_denied_total, sdp_pool_hedge_wins_total
@@ -80,7 +80,7 @@
 // for each view, label view = its name:
 //
 //	sdp_view_queries_total{transport}          sdp_view_cache_hits_total, sdp_view_misses_total, sdp_view_limited_total, sdp_view_full_total,
-//	                                           sdp_view_shed_total, sdp_view_in_flight
+//	                                           sdp_view_shed_total, sdp_view_in_flight, sdp_view_cache_bytes
 //
 // followed by the go_* and process_* families of github.com/VictoriaMetrics/metrics. Every counter is there from the start with
 // value 0, labels included, so that a rate can be taken from the first event on.

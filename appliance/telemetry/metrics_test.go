@@ -144,9 +144,9 @@ func sample() *figures {
 	r.Endpoint.AddressFailed(other, 0, errors.New("refused"))
 	r.Stats.Limit, r.Stats.Cancelled, r.Stats.SubnetRefused = 12, 13, 14
 	f.upstreams = []worker.UpstreamReport{r, {Name: "udp://192.0.2.2"}}
-	f.views = []worker.ViewReport{{Name: "guests", Stats: worker.ViewStats{QueriesUDP: 21, QueriesTCP: 22, Hits: 23, Misses: 24, Limited: 28, Full: 25, Shed: 26, InFlight: 27}}}
+	f.views = []worker.ViewReport{{Name: "guests", Stats: worker.ViewStats{QueriesUDP: 21, QueriesTCP: 22, Hits: 23, Misses: 24, Limited: 28, Full: 25, Shed: 26, InFlight: 27, CacheBytes: 29}}}
 	f.pools = []worker.PoolReport{{Name: "default", Stats: worker.PoolStats{
-		Queries: 1, Retries: 2, RetriesDenied: 3, Hedges: 4, HedgesDenied: 5, HedgeWins: 6, Racers: 7, Limited: 8, Stale: 9, Failed: 10, InFlight: 11,
+		Queries: 1, Retries: 2, RetriesDenied: 3, Hedges: 4, HedgesDenied: 5, HedgeWins: 6, Racers: 7, Limited: 8, Stale: 9, Failed: 10, InFlight: 11, CacheBytes: 12,
 	}}}
 	return f
 }
@@ -318,6 +318,8 @@ func TestPage(t *testing.T) {
 		`sdp_view_misses_total{view="guests"}`:                                          "24",
 		`sdp_view_full_total{view="guests"}`:                                            "25",
 		`sdp_view_shed_total{view="guests"}`:                                            "26",
+		`sdp_view_cache_bytes{view="guests"}`:                                           "29",
+		`sdp_pool_cache_bytes{pool="default"}`:                                          "12",
 		`sdp_view_in_flight{view="guests"}`:                                             "27",
 		`sdp_pool_queries_total{pool="default"}`:                                        "1",
 		`sdp_pool_retries_total{pool="default"}`:                                        "2",

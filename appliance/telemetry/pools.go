@@ -66,5 +66,6 @@ var poolFamilies = []struct {
 	},
 	{"stale_total", "counter", "Answers given after their TTL because no upstream was to be had.", func(s *worker.PoolStats) uint64 { return s.Stale }},
 	{"failed_total", "counter", "Questions that ended in SERVFAIL.", func(s *worker.PoolStats) uint64 { return s.Failed }},
+	{"cache_bytes", "gauge", "Memory of the pool's cache_size in use, without the level that workers share.", func(s *worker.PoolStats) uint64 { return s.CacheBytes }},
 	{"in_flight", "gauge", "Exchanges under way.", func(s *worker.PoolStats) uint64 { return s.InFlight }},
 }

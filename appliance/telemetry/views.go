@@ -31,5 +31,6 @@ var viewFamilies = []struct {
 	{"misses_total", "counter", "Questions that had to be asked.", func(s *worker.ViewStats) uint64 { return s.Misses }},
 	{"full_total", "counter", "Questions that were not asked because max_outstanding was reached.", func(s *worker.ViewStats) uint64 { return s.Full }},
 	{"shed_total", "counter", "Queries turned down because there was no room for them.", func(s *worker.ViewStats) uint64 { return s.Shed }},
+	{"cache_bytes", "gauge", "Memory of the view's cache_size in use, without the level that workers share.", func(s *worker.ViewStats) uint64 { return s.CacheBytes }},
 	{"in_flight", "gauge", "Questions under way that the view's clients have asked first.", func(s *worker.ViewStats) uint64 { return s.InFlight }},
 }

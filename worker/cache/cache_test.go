@@ -86,18 +86,35 @@ func checkInvariants(t testing.TB, s *Shard) {
 	t.Helper()
 	live := uint64(0)
 	lists := map[uint32]chunkState{}
-	for state, l := range map[chunkState]*chunkList{chunkFree: &s.free, chunkProbation: &s.probation, chunkMain: &s.main} {
+	walk := func(l *chunkList, state chunkState, share uint8) {
 		n := 0
 		for id := l.back; id != nowhere; id = s.chunks[id].next {
 			lists[id] = state
-			n++
+			if n++; s.chunks[id].share != share {
+				t.Fatalf("chunk %d of share %d says that it is of share %d", id, share, s.chunks[id].share)
+			}
 		}
 		if n != l.chunks {
 			t.Fatalf("list %d has %d chunks, counts %d", state, n, l.chunks)
 		}
 	}
-	if s.victim.id != nowhere {
-		lists[s.victim.id] = chunkVictim
+	walk(&s.free, chunkFree, 0)
+	most := 0
+	for i := range s.shares {
+		sh := &s.shares[i]
+		walk(&sh.probation, chunkProbation, uint8(i))
+		walk(&sh.main, chunkMain, uint8(i))
+		used := sh.probation.chunks + sh.main.chunks
+		if sh.victim.id != nowhere {
+			lists[sh.victim.id] = chunkVictim
+			used++
+		}
+		if most += sh.most; used != sh.used {
+			t.Fatalf("share %d has %d chunks, counts %d", i, used, sh.used)
+		}
+	}
+	if most != len(s.chunks) {
+		t.Fatalf("shares may have %d chunks, of %d", most, len(s.chunks))
 	}
 	if len(lists) != len(s.chunks) {
 		t.Fatalf("%d chunks in lists, %d in all", len(lists), len(s.chunks))

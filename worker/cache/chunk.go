@@ -14,6 +14,7 @@ type chunk struct {
 	used       uint32 // bytes handed out
 	opened     uint32 // seconds, when it was taken into use
 	state      chunkState
+	share      uint8  // number of the one that has it, unless it is free
 	touched    bool   // its memory has pages, or soon will have
 	life       uint32 // changes whenever it is taken into use: see Cursor
 	// live counts the bytes of live entries by expiry: those in class k expire less than 2^k seconds after opened; the last class has the
@@ -92,27 +93,20 @@ func (s *Shard) unlink(l *chunkList, id uint32) {
 
 // queueOf is the queue that an entry counts as being in.
 func (s *Shard) queueOf(ref uint32) chunkState {
-	if state := s.chunks[ref>>chunkBits].state; state != chunkVictim {
-		return state
+	c := &s.chunks[ref>>chunkBits]
+	if c.state != chunkVictim {
+		return c.state
 	}
-	return s.victim.origin
+	return s.shares[c.share].victim.origin
 }
 
-// queue is the list of a state; only probation and main have one.
-func (s *Shard) queue(state chunkState) *chunkList {
-	if state == chunkMain {
-		return &s.main
-	}
-	return &s.probation
-}
-
-// allocate hands out room for units at the front of the queue of state, from a free chunk if the front one is full. ok is false if
-// there is no free chunk.
-func (s *Shard) allocate(state chunkState, units int) (ref uint32, e *entry, ok bool) {
-	l := s.queue(state)
+// allocate hands out room for units at the front of a share's queue of that state, from a free chunk if the front one is full. ok is false if there is no free
+// chunk, or the share has as many as it may.
+func (s *Shard) allocate(number uint8, state chunkState, units int) (ref uint32, e *entry, ok bool) {
+	l := s.shares[number].queue(state)
 	size := uint32(units) * unitBytes
 	if l.front == nowhere || s.chunks[l.front].used+size > chunkBytes {
-		if !s.open(l, state) {
+		if !s.open(number, state) {
 			return 0, nil, false
 		}
 	}
@@ -124,26 +118,28 @@ func (s *Shard) allocate(state chunkState, units int) (ref uint32, e *entry, ok 
 	return l.front<<chunkBits | off/unitBytes, e, true
 }
 
-// open takes a free chunk into use as the front of l.
-func (s *Shard) open(l *chunkList, state chunkState) bool {
-	id := s.free.front
-	if id == nowhere {
+// open takes a free chunk into use as the front of a share's queue.
+func (s *Shard) open(number uint8, state chunkState) bool {
+	if s.room(number) <= 0 {
 		return false
 	}
+	id := s.free.front
 	s.unlink(&s.free, id)
 	c := &s.chunks[id]
-	c.state, c.used, c.opened, c.live = state, 0, s.now, [expiryClasses]uint32{}
+	c.state, c.used, c.opened, c.live, c.share = state, 0, s.now, [expiryClasses]uint32{}, number
 	c.touched = true
 	s.lives++
 	c.life = s.lives
-	s.pushFront(l, id)
+	sh := &s.shares[number]
+	sh.used++
+	s.pushFront(sh.queue(state), id)
 	s.lookAhead()
 	return true
 }
 
-// release makes a chunk that is in no list free.
+// release makes a chunk that is in no list, and of no share any more, free.
 func (s *Shard) release(id uint32) {
-	s.chunks[id].state = chunkFree
+	s.chunks[id].state, s.chunks[id].share = chunkFree, 0
 	s.pushFront(&s.free, id)
 }
 

@@ -8,39 +8,42 @@ type victim struct {
 	garbage bool       // chosen because it was mostly garbage: what is left of it has not had its turn and stays in its queue
 }
 
-// cleanAhead cleans until the reserve is there, but no more than budget bytes.
-func (s *Shard) cleanAhead(budget int) {
-	for s.free.chunks < reserveChunks && budget > 0 {
-		budget -= s.clean()
+// cleanAhead cleans until a share has its reserve, but no more than budget bytes.
+func (s *Shard) cleanAhead(number uint8, budget int) {
+	for s.room(number) < reserveChunks && budget > 0 {
+		budget -= s.clean(s.cleaned(number))
 	}
 }
 
-// clean deals with the victim's next entry, choosing a victim if there is none, and returns the bytes done.
-func (s *Shard) clean() int {
-	v := &s.victim
+// clean deals with the next entry of a share's victim, choosing a victim if there is none, and returns the bytes done.
+func (s *Shard) clean(number uint8) int {
+	sh := &s.shares[number]
+	v := &sh.victim
 	if v.id == nowhere {
-		s.chooseVictim()
+		s.chooseVictim(number)
 	}
 	c := &s.chunks[v.id]
 	if v.off == int(c.used) {
 		s.release(v.id)
 		v.id = nowhere
+		sh.used--
 		return headerBytes
 	}
 	e := entryAt(c.mem, v.off)
 	size := e.bytes()
-	if e.bits&bitsDead == 0 && s.keep(v.id<<chunkBits|uint32(v.off/unitBytes), e) {
-		s.credit -= size
+	if e.bits&bitsDead == 0 && s.keep(number, v.id<<chunkBits|uint32(v.off/unitBytes), e) {
+		sh.credit -= size
 	} else {
-		s.credit = min(creditMax, s.credit+size*(cleanFactor-1))
+		sh.credit = min(creditMax, sh.credit+size*(cleanFactor-1))
 	}
 	v.off += size
 	return size
 }
 
 // keep moves a live entry of the victim to the front of a queue if it deserves it, else drops it.
-func (s *Shard) keep(ref uint32, e *entry) bool {
-	v := &s.victim
+func (s *Shard) keep(number uint8, ref uint32, e *entry) bool {
+	sh := &s.shares[number]
+	v := &sh.victim
 	if s.countDoomed(e) {
 		s.drop(ref, e)
 		return false
@@ -56,16 +59,16 @@ func (s *Shard) keep(ref uint32, e *entry) bool {
 		visits = e.visits() - min(e.visits(), 1)
 		keep = e.visits() > 0
 	}
-	if keep && s.credit >= e.bytes() && s.move(ref, e, queue, visits) {
+	if keep && sh.credit >= e.bytes() && s.move(number, ref, e, queue, visits) {
 		return true
 	}
 	s.evict(ref, e)
 	return false
 }
 
-// move copies an entry to the front of a queue. false: no room.
-func (s *Shard) move(ref uint32, e *entry, queue chunkState, visits uint8) bool {
-	moved, target, ok := s.allocate(queue, int(e.units))
+// move copies an entry to the front of a queue of its share. false: no room.
+func (s *Shard) move(number uint8, ref uint32, e *entry, queue chunkState, visits uint8) bool {
+	moved, target, ok := s.allocate(number, queue, int(e.units))
 	if !ok {
 		return false
 	}
@@ -94,8 +97,9 @@ func (s *Shard) evict(ref uint32, e *entry) {
 	s.drop(ref, e)
 }
 
-// evictFrom frees a slot in one of two full buckets: that of an expired entry, else of the one with the fewest visits, probation first.
-func (s *Shard) evictFrom(first, second *bucket) {
+// evictFrom frees a slot in one of two full buckets, for an entry of a share: that of an expired entry, else of the one with the fewest visits, probation first, and of
+// other shares only if there is none of its own.
+func (s *Shard) evictFrom(first, second *bucket, own uint8) {
 	worst, worstRef := 1<<8, uint32(0)
 	for _, b := range [2]*bucket{first, second} {
 		for _, ref := range b.refs {
@@ -103,6 +107,9 @@ func (s *Shard) evictFrom(first, second *bucket) {
 			worth := 1 + int(e.visits())
 			if s.queueOf(ref) == chunkMain {
 				worth += visitsMax + 1
+			}
+			if s.chunks[ref>>chunkBits].share != own {
+				worth += 2 * (visitsMax + 1)
 			}
 			if e.expired(s.now) {
 				worth = 0
@@ -115,36 +122,37 @@ func (s *Shard) evictFrom(first, second *bucket) {
 	s.evict(worstRef, s.at(worstRef))
 }
 
-// chooseVictim takes a chunk out of its queue: one of which half or more is garbage, if the sample has any; else the back of probation
-// while that has more than its share, or the back of main.
-func (s *Shard) chooseVictim() {
-	id, garbage := s.mostGarbage()
+// chooseVictim takes a chunk out of its share's queue: one of which half or more is garbage, if the sample has any; else the back of probation
+// while that has more than its part, or the back of main.
+func (s *Shard) chooseVictim(number uint8) {
+	sh := &s.shares[number]
+	id, garbage := s.mostGarbage(number)
 	if id == nowhere {
-		id = s.main.back
-		if s.probation.chunks > max(probationChunks, len(s.chunks)/probationShare) || s.main.chunks < 2 {
-			id = s.probation.back
+		id = sh.main.back
+		if sh.probation.chunks > max(probationChunks, sh.most/probationShare) || sh.main.chunks < 2 {
+			id = sh.probation.back
 		}
 	}
 	c := &s.chunks[id]
-	s.victim = victim{id: id, origin: c.state, garbage: garbage}
-	s.unlink(s.queue(c.state), id)
+	sh.victim = victim{id: id, origin: c.state, garbage: garbage}
+	s.unlink(sh.queue(c.state), id)
 	c.state = chunkVictim
 }
 
-// mostGarbage looks at the next victimSamples chunks, going round, for the one with the most garbage, at least half a chunk.
-func (s *Shard) mostGarbage() (id uint32, found bool) {
+// mostGarbage looks at the next victimSamples chunks, going round, for the one of a share with the most garbage, at least half a chunk.
+func (s *Shard) mostGarbage(number uint8) (id uint32, found bool) {
 	id = nowhere
-	least := uint32(chunkBytes / 2)
+	sh, least := &s.shares[number], uint32(chunkBytes/2)
 	for range min(victimSamples, len(s.chunks)) {
-		if s.sampled++; int(s.sampled) >= len(s.chunks) {
-			s.sampled = 0
+		if sh.sampled++; int(sh.sampled) >= len(s.chunks) {
+			sh.sampled = 0
 		}
-		c := &s.chunks[s.sampled]
-		if c.state != chunkProbation && c.state != chunkMain || c.next == nowhere {
-			continue // not in a queue, or the one being filled
+		c := &s.chunks[sh.sampled]
+		if c.share != number || c.state != chunkProbation && c.state != chunkMain || c.next == nowhere {
+			continue // another's, not in a queue, or the one being filled
 		}
 		if g := c.garbage(s.now); g >= least {
-			id, least, found = s.sampled, g+1, true
+			id, least, found = sh.sampled, g+1, true
 		}
 	}
 	return id, found

@@ -23,6 +23,11 @@
 // to be expired or replaced is preferred to both queues' ends: every chunk counts its live bytes by expiry in powers of two seconds.
 // A key that is put again while its entry is there is overwritten in place.
 //
+// # Shares
+//
+// Keys of a pool or a partition may have a share: a number of chunks, with probation, main, victim and credit of their own (share.go). The index is common. A hit does
+// not know of it. A share that may have more than it has takes chunks from the one that has most beyond its own, a few with each Put.
+//
 // # Rules
 //
 // One thread. Nothing here reads a clock: now is in seconds, counts from any start and never goes back. Get, Put and Delete do not

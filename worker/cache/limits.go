@@ -12,6 +12,9 @@ const (
 	BytesMin = 2 << 20
 	// BytesMax is what 32-bit references can address. More: New and SetLimit refuse.
 	BytesMax = 1 << 35
+	// ShareBytesMin is the smallest share, as BytesMin. Less, or more than SharesMax: Divide refuses.
+	ShareBytesMin = 2 << 20
+	SharesMax     = 255
 	// TTLMax bounds how long an entry is kept, in seconds (34 years), so that expiry times never overflow. Longer TTLs are cut to it.
 	TTLMax = 1 << 30
 
@@ -86,6 +89,7 @@ const (
 	_ = uint8((wire.KeyBytesMax - keyBytesMin) >> 1)                                   // nine bits hold the length of a key
 	_ = uint(chunkBytes - entryBytesMax)                                               // the biggest entry fits a chunk
 	_ = uint(BytesMin - fixedBytes - costPerChunk*(probationChunks*2+reserveChunks+4)) // the smallest shard has chunks to clean
+	_ = uint(ShareBytesMin/costPerChunk - probationChunks*2 - reserveChunks - 4)       // the smallest share too
 	_ = uint32(BytesMax/chunkBytes<<chunkBits - 1)                                     // chunk ids fit a reference
 )
 

@@ -8,7 +8,8 @@ import (
 
 // SetLimit changes the limit while keeping the entries that fit. Growing takes a millisecond at most: the entries move to a larger index a
 // few at a time afterwards, in Tend and Put, and until that is done the memory of both indexes is taken. Shrinking evicts in the usual order,
-// gives the memory back and rebuilds the index at once, which takes about 0.1 s per million entries. Ghosts are forgotten.
+// gives the memory back and rebuilds the index at once, which takes about 0.1 s per million entries. Ghosts are forgotten. The rest, of what has no share, grows and
+// shrinks; where it would become too small there are no shares until Divide is called.
 //
 // An error in the range or in mapping leaves everything as it was. An error in giving memory back leaves the new limit in force.
 func (s *Shard) SetLimit(bytes int64) error {
@@ -29,10 +30,16 @@ func (s *Shard) SetLimit(bytes int64) error {
 		return err
 	}
 	s.migrate(len(s.old.buckets)) // what an earlier change has left to do
+	if rest := &s.shares[0]; rest.most+n-len(s.chunks) < chunksWithin(BytesMin) && len(s.shares) > 1 {
+		if err := s.Divide(nil); err != nil { // until the next call
+			panic("cache: without shares: " + err.Error())
+		}
+	}
 	if more := n - len(s.chunks); more > 0 {
 		if err := s.addChunks(more); err != nil {
 			return errors.Join(err, sys.Unmap(fresh.mem))
 		}
+		s.shares[0].most += more
 		s.old, s.moved, s.index, s.limit = s.index, 0, fresh, bytes
 		s.resweep()
 		return nil
@@ -87,13 +94,14 @@ func (s *Shard) shrink(n int) error {
 	var err error
 	for left := len(s.chunks); left > n; {
 		if s.free.chunks <= reserveChunks {
-			s.clean()
+			s.clean(s.fullest())
 			continue
 		}
 		id := s.free.front
 		s.unlink(&s.free, id)
 		err = errors.Join(err, sys.Unmap(s.chunks[id].mem))
 		s.chunks[id].state = chunkGone
+		s.shares[0].most-- // with each, so that what is worth keeping has room to move
 		left--
 	}
 	s.renumber(n)
@@ -107,7 +115,11 @@ func (s *Shard) renumber(n int) {
 	}
 	old := s.chunks
 	s.chunks = make([]chunk, 0, n)
-	for _, l := range [...]*chunkList{&s.free, &s.probation, &s.main} {
+	lists := []*chunkList{&s.free}
+	for i := range s.shares {
+		lists = append(lists, &s.shares[i].probation, &s.shares[i].main)
+	}
+	for _, l := range lists {
 		id := l.back
 		*l = emptyList()
 		for id != nowhere {
@@ -117,9 +129,11 @@ func (s *Shard) renumber(n int) {
 			id = next
 		}
 	}
-	if s.victim.id != nowhere {
-		s.chunks = append(s.chunks, old[s.victim.id])
-		s.victim.id = uint32(len(s.chunks) - 1)
+	for i := range s.shares {
+		if v := &s.shares[i].victim; v.id != nowhere {
+			s.chunks = append(s.chunks, old[v.id])
+			v.id = uint32(len(s.chunks) - 1)
+		}
 	}
 }
 
@@ -146,8 +160,10 @@ func (s *Shard) Flush() {
 		_ = sys.Unmap(s.old.mem) // cannot fail: a whole mapping of ours
 		s.old, s.moved = index{}, 0
 	}
-	s.free, s.probation, s.main = emptyList(), emptyList(), emptyList()
-	s.victim = victim{id: nowhere}
+	s.free = emptyList()
+	for i := range s.shares {
+		s.shares[i] = newShare(s.shares[i].of, s.shares[i].most)
+	}
 	for id := range s.chunks {
 		// Not an error if it stays resident (locked memory): it is free and within the limit.
 		_ = sys.Discard(s.chunks[id].mem)

@@ -26,11 +26,11 @@ type Shard struct {
 	chunks []chunk
 	ahead  *Ahead
 
-	free, probation, main chunkList
+	free        chunkList
+	shares      []share // the first is what has no share of its own
+	byPool      [wire.KeyPoolsMax]uint8
+	byPartition [wire.KeyPartitionsMax]uint8
 
-	victim  victim
-	credit  int      // bytes that cleaning may still keep before something must be dropped
-	sampled uint32   // chunk where the next search for garbage starts
 	now     uint32   // of the last Put
 	lives   uint32   // of all chunks so far
 	flushes []*Flush // that are not finished
@@ -82,10 +82,10 @@ func New(cfg Config) (*Shard, error) {
 		return nil, err
 	}
 	s := &Shard{
-		free: emptyList(), probation: emptyList(), main: emptyList(), victim: victim{id: nowhere},
-		credit: creditMax, limit: cfg.Bytes, ahead: cfg.Ahead,
+		free: emptyList(), limit: cfg.Bytes, ahead: cfg.Ahead,
 	}
 	n := chunksWithin(cfg.Bytes)
+	s.shares = []share{newShare(Share{}, n)}
 	var err error
 	if s.index, err = openIndex(n); err != nil {
 		return nil, err
@@ -205,28 +205,29 @@ func (s *Shard) PutAged(hash uint64, key []byte, a *wire.Answer, ttl, age, now u
 	ttl = min(ttl, TTLMax)
 	units := entryUnits(key, a)
 	stored := now - min(now, age)
-	queue, visits := s.makeWay(hash, key, a, units, ttl, stored)
+	own := s.shareOf(key)
+	queue, visits := s.makeWay(hash, key, a, units, ttl, stored, own)
 	if queue == chunkFree {
 		return true // it was overwritten in place
 	}
-	ref, e, ok := s.allocate(queue, units)
+	ref, e, ok := s.allocate(own, queue, units)
 	for !ok {
-		s.clean() // a victim ends as a free chunk, so this does end
-		ref, e, ok = s.allocate(queue, units)
+		s.clean(s.cleaned(own)) // a victim ends as a free chunk, so this does end
+		ref, e, ok = s.allocate(own, queue, units)
 	}
 	e.bits = visits
 	e.fill(hash, key, a, ttl, stored)
 	e.stamp(s.flushNo)
 	s.account(ref, e)
 	s.enter(hash, ref)
-	s.cleanAhead(units * unitBytes * cleanFactor)
+	s.cleanAhead(own, units*unitBytes*cleanFactor)
 	s.migrate(bucketsPerPut)
 	return true
 }
 
 // makeWay deals with the old entry of key. If the new one can take its room, it does, and queue is chunkFree. Else the old one is dead,
 // and queue says where the new one goes and visits what it inherits.
-func (s *Shard) makeWay(hash uint64, key []byte, a *wire.Answer, units int, ttl, stored uint32) (queue chunkState, visits uint8) {
+func (s *Shard) makeWay(hash uint64, key []byte, a *wire.Answer, units int, ttl, stored uint32, own uint8) (queue chunkState, visits uint8) {
 	ref, ok := s.findKey(hash, key)
 	if !ok {
 		s.stats.Inserts++
@@ -238,7 +239,7 @@ func (s *Shard) makeWay(hash uint64, key []byte, a *wire.Answer, units int, ttl,
 	s.stats.Replaced++
 	e := s.at(ref)
 	s.countDoomed(e)
-	if slack := (int(e.units) - units) * unitBytes; slack >= 0 && slack <= reuseSlackMax {
+	if slack := (int(e.units) - units) * unitBytes; slack >= 0 && slack <= reuseSlackMax && s.chunks[ref>>chunkBits].share == own {
 		s.discount(ref, e)
 		e.fill(hash, key, a, ttl, stored)
 		e.stamp(s.flushNo)
@@ -253,7 +254,7 @@ func (s *Shard) makeWay(hash uint64, key []byte, a *wire.Answer, units int, ttl,
 // enter puts ref into the index, at the cost of a lesser entry if both buckets are full.
 func (s *Shard) enter(hash uint64, ref uint32) {
 	if !s.index.add(hash, ref) {
-		s.evictFrom(s.index.first(hash), s.index.second(hash))
+		s.evictFrom(s.index.first(hash), s.index.second(hash), s.chunks[ref>>chunkBits].share)
 		s.index.add(hash, ref)
 	}
 	s.stats.Entries++

@@ -17,7 +17,7 @@
 // On top of that the copy is used only if it has the whole key.
 //
 // Who has to go: what is free, then what has expired, then the oldest that nobody has come for, then the oldest (SIEVE's rule within a set). A
-// flood of names that are asked once so replaces itself, not what is asked again.
+// flood of names that are asked once so replaces itself, not what is asked again. Keys of a pool or a partition may have a share, sets of their own.
 //
 // # Directory
 //

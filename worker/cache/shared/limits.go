@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	// BytesMin is the smallest table: some sets of each class. Less: New refuses.
-	BytesMin = 1 << 20
+	// BytesMin is the smallest table, and the smallest share of one: some sets of each class. Less, or more shares than SharesMax: New refuses.
+	BytesMin  = 1 << 20
+	SharesMax = 255
 	// BytesMax is the largest one. More: New refuses.
 	BytesMax = 1 << 40
 

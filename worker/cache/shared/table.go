@@ -3,6 +3,7 @@ package shared
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -16,8 +17,37 @@ type Table struct {
 	mem        []byte
 	provided   int // bytes of mem that Provide has dealt with
 	limit      int64
-	classes    [classes]class
+	shares     []Share
+	parts      []part // the first is what has no share; then as shares
+	owners     owners
 	generation atomic.Uint32 // of entries that a Flush has not reached
+}
+
+// Share is a part of a table that certain keys have for themselves: they take no room from others, nor others from them.
+type Share struct {
+	Partition uint8 // keys of this partition; 0: those of the pool whose tag is Pool, unless their partition has a share
+	Pool      uint8
+	Bytes     int64 // BytesMin and more
+}
+
+// part is what one share, or the rest, has.
+type part struct{ classes [classes]class }
+
+// owners are the numbers of the parts of keys.
+type owners struct {
+	byPool      [wire.KeyPoolsMax]uint8
+	byPartition [wire.KeyPartitionsMax]uint8
+}
+
+// part is the one for a key.
+func (t *Table) part(key []byte) *part {
+	if len(t.parts) == 1 {
+		return &t.parts[0]
+	}
+	if own := t.owners.byPartition[wire.KeyPartition(key)]; own != 0 {
+		return &t.parts[own]
+	}
+	return &t.parts[t.owners.byPool[wire.KeyPool(key)]]
 }
 
 // class is all sets with slots of one size.
@@ -58,40 +88,69 @@ func (r Result) String() string {
 // Kept reports whether the answer can be found.
 func (r Result) Kept() bool { return r <= Evicted }
 
-// New maps a table of at most so many bytes, BytesMin to BytesMax.
-func New(limit int64) (*Table, error) {
+// New maps a table of at most so many bytes, BytesMin to BytesMax, of which shares, up to SharesMax, have what they say, and the rest BytesMin or more.
+func New(limit int64, shares []Share) (*Table, error) {
 	if limit < BytesMin || limit > BytesMax {
 		return nil, fmt.Errorf("shared cache of %d bytes: must be %d to %d", limit, BytesMin, int64(BytesMax))
+	}
+	rest := limit
+	for _, sh := range shares {
+		if rest -= sh.Bytes; sh.Bytes < BytesMin || rest < BytesMin {
+			return nil, fmt.Errorf("share of %d bytes, which leaves %d: both must be %d at least", sh.Bytes, rest, BytesMin)
+		}
+	}
+	if len(shares) > SharesMax {
+		return nil, fmt.Errorf("%d shares: at most %d", len(shares), SharesMax)
 	}
 	mem, err := sys.Map(int(limit) / wordBytes * wordBytes)
 	if err != nil {
 		return nil, fmt.Errorf("shared cache: %w", err)
 	}
-	t := build(unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(mem))), len(mem)/wordBytes))
+	t := build(unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(mem))), len(mem)/wordBytes), shares)
 	t.mem, t.limit = mem, limit
 	return t, nil
 }
 
-// build divides zeroed memory among the classes.
-func build(words []uint64) *Table {
-	t := &Table{limit: int64(len(words) * wordBytes)}
+// build divides zeroed memory among the shares.
+func build(words []uint64, shares []Share) *Table {
+	t := &Table{limit: int64(len(words) * wordBytes), shares: slices.Clone(shares), parts: make([]part, 1+len(shares))}
+	for i, sh := range shares {
+		n := int(sh.Bytes) / wordBytes
+		t.parts[1+i].build(words[:n])
+		words = words[n:]
+		if sh.Partition != 0 {
+			t.owners.byPartition[sh.Partition] = uint8(1 + i)
+		} else {
+			t.owners.byPool[sh.Pool] = uint8(1 + i)
+		}
+	}
+	t.parts[0].build(words)
+	return t
+}
+
+// build divides memory among the classes.
+func (p *part) build(words []uint64) {
 	all := len(words)
-	for i := range t.classes {
+	for i := range p.classes {
 		slotWords := slotBytes[i] / wordBytes
 		setWords := metaWords + ways*slotWords
 		sets := all / 16 * classShare[i] / setWords
-		t.classes[i] = class{words: words[:sets*setWords], sets: uint64(sets), setWords: uint64(setWords), slotWords: slotWords}
+		p.classes[i] = class{words: words[:sets*setWords], sets: uint64(sets), setWords: uint64(setWords), slotWords: slotWords}
 		words = words[sets*setWords:]
 	}
-	return t
 }
 
 // Close gives the memory back. Nobody may use the table any more.
 func (t *Table) Close() error {
 	err := sys.Unmap(t.mem)
 	t.mem = nil
-	t.classes = [classes]class{}
+	t.parts = nil
 	return err
+}
+
+// Is reports whether the table was made for so many bytes, and these shares.
+func (t *Table) Is(limit int64, shares []Share) bool {
+	return t.limit == limit && slices.Equal(t.shares, shares)
 }
 
 // Limit returns the bytes that the table was made for.
@@ -134,8 +193,9 @@ func (t *Table) Get(hash uint64, key []byte, now uint32, c *Copy) (age uint32, s
 	tag := tagOf(hash)
 	var old set
 	oldWay := -1
-	for i := range t.classes {
-		s := t.classes[i].set(hash)
+	p := t.part(key)
+	for i := range p.classes {
+		s := p.classes[i].set(hash)
 		for way := range ways {
 			seen := atomic.LoadUint64(s.state(way))
 			if seen&tagMask != tag {
@@ -201,39 +261,39 @@ func (t *Table) Put(hash uint64, key []byte, a *wire.Answer, ttl, now uint32, c 
 // put stores the entry of n words that c holds, which is of a class: where its question has a slot that is large enough, else where something is free
 // or has expired, else in place of another answer of its class.
 func (t *Table) put(size, n int, now uint32, c *Copy) Result {
-	hash := c.words[wordHash]
+	hash, p := c.words[wordHash], t.part(c.key())
 	for k := size; k < classes; k++ {
-		s := t.classes[k].set(hash)
+		s := p.classes[k].set(hash)
 		if way, state, busy := s.find(hash); way >= 0 || busy {
 			if way < 0 || !s.write(way, state, n, true, c) {
 				return Crowded // by another answer to this question
 			}
-			t.dropElsewhere(k, hash)
+			p.dropElsewhere(k, hash)
 			return Replaced
 		}
 	}
 	result, place := Crowded, size
 	for k := size; k < classes && !result.Kept(); k++ {
-		s := t.classes[k].set(hash)
+		s := p.classes[k].set(hash)
 		result, place = s.insert(n, now, false, c), k
 	}
 	if !result.Kept() {
-		s := t.classes[size].set(hash)
+		s := p.classes[size].set(hash)
 		result, place = s.insert(n, now, true, c), size
 	}
 	if result.Kept() {
-		t.dropElsewhere(place, hash)
+		p.dropElsewhere(place, hash)
 	}
 	return result
 }
 
 // dropElsewhere removes what other classes hold of a hash: an answer of another size.
-func (t *Table) dropElsewhere(size int, hash uint64) {
-	for i := range t.classes {
+func (p *part) dropElsewhere(size int, hash uint64) {
+	for i := range p.classes {
 		if i == size {
 			continue
 		}
-		s := t.classes[i].set(hash)
+		s := p.classes[i].set(hash)
 		if way, state, _ := s.find(hash); way >= 0 {
 			s.drop(way, state)
 		}
@@ -252,11 +312,13 @@ func (t *Table) Flush() {
 
 // sets yields every set.
 func (t *Table) sets(yield func(*set) bool) {
-	for i := range t.classes {
-		k := &t.classes[i]
-		for j := range k.sets {
-			if s := k.at(j); !yield(&s) {
-				return
+	for at := range t.parts {
+		for i := range t.parts[at].classes {
+			k := &t.parts[at].classes[i]
+			for j := range k.sets {
+				if s := k.at(j); !yield(&s) {
+					return
+				}
 			}
 		}
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // onHeap makes a table in memory that the race detector watches, which it does not do with mappings.
-func onHeap(bytes int) *Table { return build(make([]uint64, bytes/wordBytes)) }
+func onHeap(bytes int) *Table { return build(make([]uint64, bytes/wordBytes), nil) }
 
 func testKey(i int) []byte {
 	name := fmt.Sprintf("\x06n%05d\x07example\x00", i)
@@ -49,7 +49,7 @@ func checkAnswer(i int, a *wire.Answer) (version int, problem string) {
 }
 
 func TestPutThenGet(t *testing.T) {
-	table, err := New(BytesMin)
+	table, err := New(BytesMin, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestReaderNeverWaitsForAWriter(t *testing.T) {
 	for i := 0; i < 3*ways; i += 3 { // one set, full
 		table.Put(testHash(i), testKey(i), testAnswer(i, 0, large), 300, 1, &c)
 	}
-	s := table.classes[classes-1].set(testHash(3))
+	s := table.parts[0].classes[classes-1].set(testHash(3))
 	way, state, _ := s.find(testHash(3))
 	if !s.take(way, state, tagOf(testHash(3))) {
 		t.Fatal("not taken")
@@ -178,8 +178,8 @@ func TestReaderNeverWaitsForAWriter(t *testing.T) {
 func TestAllWritersStopped(t *testing.T) {
 	table := onHeap(BytesMin)
 	var c Copy
-	for i := range table.classes {
-		s := table.classes[i].set(testHash(0))
+	for i := range table.parts[0].classes {
+		s := table.parts[0].classes[i].set(testHash(0))
 		for way := range ways {
 			s.take(way, 0, 5)
 		}
@@ -309,7 +309,7 @@ func TestChangedSlotIsNotRead(t *testing.T) {
 	var c Copy
 	key, hash := testKey(1), testHash(1)
 	table.Put(hash, key, testAnswer(1, 1, 8), 300, 1, &c)
-	s := table.classes[0].set(hash)
+	s := table.parts[0].classes[0].set(hash)
 	way, seen, _ := s.find(hash)
 	if !s.read(way, seen, &c) {
 		t.Fatal("an unchanged slot was not read")
@@ -395,7 +395,7 @@ func TestReadersSeeWholeAnswers(t *testing.T) {
 }
 
 func TestNothingAllocates(t *testing.T) {
-	table, err := New(BytesMin)
+	table, err := New(BytesMin, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -436,22 +436,22 @@ func TestNothingAllocates(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	for _, n := range []int64{0, BytesMin - 1, BytesMax + 1} {
-		if table, err := New(n); err == nil {
+		if table, err := New(n, nil); err == nil {
 			t.Errorf("%d bytes: no error", n)
 			table.Close()
 		}
 	}
-	table, err := New(5 << 20)
+	table, err := New(5<<20, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer table.Close()
 	used := 0
-	for i := range table.classes {
-		if table.classes[i].sets == 0 {
+	for i := range table.parts[0].classes {
+		if table.parts[0].classes[i].sets == 0 {
 			t.Errorf("class %d has no sets", i)
 		}
-		used += len(table.classes[i].words) * wordBytes
+		used += len(table.parts[0].classes[i].words) * wordBytes
 	}
 	if used > 5<<20 || used < 5<<20*9/10 || table.Limit() != 5<<20 {
 		t.Errorf("%d bytes used of %d", used, table.Limit())
