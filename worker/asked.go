@@ -31,6 +31,7 @@ type asked struct {
 	marks      inflight.Marks
 	hasNetwork bool // network is what it sent as its own (RFC 7871), where that is looked at
 	network    wire.Subnet
+	tags       uint64 // that rules have given the query
 }
 
 // proven reports whether its sender receives what is sent to the address that it comes from.

@@ -75,8 +75,6 @@ func (w *worker) denied(l *lookup, name []byte, from *origin) bool {
 	}
 	answer.Extended = wire.EDESynthesized
 	w.stats.Scrubs.Cut++
-	if l.later == scrutinyNone || !w.judged(answer, 0, l.later, l.key, l.hash, from) {
-		w.reply(from, answer, 0)
-	}
+	w.tellClient(answer, 0, l.later, l.key, l.hash, from)
 	return true
 }

@@ -230,8 +230,19 @@ func (w *worker) give(l *lookup, age uint32, from *origin) {
 	if from.view != nil {
 		from.view.stats.Hits++
 	}
-	if l.later == scrutinyNone || !w.judged(&w.answer, age, l.later, l.key, l.hash, from) {
-		w.reply(from, &w.answer, age)
+	w.tellClient(&w.answer, age, l.later, l.key, l.hash, from)
+}
+
+// tellClient gives the client of w.client, who has asked the question of key, an answer of an upstream that was learned age seconds ago, or what rules for responses
+// that look at clients, and then response policies, make of it.
+func (w *worker) tellClient(a *wire.Answer, age uint32, later scrutiny, key []byte, hash uint64, to *origin) {
+	if w.rules.tells {
+		if a = w.decideTold(a, key, to); a == nil {
+			return
+		}
+	}
+	if later == scrutinyNone || !w.judged(a, age, later, key, hash, to) {
+		w.reply(to, a, age)
 	}
 }
 
@@ -337,7 +348,7 @@ func (w *worker) wait(slot uint32, later scrutiny, from *origin) bool {
 	waiter := inflight.Waiter{
 		ID: c.ID, Flags: c.Flags, HasOPT: c.HasOPT, DO: c.DO, Limit: uint16(c.Limit), At: w.now, Later: later,
 		Cookie: w.asked.cookie, Marks: w.asked.marks, HasSubnet: w.asked.hasNetwork, Subnet: w.asked.network,
-		Extended: c.Extended, TTLHigh: c.TTLHigh,
+		Extended: c.Extended, TTLHigh: c.TTLHigh, Tags: w.asked.tags, Policy: w.rules.number,
 	}
 	if from.tcp {
 		waiter.TCP, waiter.Conn = true, uint32(from.conn)

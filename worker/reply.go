@@ -122,8 +122,12 @@ func (w *worker) restoreClient(s *inflight.Slot, waiter *inflight.Waiter, to *or
 	if len(w.active.views) != 0 {
 		to.view = w.viewOf(to)
 	}
-	if w.asked = (asked{cookie: waiter.Cookie, marks: waiter.Marks, hasNetwork: waiter.HasSubnet, network: waiter.Subnet}); w.asked != (asked{}) {
+	w.asked = asked{cookie: waiter.Cookie, marks: waiter.Marks, hasNetwork: waiter.HasSubnet, network: waiter.Subnet}
+	if w.asked != (asked{}) {
 		c.Options = w.replyOptions(to, nil)
+	}
+	if waiter.Policy == w.rules.number { // else a reload has changed what tags mean
+		w.asked.tags = waiter.Tags
 	}
 	if waiter.HasSubnet {
 		if at := w.echoSubnet(&waiter.Subnet); waiter.Marks&inflight.Replaced == 0 {
@@ -194,9 +198,7 @@ func (w *worker) restoreWaiting(s *inflight.Slot, waiter *inflight.Waiter, to *o
 	return true
 }
 
-// tellWaiter gives the client of w.client, which waited for it, an answer that was learned age seconds ago, or what response policies make of it.
+// tellWaiter is tellClient for a waiter of a slot, whose client w.client is.
 func (w *worker) tellWaiter(s *inflight.Slot, waiter *inflight.Waiter, a *wire.Answer, age uint32, to *origin) {
-	if waiter.Later == scrutinyNone || !w.judged(a, age, waiter.Later, s.KeyBytes(), s.Hash, to) {
-		w.reply(to, a, age)
-	}
+	w.tellClient(a, age, waiter.Later, s.KeyBytes(), s.Hash, to)
 }

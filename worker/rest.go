@@ -134,7 +134,7 @@ func (w *worker) rise(q *resting, from *origin) *lookup {
 	}
 	w.assign(l, from)
 	w.present(l, from)
-	w.rules.query.Tags = q.tags
+	w.rules.query.Tags, w.asked.tags = q.tags, q.tags
 	if q.policy != w.rules.policy {
 		q.verdict.Pool, q.verdict.Tee, q.verdict.Subnet = -1, -1, nil
 		q.verdict.Edits.Reset()

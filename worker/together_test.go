@@ -264,6 +264,8 @@ func (m *medley) chooseRules(rng *rand.Rand, s *Snapshot) {
 	add(response, perhaps(0.05), policy.Action{Do: policy.Truncate, Extended: wire.EDENone})
 	add(response, perhaps(0.2), policy.Action{Do: policy.LimitTTL, Low: 1, High: 2})
 	add(response, perhaps(0.2), policy.Action{Do: policy.SkipCache})
+	add(response, fromNet("127.0.0.0/30"), policy.Action{Do: policy.LimitTTL, High: 5})
+	add(response, fromNet("127.0.0.8/29"), policy.Action{Do: policy.Answer, RCode: wire.RCodeRefused, Extended: wire.EDENone})
 	add(own, perhaps(0.1), policy.Action{Do: policy.Drop})
 	add(own, perhaps(0.1), policy.Action{Do: policy.Truncate, Extended: wire.EDENone})
 	add(own, perhaps(0.1), refuse())

@@ -14,6 +14,8 @@ import (
 // rules is what a worker has to do with the policy in force.
 type rules struct {
 	policy    *policy.Policy // nil: there are no rules
+	number    uint8          // of the policy, modulo 256: queries do not live through so many
+	tells     bool           // some of its rules look at clients that are told answers
 	state     *policy.State
 	hits      []*atomic.Uint64 // the group's counters, by rule
 	query     policy.Query     // in hand
@@ -21,6 +23,8 @@ type rules struct {
 	own       policy.Verdict   // on our own answer to it
 	response  policy.Query     // an upstream's answer, which may come while a query is in hand
 	responded policy.Verdict   // on that
+	told      policy.Verdict   // on an answer that one client is told
+	changed   wire.Answer      // what that client is told instead
 	said      wire.Answer      // that answer
 	name      [wire.KeyBytesMax]byte
 	shadow    lookup // what is asked of a pool whose answers are ignored
@@ -53,7 +57,8 @@ func (w *worker) setRules(c *command) {
 	}
 	w.publishRules()
 	r.policy, r.hits, r.state = c.policy, c.ruleHits, nil
-	if c.policy != nil {
+	r.number++
+	if r.tells = c.policy != nil && c.policy.Has(policy.ChainTold); c.policy != nil {
 		r.state = c.policy.NewState(w.random, w.wall)
 		w.journal.Store(&journal{policy: c.policy, lines: r.state.Log})
 	}
@@ -74,6 +79,7 @@ func (w *worker) decide(l *lookup, from *origin) bool {
 	w.present(l, from)
 	r.policy.Run(policy.ChainQuery, &r.query, r.state, &r.result)
 	w.overlook(l, from.view, &r.result)
+	w.asked.tags = r.query.Tags
 	if r.result.Wait != 0 && !from.tcp && w.postpone(l, from) {
 		return true
 	}
@@ -186,6 +192,7 @@ func (w *worker) missRules() bool {
 func (w *worker) decideMiss(l *lookup, from *origin, age *uint32, state *cache.State) bool {
 	r := &w.rules
 	r.policy.Run(policy.ChainMiss, &r.query, r.state, &r.result)
+	w.asked.tags = r.query.Tags
 	before := l.hash
 	if w.execute(l, from, &r.result) {
 		return true
@@ -243,6 +250,55 @@ func (w *worker) decideAnswer(s *inflight.Slot) (keep, give bool) {
 		clampTTLs(&w.answer, v.TTLLow, v.TTLHigh)
 	}
 	return w.answer.TTL != 0 && !v.SkipCache, true
+}
+
+// decideTold lets the rules for responses that look at clients see an answer to the question of key that the client of w.client is to be told, and returns what it is
+// told; nil: it was told something else, or nothing. What is kept, and what others are told, stays what it is.
+func (w *worker) decideTold(a *wire.Answer, key []byte, to *origin) *wire.Answer {
+	r, c := &w.rules, &w.client
+	q := &r.response
+	q.Reset()
+	q.Name = wire.KeyName(key)
+	q.Type, q.Class = wire.KeyType(key), wire.KeyClass(key)
+	q.Flags, q.HasOPT, q.DO = wire.KeyHeader(key), c.HasOPT, c.DO
+	q.Source, q.TCP, q.Tags = to.path.Addr(), to.tcp, w.asked.tags
+	if to.view != nil {
+		q.View = to.view.number
+	}
+	q.Answer, q.Now, q.Pools = a, w.now, w
+	v := &r.told
+	r.policy.Run(policy.ChainTold, q, r.state, v)
+	q.Answer = nil
+	if v.Limited {
+		high := max(v.TTLHigh, 1)
+		if c.TTLHigh != 0 {
+			high = min(high, c.TTLHigh)
+		}
+		c.TTLHigh = high
+	}
+	switch {
+	case v.Outcome == policy.Dropped:
+		w.dropByRule(to)
+		return nil
+	case v.Outcome == policy.Truncated:
+		r.said = wire.Answer{Flags: wire.FlagTC}
+		if v.Extended != wire.EDENone {
+			r.said.Extended = v.Extended
+		}
+		w.reply(to, &r.said, 0)
+		return nil
+	case v.Outcome == policy.Answered && v.Answer == nil:
+		w.replyError(to, v.RCode, v.Extended)
+		return nil
+	case v.Outcome == policy.Answered:
+		w.reply(to, v.Answer, 0)
+		return nil
+	case v.Extended != wire.EDENone:
+		r.changed = *a
+		r.changed.Extended = v.Extended
+		return &r.changed
+	}
+	return a
 }
 
 // ownReply gives the query in hand an answer of our own, if the rules for those let it.

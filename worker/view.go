@@ -42,6 +42,7 @@ var ShedStaleNames = [shedStales]string{"pool", "always", "never"}
 type view struct {
 	*viewState
 	spec        *View
+	number      int // in the policy
 	outstanding int // cap on viewState.under, this worker's share
 }
 
@@ -110,7 +111,7 @@ func (g *Group) tagViews(snap *Snapshot) error {
 func (w *worker) setViews(next *selection, c *command) {
 	for i, state := range c.views {
 		spec := &c.snapshot.Views[i]
-		next.views = append(next.views, &view{viewState: state, spec: spec, outstanding: share(spec.MaxOutstanding, w.cfg.Workers)})
+		next.views = append(next.views, &view{viewState: state, spec: spec, number: i, outstanding: share(spec.MaxOutstanding, w.cfg.Workers)})
 		w.viewStates[state.tag] = state
 	}
 }

@@ -76,6 +76,7 @@ func (c *checker) rules(out *Checked) {
 	}
 	c.views(out)
 	first := map[policy.RuleID]int{}
+	var told []policy.Rule // the first one of the chain response that looks at a client
 	for _, item := range c.ruleTables {
 		data, ok := item.data.(map[string]any)
 		if !ok {
@@ -98,9 +99,16 @@ func (c *checker) rules(out *Checked) {
 		if c.problems[before:].Broken() {
 			continue
 		}
-		if _, err := policy.Compile([]policy.Rule{r.Rule}, nil, 1); err != nil {
+		checked := []policy.Rule{r.Rule}
+		if r.Chain == policy.ChainResponse && told != nil {
+			checked = append(told[:1:1], r.Rule)
+		}
+		if _, err := policy.Compile(checked, nil, 1); err != nil {
 			c.fault(item, "%v", err)
 			continue
+		}
+		if r.Chain == policy.ChainResponse && told == nil && r.OfClient() {
+			told = checked
 		}
 		out.Rules = append(out.Rules, r.Rule)
 	}

@@ -272,7 +272,8 @@ func TestRuleProblems(t *testing.T) {
 		{rule + "match.time = { zone = \"Mars/Base\" }\naction.type = \"drop\"", `f.toml:9: rule[0].match.time.zone: "Mars/Base" is no time zone that this machine knows`},
 		{rule + "match.any = []\naction.type = \"drop\"", `f.toml:9: rule[0].match.any: must be an array of 1 to 64 matches`},
 		{rule + "match.rcode = 3\naction.type = \"drop\"", `f.toml:7: rule[0]: rule "a" of chain query: looks at an answer (rcode), and there is none yet`},
-		{rule + "chain = \"response\"\nmatch.source = \"::1\"\naction.type = \"drop\"", `f.toml:7: rule[0]: rule "a" of chain response: looks at the client (source): an answer of an upstream is the same for all who wait for it`},
+		{rule + "chain = \"response\"\nmatch.edns_version = 1\naction.type = \"drop\"", `f.toml:7: rule[0]: rule "a" of chain response: looks at the query (edns_version), of which no more is kept until its answer comes than who asks, over which protocol, from where, and its tags`},
+		{rule + "chain = \"response\"\nmatch.source = \"::1\"\naction.type = \"allow\"\n[[rule]]\nname = \"b\"\nchain = \"response\"\naction.type = \"skip_cache\"", `f.toml:12: rule[1]: rule "b" of chain response: skip_cache is about what is kept, which is the same for all clients: it has to stand before the first rule that looks at one, and a least TTL, too`},
 		{rule + "chain = \"response\"\naction = { type = \"pool\", pool = \"other\" }", `f.toml:7: rule[0]: rule "a" of chain response: pool has no meaning in chain response`},
 		{rule + "match = " + strings.Repeat("{ not = ", 12) + "{ rd = true }" + strings.Repeat(" }", 12) + "\naction.type = \"drop\"", `f.toml:9: rule[0].match.not.not.not.not.not.not.not.not.not: is nested too deep`},
 	} {
@@ -370,8 +371,8 @@ func TestViews(t *testing.T) {
 	for text, want := range map[string]string{
 		"workers.count = 2\ncache.bytes = \"13MiB\"\n[pool.default]\ncache_size = \"5MiB\"": `f.toml:5: pool.default.cache_size: 5MiB for 2 workers: at least 6MiB`,
 		"workers.count = 2\ncache.bytes = \"11MiB\"\n[pool.default]\ncache_size = \"6MiB\"": `f.toml:3: cache.bytes: 11MiB, of which cache_size of pools and views leaves 5MiB to all others: at least 6MiB for 2 workers`,
-		"[workers]\ncount = 2\n[pool.default]\ncache = false\ncache_size = \"16MiB\"":                            `f.toml:6: pool.default.cache_size: has no effect with cache = false`,
-		"[workers]\ncount = 2\n[view.a]\nclients = \"::1\"\ncache_size = \"16MiB\"":                              `f.toml:6: view.a.cache_size: has no effect without own_cache = true`,
+		"[workers]\ncount = 2\n[pool.default]\ncache = false\ncache_size = \"16MiB\"":       `f.toml:6: pool.default.cache_size: has no effect with cache = false`,
+		"[workers]\ncount = 2\n[view.a]\nclients = \"::1\"\ncache_size = \"16MiB\"":         `f.toml:6: view.a.cache_size: has no effect without own_cache = true`,
 		"[view.a]\nclients = \"::1\"\nlimits = 5":                                           `f.toml:4: view.a.limits: must be a table, for example { tcp_rate = 10 }, not an integer`,
 		"[view.a]\nclients = \"::1\"\nlimits.tcp_rat = 5":                                   `f.toml:4: view.a.limits.tcp_rat: unknown key; the nearest known key is "tcp_rate"`,
 		"[view.a]\nclients = \"::1\"\n[view.a.limits]\nslip = 11":                           `f.toml:5: view.a.limits.slip: 11 is out of range (0 to 10)`,

@@ -41,7 +41,7 @@ func TestSizes(t *testing.T) {
 		max  uintptr
 	}{
 		{"Slot", unsafe.Sizeof(Slot{}), 616},
-		{"Waiter", unsafe.Sizeof(Waiter{}), 160},
+		{"Waiter", unsafe.Sizeof(Waiter{}), 168},
 		{"indexEntry", unsafe.Sizeof(indexEntry{}), 8},
 		{"wheelNode", unsafe.Sizeof(wheelNode{}), 16},
 		{"Slot before Key", unsafe.Offsetof(Slot{}.Key), 224},

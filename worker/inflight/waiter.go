@@ -25,7 +25,9 @@ type Waiter struct {
 	Later     uint8 // what the caller has yet to do with the answer before this client gets it
 	HasSubnet bool  // Subnet is what it sent (RFC 7871), and is told again
 	Subnet    wire.Subnet
+	Policy    uint8 // the caller's number for the rules whose tags Tags are
 	Cookie    Cookie
+	Tags      uint64   // that rules have given the query
 	Case      [32]byte // wire.CaseBits of the name as it was spelled
 }
 

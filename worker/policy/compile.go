@@ -15,7 +15,7 @@ import (
 // Policy is a set of rules, compiled.
 type Policy struct {
 	rules  []rule
-	chains [ChainCount]chain
+	chains [ChainCount + 1]chain
 	nodes  []node
 
 	// What nodes and rules refer to by number.
@@ -40,6 +40,7 @@ type rule struct {
 	action Action
 	name   string
 	chain  Chain
+	part   Chain // in whose index it is: that, or ChainTold
 }
 
 // node is one selector or one of All, Any and Not, followed by what is in it.
@@ -71,7 +72,7 @@ func Compile(rules []Rule, groups []View, workers int) (*Policy, error) {
 		chain Chain
 		name  string
 	}
-	seen := map[identity]bool{}
+	seen, told := map[identity]bool{}, false
 	for i := range rules {
 		r := &rules[i]
 		if id := (identity{r.Chain, r.Name}); r.Name == "" || seen[id] {
@@ -79,7 +80,11 @@ func Compile(rules []Rule, groups []View, workers int) (*Policy, error) {
 		} else {
 			seen[id] = true
 		}
-		if err := p.add(r); err != nil {
+		part := r.Chain
+		if told = told || r.Chain == ChainResponse && r.OfClient(); told && r.Chain == ChainResponse {
+			part = ChainTold
+		}
+		if err := p.add(r, part); err != nil {
 			errs = append(errs, fmt.Errorf("rule %q of chain %s: %w", r.Name, r.Chain, err))
 		}
 	}
@@ -90,18 +95,18 @@ func Compile(rules []Rule, groups []View, workers int) (*Policy, error) {
 		r := &p.rates[i]
 		r.PerSecond, r.Burst = r.PerSecond/float64(workers), max(1, r.Burst/float64(workers))
 	}
-	for c := range ChainCount {
+	for c := range ChainCount + 1 {
 		p.chains[c] = p.index(c, rules)
 	}
 	return p, nil
 }
 
-// add appends one rule.
-func (p *Policy) add(r *Rule) error {
+// add appends one rule of a part.
+func (p *Policy) add(r *Rule, part Chain) error {
 	if r.Chain >= ChainCount {
 		return errors.New("no such chain")
 	}
-	out := rule{views: ^uint64(0), node: int32(len(p.nodes)), rate: -1, action: r.Action, name: r.Name, chain: r.Chain}
+	out := rule{views: ^uint64(0), node: int32(len(p.nodes)), rate: -1, action: r.Action, name: r.Name, chain: r.Chain, part: part}
 	if r.Views != nil {
 		out.views = 0
 		for _, v := range r.Views {
@@ -113,6 +118,9 @@ func (p *Policy) add(r *Rule) error {
 	}
 	if err := r.Action.validate(r.Chain); err != nil {
 		return err
+	}
+	if a := &r.Action; part == ChainTold && (!a.Do.allowed(part) || a.Do == LimitTTL && a.Low != 0) {
+		return fmt.Errorf("%s is about what is kept, which is the same for all clients: it has to stand before the first rule that looks at one, and a least TTL, too", a.Do)
 	}
 	switch a := &r.Action; {
 	case a.Do == Limit && a.PerSource:
@@ -221,11 +229,10 @@ func (p *Policy) selector(s *Selector, c Chain) (node, error) {
 	return n, nil
 }
 
-// fits reports what is wrong with a selector, or with its being in chain c: what an answer is kept as is the same for all clients, so
-// the chain response cannot look at one.
+// fits reports what is wrong with a selector, or with its being in chain c.
 func (s *Selector) fits(c Chain) error {
-	if c == ChainResponse && s.Kind.ofClient(s) {
-		return fmt.Errorf("looks at the client (%s): an answer of an upstream is the same for all who wait for it", s.Kind)
+	if c == ChainResponse && s.Kind.ofQuery() {
+		return fmt.Errorf("looks at the query (%s), of which no more is kept until its answer comes than who asks, over which protocol, from where, and its tags", s.Kind)
 	}
 	if (c == ChainQuery || c == ChainMiss) && s.Kind.ofAnswer() {
 		return fmt.Errorf("looks at an answer (%s), and there is none yet", s.Kind)

@@ -70,7 +70,7 @@ func (p *Policy) index(c Chain, rules []Rule) chain {
 func (c *chain) split(p *Policy, of Chain, rules []Rule, alternately bool) (literals [][]literal) {
 	c.heads = nil
 	for i := range rules {
-		if rules[i].Chain != of {
+		if p.rules[i].part != of {
 			continue
 		}
 		r, m := &p.rules[i], &rules[i].Match

@@ -24,6 +24,15 @@ func (k Kind) ofClient(s *Selector) bool {
 	return false
 }
 
+// ofQuery reports whether a selector looks at something of a query that is not kept until its answer is told.
+func (k Kind) ofQuery() bool {
+	switch k {
+	case EDNSVersion, EDNSOption, Destination, DestinationPort, Opcode:
+		return true
+	}
+	return false
+}
+
 // ofAnswer reports whether a selector needs an answer.
 func (k Kind) ofAnswer() bool { return k == RCode || k == Answers || k == Authorities }
 
@@ -47,6 +56,8 @@ func (d Do) String() string { return doNames[d] }
 // allowed reports whether an action has a meaning in a chain.
 func (d Do) allowed(c Chain) bool {
 	switch c {
+	case ChainTold: // what is kept is there already, and so is what is passed back
+		return d != SkipCache && d != StripOption && d.allowed(ChainResponse)
 	case ChainMiss:
 		return d != Delay
 	case ChainResponse:

@@ -20,6 +20,10 @@ const (
 
 	// ChainCount is the number of chains.
 	ChainCount
+
+	// ChainTold is the part of the chain response that begins with the first rule that looks at a client: it is run for each client that is told an answer, not
+	// for the answer that is kept. Rules are not of it, but put there by Compile.
+	ChainTold = ChainCount
 )
 
 // ChainNames are the names used in the configuration, by value.
@@ -181,6 +185,21 @@ func (r *Records) reply(qtype uint16) *wire.Answer {
 		return a
 	}
 	return r.Other
+}
+
+// OfClient reports whether a rule looks at something that belongs to one client, so that in the chain response it is run when clients are told.
+func (r *Rule) OfClient() bool { return r.Views != nil || r.Match.ofClient() }
+
+func (m *Match) ofClient() bool {
+	if m.Op == Is {
+		return m.Selector.Kind.ofClient(&m.Selector)
+	}
+	for i := range m.Of {
+		if m.Of[i].ofClient() {
+			return true
+		}
+	}
+	return false
 }
 
 // Pool returns the highest number of a pool that the rule names, -1 if it names none.
