@@ -8,7 +8,7 @@ const (
 	SlotsMax = 1 << 20
 
 	// WaitersMax bounds Config.Waiters: four per slot of the biggest table. Pool empty: AddWaiter says so and the worker sheds the
-	// client, not the exchange.
+	// client, not the exchange. Each takes 168 bytes, 8 of them for the tags that rules have given its query: 704 MB if all that there can be wait at a time.
 	WaitersMax = 4 * SlotsMax
 
 	// WaitersPerSlotMax bounds the replies that one answer sets off, and so how long it holds up the turn: 8192 replies of about 3 us are 25 ms,
