@@ -83,8 +83,12 @@ func TestApportion(t *testing.T) {
 		percent    int
 		pool, view int64
 	}{
-		{2, pair, 64 << 20, 25, 16 << 20, 8 << 20}, {2, pair, 64 << 20, 90, 16 << 20, 6 << 20}, {2, pair, 64 << 20, 0, 16 << 20, 6 << 20},
-		{1, nil, 9 << 20, 25, 3 << 20, 3 << 20}, {2, pair, 18 << 20, 25, 6 << 20, 6 << 20}, {4, append(pair, pair...), 64 << 20, 50, 12 << 20, 0},
+		{2, pair, 64 << 20, 25, 16 << 20, 8 << 20},
+		{2, pair, 64 << 20, 90, 16 << 20, 6 << 20},
+		{2, pair, 64 << 20, 0, 16 << 20, 6 << 20},
+		{1, nil, 9 << 20, 25, 3 << 20, 3 << 20},
+		{2, pair, 18 << 20, 25, 6 << 20, 6 << 20},
+		{4, append(pair, pair...), 64 << 20, 50, 12 << 20, 0},
 	} {
 		s := &Snapshot{CacheBytes: tt.all, SharedPercent: tt.percent, Pools: []Pool{defaultPool(1), defaultPool(1)}, Views: []View{guests}}
 		s.Pools[1].Name, s.Pools[1].CacheBytes, s.Views[0].CacheBytes = "other", tt.pool, tt.view
