@@ -254,7 +254,7 @@ func (c *checker) schedule(v value) policy.Schedule {
 		s.From = c.minute(v.field("from", data["from"]), 1439)
 	}
 	if data["to"] != nil {
-		s.To = max(1, c.minute(v.field("to", data["to"]), 1440))
+		s.To = c.minute(v.field("to", data["to"]), 1440)
 	}
 	if data["zone"] != nil {
 		zone := v.field("zone", data["zone"])

@@ -259,7 +259,7 @@ func (s *Selector) fits(c Chain) error {
 	case OverSourceRate:
 		return s.Rate.validate(true)
 	case Clock:
-		if z := s.Schedule; z.Zone == nil || z.From < 0 || z.From > 1439 || z.To < 1 || z.To > 1440 || z.Days == 0 {
+		if z := s.Schedule; z.Zone == nil || z.From < 0 || z.From > 1439 || z.To < 0 || z.To > 1440 || z.Days == 0 {
 			return errors.New("no time of the week")
 		}
 	}

@@ -5,7 +5,7 @@ import "time"
 // Schedule is a time of the week. From and To are minutes of the day; where From is not below To, it lasts to To of the next day.
 type Schedule struct {
 	Days     uint8 // bit 0: Sunday; the day on which it begins
-	From, To int   // minutes of the day, 0 to 1439 and 1 to 1440
+	From, To int   // minutes of the day, 0 to 1439 and 0 to 1440
 	Zone     *time.Location
 }
 
