@@ -140,6 +140,9 @@ func exampleKeys(t *testing.T, table, next string) []string {
 	for _, m := range regexp.MustCompile(`(?m)^#([a-z_]+) = `).FindAllStringSubmatch(part, -1) {
 		keys = append(keys, m[1])
 	}
+	if len(keys) < 10 {
+		t.Fatalf("table %s: only %v", table, keys)
+	}
 	return keys
 }
 
@@ -200,6 +203,9 @@ func actions(t *testing.T) []string {
 	var types []string
 	for _, word := range regexp.MustCompile(`"([a-z_]+)"`).FindAllStringSubmatch(m[1], -1) {
 		types = append(types, word[1])
+	}
+	if len(types) < 10 {
+		t.Fatalf("only %v", types)
 	}
 	return types
 }
