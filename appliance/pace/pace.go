@@ -9,14 +9,17 @@ import (
 const (
 	// burst is how long work may go on at a time. A thread that shares its CPU with a worker's keeps it for about 3 ms otherwise (base_slice_ns of the
 	// kernel's scheduler), again and again: for as long as the work takes the worker has half of its CPU.
-	burst = time.Millisecond
+	burst = 250 * time.Microsecond
+	// rests is how many times longer than it was busy work rests. Measured on the worker's own CPU at half load, one load of a million suffixes after the other:
+	// p99.9 of hits 5.3 ms without, 11.9 ms with bursts and rests of a millisecond, 7.9 ms so.
+	rests = 3
 	// restMost bounds one rest. Work whose burst took longer than that was kept from its CPU itself.
-	restMost = 20 * time.Millisecond
-	// chunk bytes are read at once: a millisecond's work for the slowest parser, and much less for others.
+	restMost = 4 * time.Millisecond
+	// chunk bytes are read at once: half a millisecond's work for the slowest parser, and much less for others.
 	chunk = 4096
 )
 
-// Pace lets work rest for as long as it has been busy, so that the load takes twice as long and nobody waits for it. The zero value is ready, for one
+// Pace lets work rest for longer than it has been busy, so that it takes four times as long and nobody waits for it. The zero value is ready, for one
 // goroutine; nil does not rest.
 type Pace struct{ since time.Time }
 
@@ -31,7 +34,7 @@ func (p *Pace) Step() {
 		return
 	}
 	if busy := now.Sub(p.since); busy >= burst {
-		time.Sleep(min(busy, restMost))
+		time.Sleep(min(rests*busy, restMost))
 		p.since = time.Now()
 	}
 }
