@@ -10,8 +10,8 @@ const (
 	// burst is how long work may go on at a time. A thread that shares its CPU with a worker's keeps it for about 3 ms otherwise (base_slice_ns of the
 	// kernel's scheduler), again and again: for as long as the work takes the worker has half of its CPU.
 	burst = 250 * time.Microsecond
-	// rests is how many times longer than it was busy work rests. Measured on the worker's own CPU at half load, one load of a million suffixes after the other:
-	// p99.9 of hits 5.3 ms without, 11.9 ms with bursts and rests of a millisecond, 7.9 ms so.
+	// rests is how many times longer than it was busy work rests. On the worker's own CPU at half load, loads of a million suffixes one after the other, p99.9 of
+	// hits was 5.1 to 5.3 ms without, 11.9 ms with bursts and rests of a millisecond, and 7.9 and 10.6 ms in two runs so: make bench BENCH='-scenarios l'.
 	rests = 3
 	// restMost bounds one rest. Work whose burst took longer than that was kept from its CPU itself.
 	restMost = 4 * time.Millisecond
