@@ -7,16 +7,48 @@ import (
 	"secure-dns-proxy/appliance/config"
 )
 
+// draft is what a reload has read: a configuration that is not in force yet.
+type draft struct {
+	next        *config.Checked // nil: it cannot be used
+	problems    config.Problems // of the file
+	held        config.Problems // what needs a restart
+	commitZones func()
+	zonesFault  error
+}
+
 // reload reads the configuration file again and puts into force what can change while running. Whatever goes wrong, what is in force
 // stays.
 func (s *service) reload() {
+	if read := s.read(); read != nil {
+		s.settle(<-read)
+	}
+}
+
+// read begins to read the configuration file, the sets and the zones that it names, beside everything: large ones take seconds. The draft is for settle; nil: there
+// is no file. Nothing else may be put into force until settle has had it.
+func (s *service) read() <-chan *draft {
 	if s.checked.File == "" {
 		s.log.Info("nothing to reload: started without a configuration file")
-		return
+		return nil
 	}
 	s.tell(s.notify.reloading())
+	done, now := make(chan *draft, 1), s.checked
+	go func() {
+		d := new(draft)
+		s.sets.whileReading(func(inUse []config.Set) { d.next, d.problems = config.Reload(s.ctx, now.File, inUse) })
+		if d.next != nil {
+			d.next, d.held = d.next.Adopt(now)
+			d.commitZones, d.zonesFault = s.zones.Plan(&d.next.RPZ)
+		}
+		done <- d
+	}()
+	return done
+}
+
+// settle puts what was read into force.
+func (s *service) settle(d *draft) {
 	status := "reloaded"
-	if s.adopt() {
+	if s.adopt(d) {
 		s.reloads.Applied.Add(1)
 	} else {
 		s.reloads.Refused.Add(1)
@@ -27,19 +59,17 @@ func (s *service) reload() {
 }
 
 // adopt reports whether the file is in force now.
-func (s *service) adopt() bool {
-	next, problems := config.Reload(s.checked.File, s.sets.inUse())
-	logProblems(s.log, problems)
-	if next == nil {
+func (s *service) adopt(d *draft) bool {
+	logProblems(s.log, d.problems)
+	merged := d.next
+	if merged == nil {
 		return false
 	}
-	merged, held := next.Adopt(s.checked)
+	if d.zonesFault != nil {
+		s.log.Error("reload", "error", d.zonesFault)
+		return false
+	}
 	planned, err := s.roster.plan(merged)
-	if err != nil {
-		s.log.Error("reload", "error", err)
-		return false
-	}
-	commitZones, err := s.zones.Plan(&merged.RPZ)
 	if err != nil {
 		s.log.Error("reload", "error", err)
 		return false
@@ -70,8 +100,8 @@ func (s *service) adopt() bool {
 	if err := s.allow(merged); err != nil {
 		s.log.Error("metrics.allow stays as it was", "error", err) // the check has seen all that can be wrong with it
 	}
-	logProblems(s.log, held)
-	commitZones()
+	logProblems(s.log, d.held)
+	d.commitZones()
 	s.roster.adopt(planned, merged)
 	s.blocks.Adopt(merged.Blocks)
 	s.remote.adopt(store, &merged.Cache.Remote)

@@ -69,15 +69,26 @@ func (s *service) serve(signals <-chan os.Signal, live *screen, figures bool) in
 		ticks = ticker.C
 	}
 	last := telemetry.Take(s.group)
+	var read <-chan *draft // stays nil, and silent, while nothing is being read
+	again := false         // the files may have changed since that began
 	for {
 		select {
 		case sig := <-signals:
 			if sig == syscall.SIGHUP {
-				s.reload()
+				if again = read != nil; again {
+					s.log.Info("a reload is under way, another one will follow it")
+				} else {
+					read = s.read()
+				}
 				continue
 			}
 			live.end()
 			return s.finish(sig, signals)
+		case d := <-read:
+			s.settle(d)
+			if read = nil; again {
+				read, again = s.read(), false
+			}
 		case q := <-s.roster.upgrades:
 			q.done <- s.upgrade(q)
 		case err := <-s.group.Fault():

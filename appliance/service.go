@@ -51,7 +51,8 @@ type service struct {
 	ended  error // what drain returned first
 
 	background sync.WaitGroup
-	stopAll    context.CancelFunc // ends what runs in background
+	ctx        context.Context // of what runs in background
+	stopAll    context.CancelFunc
 }
 
 // startService brings everything up; on an error nothing is left behind. roam lets the metrics take another port.
@@ -62,7 +63,7 @@ func startService(c *config.Checked, o Options, log *slog.Logger, level *slog.Le
 	s.inspector = &inspection{log: log, registry: o.Inspectors}
 	build := o.Build
 	ctx, cancel := context.WithCancel(context.Background())
-	s.stopAll = cancel
+	s.ctx, s.stopAll = ctx, cancel
 	tune(c.Workers.Count)
 	for _, step := range []func() error{
 		func() error { return s.bind(roam) },

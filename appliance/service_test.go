@@ -298,6 +298,57 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// TestReloadGivesWay: while a reload reads a large file, figures are shown, another reload is remembered, and SIGTERM does not wait.
+func TestReloadGivesWay(t *testing.T) {
+	p := start(t, head+`upstream = "embedded:"`)
+	file := filepath.Join(t.TempDir(), "set")
+	fill := func(lines int) {
+		var text strings.Builder
+		for i := range lines {
+			fmt.Fprintf(&text, "n%d.example\n", i)
+		}
+		if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill(50_000)
+	writeConfig(t, p.file, head+`upstream = "embedded:"`+fmt.Sprintf("\n[set.many]\nfile = %q\n", file))
+	signals, code := make(chan os.Signal, 4), make(chan int)
+	go func() { code <- p.serve(signals, &screen{out: io.Discard, log: io.Discard}, false) }()
+	p.sets.reading.Lock() // as if the watch were reading
+	signals <- syscall.SIGHUP
+	signals <- syscall.SIGHUP
+	signals <- syscall.SIGHUP
+	await(t, "the signals are taken", func() bool { return len(signals) == 0 })
+	if p.metric(t, `sdp_reloads_total{result="applied"}`) != "0" {
+		t.Error("reloaded while the set is being read")
+	}
+	p.sets.reading.Unlock()
+	await(t, "a reload, and another one for what came meanwhile", func() bool { return p.book.count("msg=reloaded") == 2 })
+	if p.metric(t, `sdp_set_entries{set="many"}`) != "50000" {
+		t.Error("the set is not there")
+	}
+
+	fill(3_000_000)
+	signals <- syscall.SIGHUP
+	await(t, "the reload has begun", func() bool { return !p.sets.reading.TryLock() || unlock(&p.sets.reading) })
+	signals <- syscall.SIGTERM
+	if got := <-code; got != ExitDone || p.book.count("msg=stopped\n") != 1 {
+		t.Errorf("exit code %d:\n%s", got, p.book)
+	}
+	if p.book.count("msg=reloaded") != 2 || p.book.count("reload refused") != 0 {
+		t.Errorf("the end waited for the reload:\n%s", p.book)
+	}
+	p.sets.reading.Lock() // whoever read has ended, and did not read to the end
+	defer p.sets.reading.Unlock()
+}
+
+// unlock is false.
+func unlock(m *sync.Mutex) bool {
+	m.Unlock()
+	return false
+}
+
 // TestNothingLeftBehind: no goroutine and no descriptor survives a service, started or not.
 func TestNothingLeftBehind(t *testing.T) {
 	descriptors := func() int {

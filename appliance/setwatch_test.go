@@ -60,7 +60,7 @@ func TestSetWatch(t *testing.T) {
 			replace(step.text)
 		}
 		out.Reset()
-		w.look()
+		w.look(t.Context())
 		if got := ref.Set().Len(); got != step.entries {
 			t.Errorf("%q: %d entries, want %d", step.text, got, step.entries)
 		}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -65,13 +66,19 @@ func Load(path string) (*Checked, Problems) {
 	return Check(f)
 }
 
-// Reload is Load beside workers that must not be held up. A set that is in use, and whose file has not changed since, is not read again.
-func Reload(path string, inUse []Set) (*Checked, Problems) {
-	f, problems := Read(path)
-	if f == nil {
-		return nil, problems
-	}
-	return (&checker{file: f, machine: thisMachine(), gently: new(pace.Pace), inUse: inUse}).check()
+// Reload is Load beside workers that must not be held up. A set that is in use, and whose file has not changed since, is not read again. Once ctx has ended,
+// sets cannot be read.
+func Reload(ctx context.Context, path string, inUse []Set) (*Checked, Problems) {
+	gently := pace.Until(ctx)
+	var c *Checked
+	var problems Problems
+	gently.Aside(func() {
+		var f *File
+		if f, problems = Read(path); f != nil {
+			c, problems = (&checker{file: f, machine: thisMachine(), gently: gently, inUse: inUse}).check()
+		}
+	})
+	return c, problems
 }
 
 // fileFault is what went wrong with a file, without the path that the caller's message has already.

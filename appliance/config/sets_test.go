@@ -4,8 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"secure-dns-proxy/worker/policy"
 )
 
 // TestReloadKeepsSets: a reload reads a set anew only if its file, or what it is, has changed.
@@ -41,7 +45,7 @@ func TestReloadKeepsSets(t *testing.T) {
 		{"another kind", func() { configure("names") }, [2]bool{true, false}},
 	} {
 		step.do()
-		next, problems := Reload(config, inUse)
+		next, problems := Reload(t.Context(), config, inUse)
 		if next == nil {
 			t.Fatal(problems)
 		}
@@ -56,7 +60,43 @@ func TestReloadKeepsSets(t *testing.T) {
 		t.Errorf("%d entries of 2", n)
 	}
 	write(first, "a..b\n")
-	if next, problems := Reload(config, inUse); next != nil || !problems.Broken() {
+	if next, problems := Reload(t.Context(), config, inUse); next != nil || !problems.Broken() {
 		t.Errorf("a bad file: %v, %v", next, problems)
+	}
+}
+
+// TestSetsAreReadWithoutGarbage: what reading a set allocates does not depend on how many names it has, but for their table.
+func TestSetsAreReadWithoutGarbage(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "set")
+	objects := func(names int) float64 {
+		var text strings.Builder
+		for i := range names {
+			fmt.Fprintf(&text, "Name%06d.example. # and why\n", i)
+		}
+		if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return testing.AllocsPerRun(5, func() {
+			if set, _, problems := ReadSet(file, policy.SetSuffixes, nil); set == nil || set.Len() != names {
+				t.Fatal(problems)
+			}
+		})
+	}
+	if few, many := objects(100), objects(50_000); many > few+10 {
+		t.Errorf("%v objects for 100 names, %v for 50,000", few, many)
+	}
+}
+
+// TestSetIsAFile: a pipe or a directory in a set's place is refused, and nobody waits for it.
+func TestSetIsAFile(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{pipe, dir} {
+		if set, _, problems := ReadSet(path, policy.SetNames, nil); set != nil || len(problems) != 1 || problems[0].Text != "is not a regular file" {
+			t.Errorf("%s: %v", path, problems)
+		}
 	}
 }

@@ -23,20 +23,27 @@ const reloadsUnderLoad, suffixesUnderLoad = 2, 1_000_000
 func TestReloadUnderLoad(t *testing.T) {
 	dir := rig.SharedDir(t)
 	set, zone := filepath.Join(dir, "set"), filepath.Join(dir, "rpz.zone")
-	writeSuffixes(t, set)
 	writeZone := func(serial int) {
 		text := fmt.Sprintf("$ORIGIN rpz.test.\n@ 300 SOA ns h %d 3600 600 86400 60\n@ 300 NS ns\nblocked.bulk.example 300 A 192.0.2.%d\n", serial, 100+serial)
 		for i := range 20_000 {
 			text += fmt.Sprintf("n%d.invalid 300 CNAME .\n", i)
 		}
-		if err := os.WriteFile(zone+".new", []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(zone+".new", zone); err != nil {
+		if err := os.WriteFile(ready(zone, serial), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	writeZone(0)
+	for round := range reloadsUnderLoad + 1 { // all of them before the load: writing takes as long as reading
+		writeZone(round)
+		writeSuffixes(t, ready(set, round))
+	}
+	swap := func(round int) {
+		for _, path := range []string{zone, set} {
+			if err := os.Rename(ready(path, round), path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	swap(0)
 	rules := func(round int) string {
 		var b strings.Builder
 		fmt.Fprintf(&b, "\n[[rule]]\nname = \"round\"\nmatch.qname = [\"round.bulk.example\"]\naction = { type = \"answer\", records = [\"A 192.0.2.%d\"] }\n", 200+round)
@@ -79,10 +86,9 @@ func TestReloadUnderLoad(t *testing.T) {
 	before := proxy.Metrics(t)
 	phase("reloads", 0)
 	for round := 1; round <= reloadsUnderLoad; round++ {
-		writeZone(round)
 		next := proxy.Config
 		next.Upstreams = []rig.Upstream{{URL: config.Upstreams[0].URL, Settings: []string{rules(round)}}}
-		writeSuffixes(t, set)
+		swap(round)
 		proxy.WriteConfig(t, next.Text())
 		proxy.Signal(syscall.SIGHUP)
 		answer("round.bulk.example", fmt.Sprintf("192.0.2.%d", 200+round))
@@ -106,10 +112,13 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 }
 
-// writeSuffixes writes the set, in place of the one before.
+// ready is where the file of a round waits for its turn.
+func ready(path string, round int) string { return fmt.Sprintf("%s.%d", path, round) }
+
+// writeSuffixes writes a set.
 func writeSuffixes(t *testing.T, path string) {
 	t.Helper()
-	file, err := os.Create(path + ".new")
+	file, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,9 +130,6 @@ func writeSuffixes(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	if err := file.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
 		t.Fatal(err)
 	}
 }

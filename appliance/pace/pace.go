@@ -2,6 +2,7 @@
 package pace
 
 import (
+	"context"
 	"io"
 	"time"
 )
@@ -21,7 +22,13 @@ const (
 
 // Pace lets work rest for longer than it has been busy, so that it takes four times as long and nobody waits for it. The zero value is ready, for one
 // goroutine; nil does not rest.
-type Pace struct{ since time.Time }
+type Pace struct {
+	since time.Time
+	ctx   context.Context // nil: work goes on until it is done
+}
+
+// Until returns a pace whose readers fail with the context's error once it has ended.
+func Until(ctx context.Context) *Pace { return &Pace{ctx: ctx} }
 
 // Step is called between small pieces of work.
 func (p *Pace) Step() {
@@ -54,6 +61,8 @@ type reader struct {
 
 // Read is an io.Reader's. It reads little at once.
 func (r *reader) Read(b []byte) (int, error) {
-	r.pace.Step()
+	if r.pace.Step(); r.pace.ctx != nil && r.pace.ctx.Err() != nil {
+		return 0, r.pace.ctx.Err()
+	}
 	return r.in.Read(b[:min(len(b), chunk)])
 }

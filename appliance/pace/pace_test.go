@@ -2,10 +2,16 @@ package pace
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
+	"os"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Work of a second, in steps of 0.1 ms, takes four, and none of its bursts is longer than burst and a step.
@@ -49,9 +55,68 @@ func TestRestIsBounded(t *testing.T) {
 func TestNilDoesNotRest(t *testing.T) {
 	var p *Pace
 	p.Step()
+	thread := 0
+	p.Aside(func() { thread = nice(t) })
+	if thread != nice(t) {
+		t.Error("stepped aside")
+	}
 	in := bytes.NewReader(nil)
 	if p.Reader(in) != io.Reader(in) {
 		t.Error("another reader")
+	}
+}
+
+// nice returns the calling thread's nice value.
+func nice(t *testing.T) int {
+	raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return 20 - raw
+}
+
+// Work aside is on threads that are nicer, which end with it; and no other thread becomes so.
+func TestAside(t *testing.T) {
+	const rounds = 200
+	before := nice(t)
+	for range rounds {
+		aside := before
+		new(Pace).Aside(func() { aside = nice(t) })
+		if want := min(before+asideNice, 19); aside != want {
+			t.Fatalf("nice %d, want %d", aside, want)
+		}
+	}
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(threads) > rounds/2 {
+		t.Errorf("%d threads are left", len(threads))
+	}
+	nicer := 0
+	for _, thread := range threads {
+		tid, err := strconv.Atoi(thread.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if raw, err := unix.Getpriority(unix.PRIO_PROCESS, tid); err == nil && 20-raw > before {
+			nicer++
+		}
+	}
+	if nicer > 1 { // the last one may not have ended yet
+		t.Errorf("%d threads of others have become nicer", nicer)
+	}
+}
+
+func TestReaderEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	in := Until(ctx).Reader(bytes.NewReader(make([]byte, 3*chunk)))
+	if n, err := in.Read(make([]byte, chunk)); n != chunk || err != nil {
+		t.Fatal(n, err)
+	}
+	cancel()
+	if n, err := in.Read(make([]byte, chunk)); n != 0 || !errors.Is(err, context.Canceled) {
+		t.Error(n, err)
 	}
 }
 

@@ -129,10 +129,7 @@ func indexOf(list []*entry, name string) *entry {
 // enter makes the source of a zone, which is not in use yet.
 func (k *Keeper) enter(z *Zone, directory string) (*entry, error) {
 	k.mu.Lock()
-	var gently *pace.Pace
-	if k.put != nil {
-		gently = new(pace.Pace) // workers answer
-	}
+	begun := k.put != nil // workers answer
 	tag, known := k.tags[z.Name]
 	if !known {
 		if tag = len(k.tags); tag == tagsMax {
@@ -147,6 +144,10 @@ func (k *Keeper) enter(z *Zone, directory string) (*entry, error) {
 		s.copyPath = copyPath(directory, z.Name)
 	}
 	s.context, s.stop = context.WithCancel(k.running)
+	var gently *pace.Pace
+	if begun {
+		gently = pace.Until(s.context)
+	}
 	return &entry{source: s, policy: *z, tag: tag}, s.load(gently)
 }
 
@@ -199,8 +200,9 @@ type Group interface {
 	ZoneHits(func(*rpz.Hit)) (lost uint64)
 }
 
-// Run looks after the files and logs hits, until ctx ends.
+// Run looks after the files and logs hits, until ctx ends; with it end transfers, and the reading of files.
 func (k *Keeper) Run(ctx context.Context, group Group) {
+	defer context.AfterFunc(ctx, k.stop)()
 	k.mu.Lock()
 	k.put = group.ResponsePolicies
 	k.mu.Unlock()

@@ -83,7 +83,10 @@ func (s *source) askSoon() {
 
 // readAgain reads the zone's file whether it has changed or not. An error leaves the zone in force.
 func (s *source) readAgain() error {
-	z, err := s.readFile(s.spec.File, new(pace.Pace))
+	z, err := s.readFile(s.spec.File, pace.Until(s.context))
+	if s.context.Err() != nil {
+		return s.context.Err() // the process ends
+	}
 	if s.note(err); err != nil {
 		s.log.Error("response policy zone refused, the one in force stays", "zone", s.spec.Name, "error", err)
 		return err
@@ -120,7 +123,9 @@ func (s *source) readFile(path string, gently *pace.Pace) (*rpz.Zone, error) {
 	s.seen, s.fresh = seen, seen
 	s.mu.Unlock()
 	from := time.Now()
-	z, err := readZone(path, s.spec.Name, gently)
+	var z *rpz.Zone
+	var err error
+	gently.Aside(func() { z, err = readZone(path, s.spec.Name, gently) })
 	if err != nil {
 		s.counters.Rejected.Add(1)
 		return nil, err
@@ -203,7 +208,8 @@ func (s *source) follow(ctx context.Context) {
 			timer.Stop()
 		}
 		from := time.Now()
-		err := s.update(ctx)
+		var err error
+		new(pace.Pace).Aside(func() { err = s.update(ctx) })
 		if ctx.Err() != nil {
 			return
 		}

@@ -82,7 +82,7 @@ func (s *Set) AddName(name []byte) bool {
 		labels++
 	}
 	if i != len(name)-1 || labels > labelsMax {
-		panic(fmt.Sprintf("policy: %q is no name", name))
+		panic(fmt.Sprintf("policy: %q is no name", string(name))) // the copy keeps name off the heap
 	}
 	h := hashName(name)
 	at := s.find(h)
