@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// asideNice is how much nicer than others a thread is that works aside. The scheduler weighs it 335 where it weighs others 1024, so a CPU that is never idle gives it
-// a quarter, which is what work with rests asks for at most. What counts more: a worker that takes less than its three quarters gets the CPU back the moment it
-// wakes. Beside a thread of its own weight it would have to have taken less than half; if not, it waits for up to 4 ms.
-const asideNice = 5
+// asideNice is how much nicer than others a thread is that works aside. The scheduler weighs it 110 where it weighs others 1024: a CPU that is never idle gives it a
+// tenth, and a worker that takes less than nine tenths gets the CPU back the moment it wakes. Beside a thread of its own weight it must have taken less than half
+// for that; if not, it waits for up to 4 ms, a tick. At three quarters (a nicer by 5) a worker at half load was slow to catch up with what had come during a pause.
+const asideNice = 10
 
 // Aside runs work on a thread of its own that others take precedence of, and returns when work has. With a nil p it just runs it.
 func (p *Pace) Aside(work func()) {
