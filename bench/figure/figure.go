@@ -26,6 +26,7 @@ const (
 	RSS         Name = "rss_mib"       // resident memory after the load
 	HitRatio    Name = "hit_ratio"     // answers that cost the backend no query
 	Backend     Name = "backend_us"    // CPU time of the backend per query it answered
+	Distance    Name = "distance_ns"   // there and back between the CPUs of server and generator, the longer of before and after
 	Generator   Name = "generator"     // share of the generator's CPUs that it used, 0 to 1
 	Bound       Name = "bound"         // 1 if the generator says it was the bottleneck
 	LRUHitRatio Name = "lru_hit_ratio" // what an LRU of the same bytes has on the same number of draws

@@ -85,3 +85,23 @@ func TestReadOwn(t *testing.T) {
 		t.Error("CPU time of a process that cannot be: want an error")
 	}
 }
+
+func TestDistance(t *testing.T) {
+	if _, err := Distance(0, 0); err == nil {
+		t.Error("a distance of a CPU to itself")
+	}
+	cpus, err := AllowedCPUs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cpus) < 2 {
+		t.Skip("one CPU")
+	}
+	d, err := Distance(cpus[0], cpus[1])
+	if err != nil || d < time.Nanosecond || d > time.Millisecond {
+		t.Errorf("%v, %v", d, err)
+	}
+	if _, err := Distance(cpus[0], 1023); err == nil {
+		t.Error("a distance to a CPU that is not there")
+	}
+}

@@ -23,6 +23,8 @@ type Session struct {
 	Scenarios []*scenario.Scenario
 	// Deadline is when no further turn is started; zero: none.
 	Deadline time.Time
+	// Distance tells how far server and generator are from each other; nil: they stay where they are.
+	Distance func() (time.Duration, error)
 	// Progress is told of every turn.
 	Progress func(Step)
 }
@@ -78,6 +80,11 @@ func total(steps []step) time.Duration {
 func (s *Session) Run(ctx context.Context, r *report.Results) error {
 	r.Scenarios = s.blank()
 	steps := s.plan()
+	place := placement{look: s.Distance}
+	defer place.remark(r)
+	if err := place.scout(ctx); err != nil {
+		return err
+	}
 	for n, st := range steps {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -87,7 +94,7 @@ func (s *Session) Run(ctx context.Context, r *report.Results) error {
 			return nil
 		}
 		row := r.Scenarios[st.scenario].Of(s.Programs[st.program].ID)
-		sample, err := s.turn(ctx, st)
+		sample, err := place.turn(ctx, func() (figure.Sample, error) { return s.turn(ctx, st) })
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

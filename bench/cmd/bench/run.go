@@ -99,6 +99,7 @@ func measure(ctx context.Context, o *options, s *session.Session, layout scenari
 	s.Bench = &scenario.Bench{
 		Settings: o.settings, Layout: layout, Backend: backend, Tool: load.Tool{Path: generator, CPUs: layout.Generator}, Dir: dir,
 	}
+	s.Distance = func() (time.Duration, error) { return proc.Distance(layout.Server[0], layout.Generator[0]) }
 	estimate := s.Estimate()
 	if o.limit > 0 {
 		estimate = min(estimate, o.limit)
