@@ -25,7 +25,7 @@ func (s *service) reload() {
 }
 
 // read begins to read the configuration file, the sets and the zones that it names, beside everything: large ones take seconds. The draft is for settle; nil: there
-// is no file. Nothing else may be put into force until settle has had it.
+// is no file. There must be no other draft until settle has had this one.
 func (s *service) read() <-chan *draft {
 	if s.checked.File == "" {
 		s.log.Info("nothing to reload: started without a configuration file")
@@ -36,6 +36,9 @@ func (s *service) read() <-chan *draft {
 	go func() {
 		d := new(draft)
 		s.sets.whileReading(func(inUse []config.Set) { d.next, d.problems = config.Reload(s.ctx, now.File, inUse) })
+		if s.ctx.Err() != nil {
+			return // nobody waits for it
+		}
 		if d.next != nil {
 			d.next, d.held = d.next.Adopt(now)
 			d.commitZones, d.zonesFault = s.zones.Plan(&d.next.RPZ)

@@ -71,14 +71,15 @@ func (s *service) serve(signals <-chan os.Signal, live *screen, figures bool) in
 	last := telemetry.Take(s.group)
 	var read <-chan *draft // stays nil, and silent, while nothing is being read
 	again := false         // the files may have changed since that began
+	var began time.Time
 	for {
 		select {
 		case sig := <-signals:
 			if sig == syscall.SIGHUP {
 				if again = read != nil; again {
-					s.log.Info("a reload is under way, another one will follow it")
+					s.log.Info("a reload is under way, another one will follow it", "for", time.Since(began).Round(time.Millisecond))
 				} else {
-					read = s.read()
+					read, began = s.read(), time.Now()
 				}
 				continue
 			}
@@ -87,7 +88,7 @@ func (s *service) serve(signals <-chan os.Signal, live *screen, figures bool) in
 		case d := <-read:
 			s.settle(d)
 			if read = nil; again {
-				read, again = s.read(), false
+				read, began, again = s.read(), time.Now(), false
 			}
 		case q := <-s.roster.upgrades:
 			q.done <- s.upgrade(q)

@@ -21,7 +21,7 @@ import (
 	"secure-dns-proxy/worker"
 )
 
-// service is the running product. Its methods belong to one goroutine.
+// service is the running product. Its methods belong to one goroutine; what read leaves running beside them has a copy of what it needs, and things with locks.
 type service struct {
 	log    *slog.Logger
 	level  *slog.LevelVar

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,8 +30,8 @@ type setWatch struct {
 // watchedSet is a set with what is known of its file.
 type watchedSet struct {
 	config.Set
-	seen config.Stamp // at the last look; reading waits until it stays
-	told config.Stamp // a state of the file that was logged as bad
+	seen config.Stamp  // at the last look; reading waits until it stays
+	told *config.Stamp // the state of the file that was logged as bad; nil: none
 }
 
 // follow replaces the sets that are watched.
@@ -75,32 +76,52 @@ func (w *setWatch) run(ctx context.Context) {
 	}
 }
 
-// look reads the files that have changed and have been left alone since the last look.
+// look reads the files that have changed and have been left alone since the last look; not while a reload reads: there is another look in a second.
 func (w *setWatch) look(ctx context.Context) {
-	w.reading.Lock()
+	if !w.reading.TryLock() {
+		return
+	}
 	defer w.reading.Unlock()
-	for _, s := range w.changed() {
-		w.read(ctx, s)
+	for _, s := range w.list() {
+		if now := stampOf(s.File); ctx.Err() == nil && w.due(s, now) {
+			w.read(ctx, s)
+		}
 	}
 }
 
-// changed returns the sets whose files are to be read.
-func (w *setWatch) changed() []watchedSet {
+// list returns the sets as they are now.
+func (w *setWatch) list() []watchedSet {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var list []watchedSet
+	return slices.Clone(w.sets)
+}
+
+// stampOf looks at a file; a stamp of nothing: it is not there.
+func stampOf(file string) config.Stamp {
+	info, err := os.Stat(file)
+	if err != nil {
+		return config.Stamp{}
+	}
+	return config.StampOf(info)
+}
+
+// due reports whether a file that is like now is to be read.
+func (w *setWatch) due(s watchedSet, now config.Stamp) bool {
+	due := now == s.seen && now != s.Stamp && (s.told == nil || now != *s.told)
+	s.seen = now
+	w.note(s)
+	return due
+}
+
+// note keeps what is known of the file of a set, unless a reload has put another set in its place.
+func (w *setWatch) note(s watchedSet) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for i := range w.sets {
-		s := &w.sets[i]
-		var now config.Stamp
-		if info, err := os.Stat(s.File); err == nil {
-			now = config.StampOf(info)
-		}
-		still := now == s.seen
-		if s.seen = now; now != s.Stamp && now != s.told && still {
-			list = append(list, *s)
+		if w.sets[i].Ref == s.Ref {
+			w.sets[i] = s
 		}
 	}
-	return list
 }
 
 // read puts what a file holds now in the place of the set in use, if it is good. s is a copy: nobody waits for mu meanwhile.
@@ -115,7 +136,8 @@ func (w *setWatch) read(ctx context.Context, s watchedSet) {
 		return // the process ends
 	}
 	if set == nil {
-		w.note(&s, s.Stamp, s.seen)
+		s.told = &stamp
+		w.note(s)
 		w.reloads.Refused.Add(1)
 		logProblems(w.log, problems)
 		w.log.Error("set not replaced, the one in use stays", "set", s.Name, "file", s.File, "entries", s.Ref.Set().Len())
@@ -123,20 +145,10 @@ func (w *setWatch) read(ctx context.Context, s watchedSet) {
 	}
 	was := s.Ref.Set().Len()
 	s.Ref.Use(set)
-	w.note(&s, stamp, config.Stamp{})
+	s.Stamp, s.told = stamp, nil
+	w.note(s)
 	w.reloads.Applied.Add(1)
 	w.log.Info("set replaced", "set", s.Name, "file", s.File, "entries", set.Len(), "before", was, "took", time.Since(began).Round(time.Millisecond))
-}
-
-// note keeps which state of its file a set has, and which was bad, unless a reload has put another set in its place.
-func (w *setWatch) note(s *watchedSet, has, told config.Stamp) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i := range w.sets {
-		if now := &w.sets[i]; now.Ref == s.Ref {
-			now.Stamp, now.told = has, told
-		}
-	}
 }
 
 // sizes tells how many entries each set has.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -95,8 +96,30 @@ func TestSetIsAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{pipe, dir} {
-		if set, _, problems := ReadSet(path, policy.SetNames, nil); set != nil || len(problems) != 1 || problems[0].Text != "is not a regular file" {
+		if set, _, problems := ReadSet(path, policy.SetNames, nil); set != nil || len(problems) != 1 || !strings.Contains(problems[0].Text, "not a file that can be read again") {
 			t.Errorf("%s: %v", path, problems)
 		}
+	}
+	if set, _, problems := ReadSet(os.DevNull, policy.SetNames, nil); set == nil || set.Len() != 0 {
+		t.Errorf("%s: %v", os.DevNull, problems)
+	}
+}
+
+// TestReloadEnds: once its context has ended, a reload reads no set.
+func TestReloadEnds(t *testing.T) {
+	dir := t.TempDir()
+	config, set := filepath.Join(dir, "proxy.toml"), filepath.Join(dir, "set")
+	for path, text := range map[string]string{set: "a.example\n", config: fmt.Sprintf("%s[set.a]\nfile = %q\n", good, set)} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if next, problems := Reload(t.Context(), config, nil); next == nil {
+		t.Fatal(problems)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if next, problems := Reload(ctx, config, nil); next != nil || !strings.Contains(fmt.Sprint(problems), context.Canceled.Error()) {
+		t.Errorf("%v, %v", next, problems)
 	}
 }

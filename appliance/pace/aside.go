@@ -21,6 +21,11 @@ func (p *Pace) Aside(work func()) {
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // for good: the thread, which may not take its precedence back, ends with the goroutine
+		if unix.Gettid() == unix.Getpid() {
+			p.Aside(work) // the first thread does not end; while it is held, it is not the one that this gets
+			runtime.UnlockOSThread()
+			return
+		}
 		stepBack()
 		work()
 	}()

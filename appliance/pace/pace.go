@@ -3,17 +3,19 @@ package pace
 
 import (
 	"context"
+	"errors"
 	"io"
+	"os"
 	"time"
 )
 
 const (
-	// burst is how long work may go on at a time. A thread that shares its CPU with a worker's keeps it for about 3 ms otherwise (base_slice_ns of the
+	// burst is how long work may go on at a time. A thread of a worker's weight that shares its CPU keeps it for about 3 ms otherwise (base_slice_ns of the
 	// kernel's scheduler), again and again: for as long as the work takes the worker has half of its CPU.
 	burst = 250 * time.Microsecond
 	// rests is how many times longer than it was busy work rests, so that a worker whose CPU it shares keeps three quarters even where Aside could not step back.
 	// On the worker's own CPU at half load, loads of a million suffixes one after the other, p99.9 of hits is 4.4 and 4.7 ms (io_uring, recvmmsg) where it is 4.5 and
-	// 4.3 without them and the echo's is 4.5; before threads stepped back 10.6, with bursts and rests of a millisecond 11.9: make bench BENCH='-scenarios l'.
+	// 4.3 without them and the echo's is 4.5; before threads stepped back 10.6 (the harness itself then took some of that CPU), with bursts and rests of a millisecond 11.9: make bench BENCH='-scenarios l'.
 	rests = 3
 	// restMost bounds one rest. Work whose burst took longer than that was kept from its CPU itself.
 	restMost = 4 * time.Millisecond
@@ -45,6 +47,17 @@ func (p *Pace) Step() {
 		time.Sleep(min(rests*busy, restMost))
 		p.since = time.Now()
 	}
+}
+
+// errAgain says of a pipe, a socket or a directory that it is not what Open is for.
+var errAgain = errors.New("not a file that can be read again")
+
+// Open opens a file that is read now and again. It does not wait for whoever writes to a pipe.
+func Open(path string) (*os.File, error) {
+	if info, err := os.Stat(path); err == nil && info.Mode()&(os.ModeNamedPipe|os.ModeSocket|os.ModeDir) != 0 {
+		return nil, &os.PathError{Op: "open", Path: path, Err: errAgain}
+	}
+	return os.Open(path)
 }
 
 // Reader returns a reader of r that lets whoever works on what it reads keep the pace; with a nil p, r itself.

@@ -81,30 +81,36 @@ func TestAside(t *testing.T) {
 	before := nice(t)
 	for range rounds {
 		aside := before
-		new(Pace).Aside(func() { aside = nice(t) })
+		new(Pace).Aside(func() { aside = nice(t) }) // it fails the test as well as this goroutine could: Aside returns when it ends
 		if want := min(before+asideNice, 19); aside != want {
 			t.Fatalf("nice %d, want %d", aside, want)
 		}
 	}
-	threads, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(threads) > rounds/2 {
-		t.Errorf("%d threads are left", len(threads))
-	}
-	nicer := 0
-	for _, thread := range threads {
-		tid, err := strconv.Atoi(thread.Name())
+	left := func() (threads, nicer int) {
+		entries, err := os.ReadDir("/proc/self/task")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if raw, err := unix.Getpriority(unix.PRIO_PROCESS, tid); err == nil && 20-raw > before {
-			nicer++
+		for _, entry := range entries {
+			tid, err := strconv.Atoi(entry.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if raw, err := unix.Getpriority(unix.PRIO_PROCESS, tid); err == nil && 20-raw > before {
+				nicer++
+			}
 		}
+		return len(entries), nicer
 	}
-	if nicer > 1 { // the last one may not have ended yet
-		t.Errorf("%d threads of others have become nicer", nicer)
+	for tries := 0; ; tries++ { // the last one may not have ended yet
+		threads, nicer := left()
+		if nicer == 0 && threads < rounds/2 {
+			return
+		}
+		if tries == 500 {
+			t.Fatalf("%d threads, of which %d have stayed nicer", threads, nicer)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 

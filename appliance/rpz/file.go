@@ -85,7 +85,7 @@ func (r *lineReader) Read([]byte) (int, error) { panic("rpz: the parser reads by
 
 // readZone reads the zone file at path, at the given pace. Any record that is wrong is an error, with the file and the line on which the record ends.
 func readZone(path, name string, gently *pace.Pace) (*rpz.Zone, error) {
-	f, err := os.Open(path)
+	f, err := pace.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("response policy zone %s: %w", name, err)
 	}

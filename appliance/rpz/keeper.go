@@ -60,7 +60,7 @@ func (k *Keeper) Plan(c *Config) (commit func(), err error) {
 	directory := k.config.Directory
 	k.mu.Unlock()
 
-	var list []*entry
+	var list, fresh []*entry
 	var errs []error
 	for i := range c.Zones {
 		z := &c.Zones[i]
@@ -70,10 +70,15 @@ func (k *Keeper) Plan(c *Config) (commit func(), err error) {
 			continue
 		}
 		e, err := k.enter(z, c.Directory)
-		errs = append(errs, err)
+		if errs = append(errs, err); e != nil {
+			fresh = append(fresh, e)
+		}
 		list = append(list, e)
 	}
 	if err := errors.Join(errs...); err != nil {
+		for _, e := range fresh {
+			e.stop()
+		}
 		return nil, err
 	}
 	return func() { k.commit(c, list, before) }, nil
@@ -202,7 +207,8 @@ type Group interface {
 
 // Run looks after the files and logs hits, until ctx ends; with it end transfers, and the reading of files.
 func (k *Keeper) Run(ctx context.Context, group Group) {
-	defer context.AfterFunc(ctx, k.stop)()
+	defer context.AfterFunc(ctx, k.stop)() // a file may just be read
+	defer k.stop()
 	k.mu.Lock()
 	k.put = group.ResponsePolicies
 	k.mu.Unlock()

@@ -85,7 +85,7 @@ func (s *source) askSoon() {
 func (s *source) readAgain() error {
 	z, err := s.readFile(s.spec.File, pace.Until(s.context))
 	if s.context.Err() != nil {
-		return s.context.Err() // the process ends
+		return s.context.Err() // the process ends, or a reload has dropped the zone
 	}
 	if s.note(err); err != nil {
 		s.log.Error("response policy zone refused, the one in force stays", "zone", s.spec.Name, "error", err)
@@ -126,8 +126,10 @@ func (s *source) readFile(path string, gently *pace.Pace) (*rpz.Zone, error) {
 	var z *rpz.Zone
 	var err error
 	gently.Aside(func() { z, err = readZone(path, s.spec.Name, gently) })
-	if err != nil {
+	if err != nil && s.context.Err() == nil {
 		s.counters.Rejected.Add(1)
+	}
+	if err != nil {
 		return nil, err
 	}
 	s.counters.Loaded.Add(1)
@@ -147,6 +149,9 @@ func (s *source) loadCopy(gently *pace.Pace) {
 	var z *rpz.Zone
 	if err == nil {
 		z, err = s.readFile(s.copyPath, gently)
+	}
+	if s.context.Err() != nil {
+		return // nobody wants it any more
 	}
 	if err != nil {
 		s.log.Warn("response policy zone: its last good copy cannot be read; its primary is asked", "zone", s.spec.Name, "error", err)
