@@ -43,9 +43,9 @@ const (
 	segmentsMax = 64
 	// segmentBytesMax keeps every segment within any MTU of IPv4 (576, RFC 791) and IPv6. Longer: alone.
 	segmentBytesMax = 512
-	// trainsMax is how many lengths may have a train at a time; queries have about 60 of them. A length that takes the place of another
-	// one ends its train.
-	trainsMax = 64
+	// TrainsMax is how many peers and lengths may have a train at a time; queries have about 60 lengths, a turn has EventsDefault replies. One that takes the place
+	// of another ends its train. A power of two.
+	TrainsMax = 64
 )
 
 // Receive buffers. A kernel with bounded multishot loops takes them only inside our own enter, so depth belongs in the

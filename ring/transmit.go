@@ -34,7 +34,7 @@ type transmit struct {
 	used     int
 	reserved int // slot handed out by Reserve, or none
 
-	trains [trainsMax]train // by length of datagram
+	trains [TrainsMax]train // at TrainOf
 	batch  uint64           // since Open; ends when the kernel has taken everything: trains of others have left
 	single bool             // the kernel has refused a train
 }
@@ -72,8 +72,8 @@ func (r *Ring) Reserve() []byte {
 }
 
 // Commit queues the first n bytes of the last Reserve as one datagram on h, to the given path, which is copied; nil on a
-// connected socket: datagrams of equal length that go there in one turn may then leave as one train. With a local address in the path, and a socket with pktinfo, it leaves from that address. Without
-// a Reserve before, or on a stale handle, nothing is sent.
+// connected socket. Datagrams of equal length to one peer that are queued in one turn may leave as one train, before others that were queued before them.
+// With a local address in the path, and a socket with pktinfo, it leaves from that address. Without a Reserve before, or on a stale handle, nothing is sent.
 func (r *Ring) Commit(h Handle, n int, to *Path) {
 	t := &r.send
 	i := t.reserved
@@ -89,7 +89,8 @@ func (r *Ring) Commit(h Handle, n int, to *Path) {
 		r.counts.SendsDropped++
 		return
 	}
-	if to == nil && r.couple(h, s, i, n) {
+	takes := TrainTakes(n, to)
+	if takes && r.couple(h, s, i, n, to) {
 		r.counts.DatagramsSent++
 		return
 	}
@@ -107,8 +108,8 @@ func (r *Ring) Commit(h Handle, n int, to *Path) {
 		*(*[nameBytes6]byte)(header.name[:]) = to.Name
 	}
 	control := 0
-	if s.pktinfo && to != nil && to.HasLocal {
-		control = sys.PutLocalAddress(header.control[:], family(s), &to.Local, to.Ifindex)
+	if to != nil {
+		control = s.from(header, to)
 	}
 	if control == 0 {
 		e.PrepOperation(sys.OpSend, s.fd, header.vector.Base, uint32(n), name)
@@ -120,9 +121,17 @@ func (r *Ring) Commit(h Handle, n int, to *Path) {
 		e.PrepOperation(sys.OpSendmsg, s.fd, sys.Address(unsafe.Pointer(&header.message)), 1, 0)
 	}
 	r.seal(e, h, s, opSend)
-	if to == nil {
-		t.trains[n%trainsMax] = train{batch: t.batch, handle: h, entry: e, slot: i, segment: n, bytes: n}
+	if takes {
+		t.lead(h, e, i, n, to)
 	}
+}
+
+// from writes the control message with the local address that a datagram is to leave from, and returns its bytes; 0: the kernel chooses.
+func (s *socket) from(header *sendHeader, to *Path) int {
+	if !s.pktinfo || !to.HasLocal {
+		return 0
+	}
+	return sys.PutLocalAddress(header.control[:], family(s), &to.Local, to.Ifindex)
 }
 
 // seal completes the submission entry of a datagram, or of a train, on s.

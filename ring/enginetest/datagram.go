@@ -261,13 +261,23 @@ func testSendOverflow(t *testing.T, open Opener) {
 	}
 }
 
-// testTrains: datagrams of equal length that leave from connected sockets in one turn are datagrams all the same, in order, however the
-// engine hands them to the kernel.
+// testTrains: datagrams of equal length that leave for one peer in one turn, from connected sockets and from one that names the peer and its own address, are
+// datagrams all the same, in order, however the engine hands them to the kernel.
 func testTrains(t *testing.T, open Opener) {
 	e := start(t, open, ring.Config{})
 	_, target := udp(t, e, "127.0.0.1", 9)
-	var handles [2]ring.Handle
-	for i := range handles {
+	var handles [3]ring.Handle
+	var to ring.Path
+	to.SetAddr(target)
+	to.HasLocal, to.Local = true, netip.MustParseAddr("127.0.0.9").As16()
+	fd, err := sys.ListenUDP(netip.MustParseAddrPort("0.0.0.0:0"), sys.SocketOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if handles[2], err = e.AddDatagram(fd, 2, true); err != nil {
+		t.Fatal(err)
+	}
+	for i := range handles[:2] {
 		fd, err := sys.ConnectUDP(target, sys.SocketOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -297,7 +307,11 @@ func testTrains(t *testing.T, open Opener) {
 					binary.BigEndian.PutUint32(b[1:], sent[from])
 					sent[from]++
 					total++
-					e.Commit(h, n, nil)
+					if i < 2 {
+						e.Commit(h, n, nil)
+					} else {
+						e.Commit(h, n, &to)
+					}
 				}
 			}
 		}
@@ -314,6 +328,9 @@ func testTrains(t *testing.T, open Opener) {
 				if event.Data[at] != byte(n+at) {
 					t.Fatalf("%+v: byte %d is %#x, want %#x", from, at, event.Data[at], byte(n+at))
 				}
+			}
+			if from.socket == 2 && event.Path.Addr().Addr() != netip.MustParseAddr("127.0.0.9") {
+				t.Fatalf("%+v came from %v", from, event.Path.Addr())
 			}
 			got[from]++
 			total--

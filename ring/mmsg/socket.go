@@ -50,6 +50,9 @@ func (e *Engine) AddDatagram(fd int, tag uint32, pktinfo bool) (ring.Handle, err
 		_ = sys.CloseFD(fd)
 		return 0, fmt.Errorf("add datagram socket: %w", err)
 	}
+	if !sys.CutsMessages(fd) {
+		e.send.single = true
+	}
 	s := socket{fd: int32(fd), tag: tag, role: roleDatagram, pktinfo: pktinfo, inet6: family == sys.FamilyInet6}
 	return e.adopt(s, sys.EpollIn)
 }

@@ -123,6 +123,13 @@ func PutSegment(dst []byte, bytes uint16) int {
 	return cmsgHeaderBytes + 8
 }
 
+// CutsMessages reports whether the kernel knows UDP_SEGMENT: Linux 4.18. One that does not takes no notice of the control message and would send a train as one
+// datagram.
+func CutsMessages(fd int) bool {
+	_, err := unix.GetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT)
+	return err == nil
+}
+
 func putControlHeader(dst []byte, bytes uint64, level, kind uint32) {
 	binary.NativeEndian.PutUint64(dst, bytes)
 	binary.NativeEndian.PutUint32(dst[8:], level)
