@@ -16,6 +16,8 @@ func Criteria() []Criterion {
 		{"a.echo", "(a) hits, rate over the echo's", 0.90, false, x, fasterThan(scenario.Hits, server.Echo)},
 		{"a.tuned", "(a) hits, rate over dnsdist tuned", 1.25, false, x, fasterThan(scenario.Hits, server.DnsdistTuned)},
 		{"a.shipped", "(a) hits, rate over dnsdist as shipped", 1.7, false, x, fasterThan(scenario.Hits, server.Dnsdist)},
+		{"a-lone.echo", "(a-lone) hits, one query a socket, rate over the echo's", 0.90, false, x, fasterThan(scenario.HitsLone, server.Echo)},
+		{"a-lone.tuned", "(a-lone) hits, one query a socket, rate over dnsdist tuned", 1.25, false, x, fasterThan(scenario.HitsLone, server.DnsdistTuned)},
 		{"a.user", "(a) user time per hit", 0.35, true, " us", ours(scenario.Hits, figure.User)},
 		{"b.lru", "(b) hit ratio over that of an LRU of the same bytes", 1, false, x, hitRatioOverLRU},
 		{"b.mixed", "(b) rate over that of hits and misses alone, mixed alike", 0.8, false, x, mixedRate},

@@ -15,6 +15,8 @@ const (
 	// lossTimeout is after how long a query counts as lost.
 	lossTimeout = time.Second
 
+	// loneClients sockets have one query outstanding each: few enough for the usual limit of 1024 descriptors.
+	loneClients = 1000
 	// hitNames is the number of names of the hit scenarios.
 	hitNames = 10_000
 	// cacheRoom is how many more entries a cache gets than there are names: dnsdist's is divided into shards that do not fill

@@ -44,7 +44,7 @@ func (s *Scenario) Has(id string, settings Settings) bool {
 // All scenarios, in order. Layout decides whether workers can be varied.
 func All(l Layout) []*Scenario {
 	all := []*Scenario{
-		hits(), zipf(), zipfCached(), missUDP(), missTCP(), missTLS(256), missTLS(2048), missQUIC(), missHTTPS(), pipelined(), flood(),
+		hits(), hitsLone(), zipf(), zipfCached(), missUDP(), missTCP(), missTLS(256), missTLS(2048), missQUIC(), missHTTPS(), pipelined(), flood(),
 		memory(), startup(), alone(), pauses(),
 	}
 	return append(all, workers(l)...)
