@@ -14,8 +14,9 @@ import (
 const (
 	// A distance is the median of distanceBatches batches of batchRounds rounds: 0.5 to 4 ms.
 	distanceBatches, batchRounds = 50, 200
-	// spinMost bounds the wait for the other side, which may not get its CPU, in looks at the line: about a second.
-	spinMost = 1 << 29
+	// distanceMost bounds all of it: the other side may not get its CPU. The clock is read every lookMany looks at the line, 0.1 ms.
+	distanceMost = 5 * time.Second
+	lookMany     = 1 << 16
 )
 
 // Distance returns how long a word takes from CPU a to CPU b and back, by way of a line of memory: about 70 ns between CPUs that share a cache, 340 ns between
@@ -29,12 +30,17 @@ func Distance(a, b int) (time.Duration, error) {
 		word atomic.Uint32 // odd: for b, even: for a
 		_    [128]byte
 	}
+	if n := runtime.GOMAXPROCS(0); n < 3 { // both sides spin; the runtime allows one, on its own, to a process that is pinned to a CPU
+		runtime.GOMAXPROCS(3)
+		defer runtime.GOMAXPROCS(n)
+	}
+	deadline := time.Now().Add(distanceMost)
 	far := make(chan error, 1)
-	go func() { far <- onCPU(b, func() error { return bounce(&line.word, 1, func() {}) }) }()
+	go func() { far <- onCPU(b, func() error { return bounce(&line.word, 1, deadline, func() {}) }) }()
 	var batches []time.Duration
 	rounds, begun := 0, time.Now()
 	near := onCPU(a, func() error {
-		return bounce(&line.word, 0, func() {
+		return bounce(&line.word, 0, deadline, func() {
 			if rounds++; rounds%batchRounds == 0 {
 				now := time.Now()
 				batches = append(batches, now.Sub(begun)/batchRounds)
@@ -50,10 +56,10 @@ func Distance(a, b int) (time.Duration, error) {
 }
 
 // bounce takes part in all rounds of a distance: it waits until the word is its own, odd or even, and hands it on.
-func bounce(word *atomic.Uint32, own uint32, round func()) error {
+func bounce(word *atomic.Uint32, own uint32, deadline time.Time, round func()) error {
 	for i := range uint32(distanceBatches * batchRounds) {
-		for looks := 0; word.Load() != 2*i+own; looks++ {
-			if looks == spinMost {
+		for looks := 1; word.Load() != 2*i+own; looks++ {
+			if looks%lookMany == 0 && time.Now().After(deadline) {
 				return errors.New("the other CPU does not answer")
 			}
 		}

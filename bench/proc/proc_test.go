@@ -97,9 +97,17 @@ func TestDistance(t *testing.T) {
 	if len(cpus) < 2 {
 		t.Skip("one CPU")
 	}
-	d, err := Distance(cpus[0], cpus[1])
-	if err != nil || d < time.Nanosecond || d > time.Millisecond {
-		t.Errorf("%v, %v", d, err)
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	for _, procs := range []int{before, 1} { // a process that is pinned to one CPU has one
+		runtime.GOMAXPROCS(procs)
+		d, err := Distance(cpus[0], cpus[1])
+		if err != nil || d < time.Nanosecond || d > time.Millisecond {
+			t.Errorf("%d procs: %v, %v", procs, d, err)
+		}
+		if n := runtime.GOMAXPROCS(0); n != procs {
+			t.Errorf("left with %d procs of %d", n, procs)
+		}
 	}
 	if _, err := Distance(cpus[0], 1023); err == nil {
 		t.Error("a distance to a CPU that is not there")

@@ -65,7 +65,7 @@ func TestSmoke(t *testing.T) {
 // SIGINT in the middle of a turn ends the harness with a word, and every process that it started.
 func TestInterrupt(t *testing.T) {
 	mark := t.TempDir()
-	command := exec.Command(build(t), "-scenarios", "a", "-programs", "mmsg,echo", "-turns", "50", "-full", "1s", "-half", "1s", "-keep=false")
+	command := exec.Command(build(t), "-scenarios", "a", "-programs", "mmsg,echo", "-turns", "4", "-full", "1s", "-half", "1s", "-keep=false")
 	command.Env = append(os.Environ(), "TMPDIR="+mark) // inherited by all that it starts
 	complaints, err := command.StderrPipe()
 	if err != nil {

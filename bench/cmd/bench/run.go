@@ -70,6 +70,9 @@ func tellRest(err error, r *report.Results) error {
 	return r.WriteText(os.Stdout)
 }
 
+// turnsMin turns are a measurement, fewer a look.
+const turnsMin = 5
+
 // measure starts what all scenarios share, runs them, and ends it again.
 func measure(ctx context.Context, o *options, s *session.Session, layout scenario.Layout, r *report.Results) (err error) {
 	generator, err := server.Build(ctx, o.root, o.root, "bench/dnsload", "./tools/dnsload", "-trimpath")
@@ -99,7 +102,9 @@ func measure(ctx context.Context, o *options, s *session.Session, layout scenari
 	s.Bench = &scenario.Bench{
 		Settings: o.settings, Layout: layout, Backend: backend, Tool: load.Tool{Path: generator, CPUs: layout.Generator}, Dir: dir,
 	}
-	s.Distance = func() (time.Duration, error) { return proc.Distance(layout.Server[0], layout.Generator[0]) }
+	if o.settings.Turns >= turnsMin { // a look has no time to wait for the host
+		s.Distance = func() (time.Duration, error) { return proc.Distance(layout.Server[0], layout.Generator[0]) }
+	}
 	estimate := s.Estimate()
 	if o.limit > 0 {
 		estimate = min(estimate, o.limit)
@@ -135,7 +140,7 @@ func remarks(r *report.Results) []string {
 	if r.Settings.Quick {
 		notes = append(notes, "-quick: dnsdist as shipped, unbound, CoreDNS and dnsproxy were measured in (a) only.")
 	}
-	if r.Settings.Turns < 5 {
+	if r.Settings.Turns < turnsMin {
 		notes = append(notes, fmt.Sprintf("%d turns of %v: a look, no measurement.", r.Settings.Turns, r.Settings.Full))
 	}
 	if r.Machine.LoadAverage > 0.5 {
