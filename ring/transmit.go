@@ -35,7 +35,7 @@ type transmit struct {
 	reserved int // slot handed out by Reserve, or none
 
 	trains [TrainsMax]train // at TrainOf
-	batch  uint64           // since Open; ends when the kernel has taken everything: trains of others have left
+	batch  uint64           // since Open; ends when the kernel has taken anything: trains of others may have left
 	single bool             // the kernel has refused a train
 }
 
@@ -167,8 +167,8 @@ func (r *Ring) submitted(errno syscall.Errno) {
 	default:
 		panic("ring: io_uring_enter: " + errno.Error())
 	}
+	r.send.batch++ // a train that the kernel has not taken yet stays queued as it is
 	if r.u.Queued() == 0 {
 		r.send.used = 0
-		r.send.batch++
 	}
 }
