@@ -17,13 +17,16 @@ const (
 	scoutTime, awaitMost, lookEvery = 10 * time.Second, 20 * time.Second, 250 * time.Millisecond
 	// turnTries bounds how often a turn is repeated because the CPUs were moved meanwhile.
 	turnTries = 3
+	// patienceShare of the time that all turns take is what waiting and repeating may take together. Used up: turns are what they are, and the reader is told.
+	patienceShare = 0.5
 )
 
 // placement knows how far server and generator are from each other. On a machine of its own that never changes; a host moves the CPUs of a virtual one, and
 // a server's rate on far CPUs is a fifth less than on near ones, whichever server that is: more than what servers are to be told apart by.
 type placement struct {
-	look    func() (time.Duration, error) // nil: never mind
-	nearest time.Duration
+	look     func() (time.Duration, error) // nil: never mind
+	nearest  time.Duration
+	patience time.Duration // what is left of it
 }
 
 // scout finds the least distance.
@@ -49,9 +52,12 @@ func (p *placement) isFar(d time.Duration) bool { return d > farFactor*p.nearest
 
 // await waits until the CPUs are near, but not for ever, and returns how far they are.
 func (p *placement) await(ctx context.Context) (time.Duration, error) {
-	for since := time.Now(); ; pause(ctx, lookEvery) {
+	since := time.Now()
+	most := min(awaitMost, p.patience)
+	defer func() { p.patience -= time.Since(since) }()
+	for ; ; pause(ctx, lookEvery) {
 		d, err := p.distance()
-		if err != nil || !p.isFar(d) || time.Since(since) > awaitMost || ctx.Err() != nil {
+		if err != nil || !p.isFar(d) || time.Since(since) >= most || ctx.Err() != nil {
 			return d, err
 		}
 	}
@@ -67,6 +73,7 @@ func (p *placement) turn(ctx context.Context, run func() (figure.Sample, error))
 		if err != nil {
 			return nil, err
 		}
+		begun := time.Now()
 		sample, err := run()
 		if err != nil {
 			return sample, err
@@ -75,10 +82,11 @@ func (p *placement) turn(ctx context.Context, run func() (figure.Sample, error))
 		if err != nil {
 			return nil, err
 		}
-		if d := max(before, after); !p.isFar(d) || try == turnTries || ctx.Err() != nil {
+		if d := max(before, after); !p.isFar(d) || try == turnTries || p.patience <= 0 || ctx.Err() != nil {
 			sample[figure.Distance] = float64(d.Nanoseconds())
 			return sample, nil
 		}
+		p.patience -= time.Since(begun)
 	}
 }
 

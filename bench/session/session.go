@@ -80,7 +80,7 @@ func total(steps []step) time.Duration {
 func (s *Session) Run(ctx context.Context, r *report.Results) error {
 	r.Scenarios = s.blank()
 	steps := s.plan()
-	place := placement{look: s.Distance}
+	place := placement{look: s.Distance, patience: time.Duration(patienceShare * float64(total(steps)))}
 	defer place.remark(r)
 	if err := place.scout(ctx); err != nil {
 		return err
