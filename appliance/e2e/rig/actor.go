@@ -19,6 +19,8 @@ type Actor struct {
 	part atomic.Pointer[part]
 	got  atomic.Int64
 
+	known bool // Addr may have been told
+
 	mu     sync.Mutex // guards server
 	server *dns.Server
 }
@@ -35,6 +37,7 @@ func NewActor(tb testing.TB) *Actor {
 	tb.Helper()
 	a := &Actor{Addr: FreeAddr(tb), tb: tb}
 	a.Well()
+	a.known = true
 	tb.Cleanup(a.stop)
 	return a
 }
@@ -57,6 +60,17 @@ func (a *Actor) Gone() { a.stop() }
 // Queries returns how many have come.
 func (a *Actor) Queries() int { return int(a.got.Load()) }
 
+// listen opens the port, or another one while nobody knows which: resolvers draw the ports of their queries from all that there are.
+func (a *Actor) listen() (*net.UDPConn, error) {
+	for attempt := 1; ; attempt++ {
+		socket, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(a.Addr))
+		if err == nil || a.known || attempt == actorAttemptsMax {
+			return socket, err
+		}
+		a.Addr = FreeAddr(a.tb)
+	}
+}
+
 func (a *Actor) play(p part) {
 	a.tb.Helper()
 	a.part.Store(&p)
@@ -65,7 +79,7 @@ func (a *Actor) play(p part) {
 	if a.server != nil {
 		return
 	}
-	socket, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(a.Addr))
+	socket, err := a.listen()
 	if err != nil {
 		a.tb.Fatal(err)
 	}

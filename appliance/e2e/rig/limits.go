@@ -24,6 +24,7 @@ const (
 	// Ports are taken below the kernel's ephemeral range (32768 and up), so that no client socket of a load sits on one.
 	portFirst, portLast = 20000, 32000
 	portAttemptsMax     = 1000
+	actorAttemptsMax    = 10 // ports that an Actor tries
 	// Ports below 1024 that no distribution's service uses, for the tests of privileges.
 	lowPortFirst, lowPortLast = 700, 740
 )
