@@ -14,8 +14,8 @@ const (
 	// kernel's scheduler), again and again: for as long as the work takes the worker has half of its CPU.
 	burst = 250 * time.Microsecond
 	// rests is how many times longer than it was busy work rests, so that a worker whose CPU it shares keeps three quarters even where Aside could not step back.
-	// On the worker's own CPU at half load, loads of a million suffixes one after the other, p99.9 of hits is 4.4 and 4.7 ms (io_uring, recvmmsg) where it is 4.5 and
-	// 4.3 without them and the echo's is 4.5; before threads stepped back 10.6 (the harness itself then took some of that CPU), with bursts and rests of a millisecond 11.9: make bench BENCH='-scenarios l'.
+	// On the worker's own CPU at half load, loads of a million suffixes one after the other, p99.9 of hits is 4.1 and 3.3 ms (io_uring, recvmmsg) where it is 2.0 and
+	// 3.0 without them and the echo's is 2.9; before threads stepped back 10.6 (the harness itself then took some of that CPU), with bursts and rests of a millisecond 11.9: make bench BENCH='-scenarios l'.
 	rests = 3
 	// restMost bounds one rest. Work whose burst took longer than that was kept from its CPU itself.
 	restMost = 4 * time.Millisecond
