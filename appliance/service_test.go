@@ -339,7 +339,7 @@ func TestReloadGivesWay(t *testing.T) {
 	if p.book.count("msg=reloaded") != 2 || p.book.count("reload refused") != 0 {
 		t.Errorf("the end waited for the reload:\n%s", p.book)
 	}
-	p.sets.reading.Lock() // whoever read has ended, and did not read to the end
+	p.sets.reading.Lock() // whoever read has ended; that reading is cut short is for TestReloadEnds
 	defer p.sets.reading.Unlock()
 }
 
