@@ -9,6 +9,7 @@ const (
 	headerBytes = 12
 	optBytes    = 11
 	typeA       = 1
+	typeTXT     = 16
 	typeAAAA    = 28
 	typeOPT     = 41
 	classIN     = 1
@@ -49,24 +50,9 @@ func appendAnswer(dst, query []byte) ([]byte, bool) {
 	header[2] |= flagQR | flagAA
 	header[3] = header[3]&0x10 | flagRA // CD stays, rcode 0
 	clear(header[6:headerBytes])
-	question := query[headerBytes:end]
-	var rdata int
-	switch binary.BigEndian.Uint16(query[end-4:]) {
-	case typeA:
-		rdata = 4
-	case typeAAAA:
-		rdata = 16
-	}
-	if rdata > 0 {
-		header[7] = 1
-		dst = append(dst, 0xc0, headerBytes, query[end-4], query[end-3], 0, classIN)
-		dst = binary.BigEndian.AppendUint32(dst, ttlSeconds)
-		dst = binary.BigEndian.AppendUint16(dst, uint16(rdata))
-		sum := maphash.Bytes(addressSeed, question)
-		for ; rdata > 0; rdata -= 4 {
-			dst = binary.BigEndian.AppendUint32(dst, uint32(sum))
-			sum >>= 8
-		}
+	dst = appendRecord(dst, query[headerBytes:end])
+	if len(dst) > start+end {
+		dst[start+7] = 1
 	}
 	if hasOPT(query, end) {
 		dst[start+11] = 1
@@ -74,6 +60,34 @@ func appendAnswer(dst, query []byte) ([]byte, bool) {
 		dst[len(dst)-4] = query[end+7] & 0x80 // DO
 	}
 	return dst, true
+}
+
+// appendRecord appends the record that answers a question behind a header, or nothing if there is none of its type.
+func appendRecord(dst, question []byte) []byte {
+	qtype := question[len(question)-4:]
+	sum := maphash.Bytes(addressSeed, question)
+	bytes := 0
+	switch binary.BigEndian.Uint16(qtype) {
+	case typeA:
+		bytes = 4
+	case typeAAAA:
+		bytes = 16
+	case typeTXT:
+		bytes = 1 + int(sum%(textBytesMax+1))
+	default:
+		return dst
+	}
+	dst = append(dst, 0xc0, headerBytes, qtype[0], qtype[1], 0, classIN)
+	dst = binary.BigEndian.AppendUint32(dst, ttlSeconds)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(bytes))
+	if qtype[1] == typeTXT {
+		bytes--
+		dst = append(dst, byte(bytes))
+	}
+	for i := range bytes {
+		dst = append(dst, byte(sum>>(8*(i%8))))
+	}
+	return dst
 }
 
 // hasOPT tells whether the first record after the question is an OPT: nobody here sends another record before it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net/http"
 	"testing"
@@ -39,7 +40,7 @@ func TestAppendAnswer(t *testing.T) {
 		{"n1.bench.example.", dns.TypeA, false, 1},
 		{"N1.Bench.Example.", dns.TypeAAAA, true, 1},
 		{".", dns.TypeNS, true, 0},
-		{"x.example.", dns.TypeTXT, false, 0},
+		{"x.example.", dns.TypeTXT, false, 1},
 	} {
 		q := query(t, c.name, c.qtype, c.edns)
 		out, ok := appendAnswer([]byte("kept"), q)
@@ -58,6 +59,26 @@ func TestAppendAnswer(t *testing.T) {
 		}
 		if opt := m.IsEdns0(); (opt != nil) != c.edns || opt != nil && !opt.Do() {
 			t.Errorf("%s: got OPT %v, want one: %t", c.name, opt, c.edns)
+		}
+	}
+}
+
+// Texts of names of one length have every length, so that a server finds few answers in a row that are alike.
+func TestTextsHaveAllLengths(t *testing.T) {
+	seen := map[int]int{}
+	for i := range 10000 {
+		out, ok := appendAnswer(nil, query(t, fmt.Sprintf("n%08d.bench.example.", i), dns.TypeTXT, false))
+		if !ok {
+			t.Fatalf("name %d: no answer", i)
+		}
+		seen[len(out)]++
+	}
+	if len(seen) != textBytesMax+1 {
+		t.Errorf("%d lengths, want %d", len(seen), textBytesMax+1)
+	}
+	for length, n := range seen {
+		if n > 3*10000/(textBytesMax+1) {
+			t.Errorf("%d of 10,000 answers have %d bytes", n, length)
 		}
 	}
 }

@@ -3,6 +3,7 @@
 //
 //	question type   answer
 //	A, AAAA         one record, TTL 3600, address from the question's bytes
+//	TXT             one record, TTL 3600, a text of 0 to 63 bytes: answers to questions of one length are of 64 lengths
 //	any other       NOERROR with no record
 //
 // An OPT record in the query is answered by one. UDP is read and written in batches of up to 64; TCP and TLS answer all

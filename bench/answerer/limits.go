@@ -9,10 +9,12 @@ const (
 	datagramBytesMax = 4096
 	// socketBufferBytes is asked for the UDP socket: a few thousand queries may wait in it. When full, the kernel drops.
 	socketBufferBytes = 8 << 20
-	// streamBytes is read from a connection at once; answers to it are at most twice as long (see answerBytesMax).
+	// streamBytes is read from a connection at once; answers to it are a few times as long at most (see answerBytesMax).
 	streamBytes = 64 << 10
-	// answerBytesMax is what an answer is longer than its query, at most: an AAAA record behind a pointer.
-	answerBytesMax = 28
+	// textBytesMax is the longest text of a TXT record. Which length a name has is drawn: all are equally frequent.
+	textBytesMax = 63
+	// answerBytesMax is what an answer is longer than its query, at most: a TXT record behind a pointer.
+	answerBytesMax = 12 + 1 + textBytesMax
 	// streamsMax streams or requests may be open per connection of DoQ or DoH: the peer waits beyond it.
 	streamsMax = 4096
 	// gapWait is how long a part of a query over DoQ that was lost on the way may hold up the others.

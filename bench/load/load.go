@@ -46,6 +46,7 @@ type Run struct {
 	Names     uint64 // different names; 0 with Once: no end
 	Once      bool   // each name once, in order
 	Zipf      float64
+	Type      string  // of all questions, as A or TXT; empty: A
 	Window    int     // closed loop: queries outstanding; open loop: 0
 	Rate      float64 // open loop: queries/s; closed loop: 0
 	Flows     int     // sockets or connections; 0: the generator's choice
@@ -123,6 +124,7 @@ func (t Tool) Arguments(r Run) []string {
 	}
 	add("-names", r.Names, r.Names > 0)
 	add("-zipf", r.Zipf, r.Zipf > 0)
+	add("-types", r.Type+"=1", r.Type != "")
 	add("-window", r.Window, r.Window > 0)
 	add("-rate", strconv.FormatFloat(r.Rate, 'f', 1, 64), r.Rate > 0)
 	add("-flows", r.Flows, r.Flows > 0)

@@ -27,6 +27,11 @@ func TestArguments(t *testing.T) {
 			"-seed 4 -first 7 -rate 150000.2 -timeout 1s -once -cpu 1,3",
 		},
 		{
+			"another type",
+			Run{Target: target, Names: 10, Type: "TXT", Window: 8, Duration: time.Second},
+			"-names 10 -types TXT=1 -window 8 -cpu 1,3",
+		},
+		{
 			"tcp, Zipf",
 			Run{Target: target, Transport: "tcp", Names: 1 << 20, Zipf: 1, Window: 1024, Flows: 16, Duration: time.Second},
 			"-names 1048576 -zipf 1 -window 1024 -flows 16",

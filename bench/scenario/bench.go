@@ -226,13 +226,15 @@ func (t *Turn) full(ctx context.Context, next func() load.Run) (figure.Sample, e
 }
 
 // fill asks every name until each was answered once, so that it is cached.
-func (t *Turn) fill(ctx context.Context, names int) error { return t.fillOver(ctx, "udp", names) }
+func (t *Turn) fill(ctx context.Context, names int) error {
+	return t.fillAs(ctx, names, load.Run{})
+}
 
-func (t *Turn) fillOver(ctx context.Context, transport string, names int) error {
+// fillAs is fill over the transport, and with questions of the type, of a run.
+func (t *Turn) fillAs(ctx context.Context, names int, run load.Run) error {
+	run.Names, run.Once, run.Window, run.Duration = uint64(names), true, fillWindow, fillTimeout
 	for range fillRounds {
-		m, err := t.measure(ctx, load.Run{
-			Transport: transport, Names: uint64(names), Once: true, Window: fillWindow, Duration: fillTimeout,
-		})
+		m, err := t.measure(ctx, run)
 		if err != nil {
 			return fmt.Errorf("fill the cache: %w", err)
 		}

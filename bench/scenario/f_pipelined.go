@@ -28,7 +28,7 @@ func pipelined() *Scenario {
 				return nil, err
 			}
 			// dnsdist keeps answers for TCP apart from those for UDP.
-			if err := t.fillOver(ctx, "tcp", hitNames); err != nil {
+			if err := t.fillAs(ctx, hitNames, load.Run{Transport: "tcp"}); err != nil {
 				return nil, err
 			}
 			return t.full(ctx, func() load.Run {

@@ -21,6 +21,11 @@ const (
 	// floodSource is the first of the floodSources addresses that the flood comes from, in equal parts: a few heavy clients.
 	floodSource  = "127.0.0.8"
 	floodSources = 4
+	// floodFlows sockets send it: one has 1024 queries outstanding at most, and what a server sheds is outstanding until floodTimeout.
+	floodFlows = 512
+	// floodType: a flood comes from more ports than the generator can send from one by one. It sends several queries from each; their answers
+	// are texts of 64 lengths, so that a server cannot send them together, as it could not to as many ports as queries.
+	floodType = "TXT"
 	// lightDelay is how much later the light client begins than the flood, and earlier it ends.
 	lightDelay = 300 * time.Millisecond
 )
@@ -30,18 +35,19 @@ func flood() *Scenario {
 	return &Scenario{
 		ID: Flood, Title: "flood at twice capacity",
 		Question: "What is left of a server that is asked twice as much as it can answer, and for a client that asks little?",
-		Load:     "UDP, hits on 10,000 names from 4 addresses at twice the closed-loop rate of the same turn; beside it 200 queries/s from another address",
+		Load: "UDP, hits on 10,000 names, whose answers are of 64 lengths, from 4 addresses and 512 sockets at twice the closed-loop rate of the same turn; " +
+			"beside it 200 queries/s from another address",
 		Bar:      "goodput 0.95 of capacity; the light client loses under 1 %, its p99 is under 20 ms",
 		Programs: everyone, Takes: func(s Settings) time.Duration { return 2*s.Full + time.Second },
 		Run: func(ctx context.Context, t *Turn) (figure.Sample, error) {
 			if err := t.start(ctx, server.UDP, roomFor(hitNames)); err != nil {
 				return nil, err
 			}
-			if err := t.fill(ctx, hitNames); err != nil {
+			if err := t.fillAs(ctx, hitNames, load.Run{Type: floodType}); err != nil {
 				return nil, err
 			}
 			capacity, err := t.measure(ctx, load.Run{
-				Names: hitNames, Window: window, Duration: t.Full, Source: floodSource, Sources: floodSources,
+				Names: hitNames, Type: floodType, Window: window, Flows: floodFlows, Duration: t.Full, Source: floodSource, Sources: floodSources,
 			})
 			if err != nil {
 				return nil, err
@@ -67,13 +73,14 @@ func (t *Turn) floodAndLight(ctx context.Context, s figure.Sample) error {
 	go func() {
 		time.Sleep(lightDelay)
 		report, err := t.Tool.Run(ctx, load.Run{
-			Target: t.process.Setup.Listen, Names: hitNames, Rate: lightRate, Flows: 4, Duration: duration - 2*lightDelay,
+			Target: t.process.Setup.Listen, Names: hitNames, Type: floodType, Rate: lightRate, Flows: 4, Duration: duration - 2*lightDelay,
 			Timeout: lossTimeout, Source: lightSource, Urgent: true,
 		})
 		light <- outcome{report, err}
 	}()
 	heavy, err := t.measure(ctx, load.Run{
-		Names: hitNames, Rate: rate, Duration: duration, Timeout: floodTimeout, Source: floodSource, Sources: floodSources,
+		Names: hitNames, Type: floodType, Rate: rate, Flows: floodFlows, Duration: duration, Timeout: floodTimeout,
+		Source: floodSource, Sources: floodSources,
 	})
 	l := <-light
 	if err := errors.Join(err, l.err); err != nil {

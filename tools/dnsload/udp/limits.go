@@ -16,6 +16,8 @@ const (
 	batchMax = 64
 	// chunkMax queries go to one flow before the next has its turn in open loop. At low rates a flow gets one.
 	chunkMax = 16
+	// turnMax queries are sent in one turn in open loop, at most. What is due beyond them is sent in the next.
+	turnMax = 512
 	// readBytes of an answer are looked at: header and the longest question, 271 bytes, and no more.
 	readBytes = 320
 	// readyMax flows are reported by one epoll_wait; the others are by the next.
@@ -33,12 +35,16 @@ const (
 	refusalPause = 50 * time.Microsecond
 	refusalsMax  = 20000
 
+	// sweepRate in open loop, queries/s, leaves no time to sleep in: more are due before a thread would wake.
+	sweepRate = 100_000
 	// dozeWindow is the smallest window with which the sender dozes, dozePause for how long. At 400,000 queries/s 20 queries
 	// are answered in one pause, so a window of 256 never runs dry.
 	dozeWindow = 256
 	dozePause  = 50 * time.Microsecond
 	// shortWait is the longest wait that the Go scheduler is not told of.
 	shortWait = time.Millisecond
-	// dozeShare: the sender dozes when a turn brought less than this part of the window.
+	// emptyMax flows in a row that have nothing end a sweep.
+	emptyMax = 8
+	// dozeShare: the sender dozes when a sweep brought less than this part of the window.
 	dozeShare = 16
 )

@@ -9,8 +9,9 @@ import (
 // serve reads all that a flow has, and in closed loop sends as many queries as there is room for again.
 func (s *Sender) serve(f *flow) {
 	for range roundsMax {
-		n, errno := s.in.receive(f.fd)
-		now := s.clock.Now()
+		most := min(batchMax, max(1, f.table.Len()))
+		n, errno := s.in.receive(f.fd, most)
+		now, answered := s.clock.Now(), s.answered
 		for i := range n {
 			s.judge(f, s.in.message(i), now)
 		}
@@ -26,7 +27,7 @@ func (s *Sender) serve(f *flow) {
 		case errno != 0 && errno != unix.EINTR:
 			s.fail("recvmmsg", errno)
 			return
-		case n < batchMax:
+		case n < most, n < batchMax && s.answered-answered == uint64(n): // more can come by now, or datagrams that answer nothing
 			return
 		}
 	}

@@ -36,13 +36,14 @@ func (s *Sender) refill(f *flow, now int64) {
 	}
 }
 
-// sendDue sends the queries due until now. Open loop.
+// sendDue sends the queries due until now, turnMax of them at most: one that is behind its timetable reads answers too. Open loop.
 func (s *Sender) sendDue(now int64) {
 	if s.stopped.Load() {
 		s.over = true
 		return
 	}
-	due := s.plan.Due(min(now, s.plan.To-1))
+	all := s.plan.Due(min(now, s.plan.To-1))
+	due := min(all, s.due+turnMax)
 	full := 0
 	for s.due < due && full < len(s.flows) && !s.over {
 		f := &s.flows[s.nextFlow]
@@ -58,7 +59,7 @@ func (s *Sender) sendDue(now int64) {
 	}
 	s.full = full == len(s.flows)
 	if now >= s.plan.To {
-		s.counts.Unsent = min(due-s.due, s.plan.Scheduled())
+		s.counts.Unsent = min(all-s.due, s.plan.Scheduled())
 		s.over = true
 	}
 }

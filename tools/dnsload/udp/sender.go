@@ -45,10 +45,11 @@ type Sender struct {
 	in       *inbox
 	open     bool // open loop
 	spin     bool
-	doze     bool
-	few      int // a turn with fewer answers than this is followed by a doze
-	heard    int // answers in this turn
-	nextFlow int
+	sweeps   bool   // reads flow after flow instead of asking which have something
+	few      int    // a sweep with fewer answers than this is followed by a doze
+	heard    int    // answers in this turn
+	nextFlow int    // open loop: to send on
+	reading  int    // index of the flow that the next sweep begins with
 	due      uint64 // open loop: index of the next query to send
 	full     bool   // open loop: queries are due, but every flow's window is full
 	over     bool   // no more queries will be sent
@@ -68,7 +69,7 @@ func New(cfg Config, clock pace.Clock, g *query.Generator, counts *tally.Counts,
 		return nil, fmt.Errorf("window %d with %d flows, want %d to %d", cfg.Window, cfg.Flows, cfg.Flows, cfg.Flows*OutstandingPerFlowMax)
 	}
 	s := &Sender{clock: clock, generator: g, counts: counts, live: live, cpu: cfg.CPU, spin: cfg.Spin}
-	s.doze = !s.spin && cfg.Window >= dozeWindow
+	s.sweeps = !s.spin && cfg.Window >= dozeWindow
 	s.few = cfg.Window / dozeShare
 	if err := s.openAll(cfg); err != nil {
 		return nil, errors.Join(err, s.close())
@@ -106,9 +107,6 @@ func (s *Sender) openAll(cfg Config) (err error) {
 			return err
 		}
 		s.flows = append(s.flows, flow{fd: int32(fd), table: table})
-		if err := s.poll.add(int32(fd), i); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -139,10 +137,9 @@ func (s *Sender) Thread() int { return int(s.thread.Load()) }
 // Run sends and receives as planned, calls sent once when it will send no more, unless it fails before, and returns when
 // every query is answered or lost.
 func (s *Sender) Run(plan pace.Plan, sent func()) error {
-	s.begin(plan)
 	runtime.LockOSThread() // never unlocked: the thread's pinning and slack end with it
 	s.thread.Store(int64(unix.Gettid()))
-	if err := s.tune(); err != nil {
+	if err := errors.Join(s.begin(plan), s.tune()); err != nil {
 		return errors.Join(err, s.close())
 	}
 	time.Sleep(time.Duration(s.plan.Start - s.clock.Now()))
@@ -160,9 +157,22 @@ func (s *Sender) Run(plan pace.Plan, sent func()) error {
 	return errors.Join(s.fault, s.close())
 }
 
-func (s *Sender) begin(plan pace.Plan) {
+// begin takes the plan, and watches the flows where it will wait for them: a server's thread has work with each answer to a socket
+// that is watched.
+func (s *Sender) begin(plan pace.Plan) error {
 	s.plan, s.open = plan, plan.Rate > 0
-	s.doze = s.doze && !s.open
+	if s.open && plan.Rate < sweepRate {
+		s.sweeps = false
+	}
+	if s.sweeps {
+		return nil
+	}
+	for i := range s.flows {
+		if err := s.poll.add(s.flows[i].fd, i); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tune pins the thread and asks for exact timers: the default slack of 50 us would add to every wait.
@@ -196,19 +206,48 @@ func (s *Sender) turn() bool {
 	if s.fault != nil || s.over && s.outstanding() == 0 {
 		return false
 	}
-	n := s.await(now)
-	s.heard = 0
+	if s.sweeps {
+		s.sweep()
+		return s.fault == nil
+	}
+	n := s.await()
 	for i := range n {
 		s.serve(&s.flows[s.poll.flow(i)])
 	}
 	return s.fault == nil
 }
 
-// await waits for flows to read, as long as nothing else is to be done.
-func (s *Sender) await(now int64) int {
-	if s.doze && s.heard < s.few {
+// sweep reads flow after flow: servers answer much in the order in which they are asked, and that is the order in which flows were read
+// and refilled. It ends after emptyMax flows in a row that have nothing, and the next one begins with these. If nothing was heard at all it
+// begins after them: their queries may be lost. If the last one heard little, and no query will be due soon, it dozes first.
+func (s *Sender) sweep() {
+	if s.heard < s.few && (!s.open || s.over || s.full) {
 		s.poll.doze(dozePause)
 	}
+	s.heard = 0
+	at, empty := s.reading, 0
+	for range s.flows {
+		f, before := &s.flows[at], s.heard
+		if at++; at == len(s.flows) {
+			at = 0
+		}
+		if f.table.Len() == 0 {
+			continue
+		}
+		s.serve(f)
+		if s.heard > before {
+			s.reading, empty = at, 0
+		} else if empty++; empty == emptyMax {
+			break
+		}
+	}
+	if s.heard == 0 {
+		s.reading = at
+	}
+}
+
+// await waits for flows to read, as long as nothing else is to be done.
+func (s *Sender) await() int {
 	n, errno := s.poll.ready(0)
 	if n == 0 && errno == 0 && !s.spin {
 		until := s.tickAt

@@ -20,6 +20,12 @@ import (
 // serve answers each datagram with what reply makes of it, in place or elsewhere; nil is no answer.
 func serve(t *testing.T, reply func(query []byte) [][]byte) netip.AddrPort {
 	t.Helper()
+	return serveFlows(t, func(query []byte, _ uint16) [][]byte { return reply(query) })
+}
+
+// serveFlows is serve where it depends on the flow's port.
+func serveFlows(t *testing.T, reply func(query []byte, port uint16) [][]byte) netip.AddrPort {
+	t.Helper()
 	socket, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +42,7 @@ func serve(t *testing.T, reply func(query []byte) [][]byte) netip.AddrPort {
 			if err != nil {
 				return // closed below
 			}
-			for _, a := range reply(buffer[:n]) {
+			for _, a := range reply(buffer[:n], from.Port()) {
 				if _, err := socket.WriteToUDPAddrPort(a, from); err != nil {
 					return
 				}
@@ -227,12 +233,41 @@ func TestWrongAnswersBeforeTheRightOne(t *testing.T) {
 }
 
 func TestDuplicates(t *testing.T) {
-	target := serve(t, func(q []byte) [][]byte { return [][]byte{echo(q)[0], q, q} })
-	const count = 1000
-	counts, _ := run{cfg: Config{Target: target}, plan: pace.Plan{Count: count}}.do(t)
-	// The last ones may come after the end.
-	if d := counts.Verdicts[pending.Duplicate]; counts.Answered != count || d < 2*(count-16) || d > 2*count {
-		t.Errorf("got %d answered and %d duplicates: %v", counts.Answered, d, counts.Verdicts)
+	for _, cfg := range []Config{{Flows: 4, Window: 16}, {Flows: 300, Window: 300}} {
+		cfg.Target = serve(t, func(q []byte) [][]byte { return [][]byte{echo(q)[0], q, q} })
+		const count = 10000
+		counts, _ := run{cfg: cfg, plan: pace.Plan{Count: count}}.do(t)
+		// The last ones may come after the end.
+		if d := counts.Verdicts[pending.Duplicate]; counts.Answered != count || d < uint64(2*(count-cfg.Window)) || d > 2*count {
+			t.Errorf("%d flows: got %d answered and %d duplicates: %v", cfg.Flows, counts.Answered, d, counts.Verdicts)
+		}
+	}
+}
+
+// A sender that reads flow after flow gets past those whose queries are lost: here ten in a row, then ten that are answered, and so on.
+func TestSweepGoesOn(t *testing.T) {
+	const flows, count = 300, 3000
+	for _, c := range []struct {
+		rate           float64
+		window         int
+		answered, lost uint64 // at least: the dead flows' first windows are lost, or a part of all
+	}{{0, 2 * flows, count - flows, flows}, {2 * sweepRate, 20 * flows, count / 5, count / 5}} {
+		seen := map[uint16]int{}
+		target := serveFlows(t, func(q []byte, port uint16) [][]byte {
+			if _, known := seen[port]; !known {
+				seen[port] = len(seen)
+			}
+			if seen[port]/10%2 == 0 {
+				return nil
+			}
+			return echo(q)
+		})
+		counts, _ := run{
+			cfg: Config{Target: target, Flows: flows, Window: c.window}, plan: pace.Plan{Rate: c.rate, Count: count, Timeout: time.Second},
+		}.do(t)
+		if counts.Answered < c.answered || counts.Lost < c.lost {
+			t.Errorf("rate %v: got %d answered and %d lost of %d, want at least %d and %d", c.rate, counts.Answered, counts.Lost, counts.Queries, c.answered, c.lost)
+		}
 	}
 }
 
@@ -455,14 +490,19 @@ func TestTurnDoesNotAllocate(t *testing.T) {
 		replies[0] = q
 		return replies
 	})
-	for _, rate := range []float64{0, 20000} {
+	for _, rate := range []float64{0, 20000, 1.5 * sweepRate} {
 		for _, window := range []int{16, 512} {
 			r := run{
 				cfg: Config{Target: target, Flows: 8, Window: window}, plan: pace.Plan{Rate: rate},
 				corpus: query.Config{Pattern: "n%d.example", Names: 1e6, Order: query.Zipf, Exponent: 1, Mix: query.Mix{EDNS: 0.5, DO: 0.2, Case: 0.2, UDPSize: 1232}},
 			}
 			s, clock, counts, _ := r.sender(t)
-			s.begin(r.shifted(clock))
+			if err := s.begin(r.shifted(clock)); err != nil {
+				t.Fatal(err)
+			}
+			for until := time.Now().Add(5 * time.Second); counts.Answered == 0 && time.Now().Before(until); {
+				s.turn()
+			}
 			if n := testing.AllocsPerRun(500, func() { s.turn() }); n != 0 {
 				t.Errorf("rate %v, window %d: got %v allocations per turn, want 0", rate, window, n)
 			}
