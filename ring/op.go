@@ -18,6 +18,7 @@ const (
 	opCancelInput // a cancellation; completes only when it found nothing to cancel
 	opCancelWrite
 	opCancelPause
+	opAlarm // of no socket
 )
 
 // entry returns a cleared submission entry, after an extra system call when the queue was full; nil if the kernel took nothing.
@@ -84,6 +85,22 @@ func (r *Ring) pause(h Handle, s *socket) bool {
 	e.SetUserData(opPause | uint64(h))
 	s.pending |= pendingPause
 	r.counts.AcceptPauses++
+	return true
+}
+
+// setAlarm makes sure that the alarm will end a wait: it goes off RawWaitMax after it was set, whatever comes before. It reports
+// false if there was no room to set it.
+func (r *Ring) setAlarm() bool {
+	if r.alarmed {
+		return true
+	}
+	e := r.u.Next()
+	if e == nil {
+		return false
+	}
+	e.PrepOperation(sys.OpTimeout, -1, sys.Address(unsafe.Pointer(&r.fixed.alarm)), 1, 0)
+	e.SetUserData(opAlarm)
+	r.alarmed = true
 	return true
 }
 

@@ -18,6 +18,7 @@ func (r *Ring) recoverLost(lost uint32) {
 		r.lost = lost
 		r.counts.Lost++
 		r.reclaim = true
+		r.alarmed = false // or it would never be set again
 		for h, i := r.sockets.Next(0); h != 0; h, i = r.sockets.Next(i) {
 			s := r.sockets.Get(h)
 			s.suspect = s.pending

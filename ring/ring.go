@@ -53,6 +53,7 @@ type Ring struct {
 	fixed  *fixedArguments
 
 	watchAt uint32 // where the watchdog goes on
+	alarmed bool   // the alarm is set
 	lost    uint32 // completions the kernel had lost when last looked
 	reclaim bool   // buffers may be lost: look once no completion is left
 
@@ -63,6 +64,7 @@ type Ring struct {
 type fixedArguments struct {
 	receive sys.Msghdr   // of every multishot recvmsg: only the two lengths count
 	pause   sys.Timespec // AcceptPause
+	alarm   sys.Timespec // RawWaitMax
 	counter uint64       // the waker's eventfd is read into this
 }
 
@@ -116,6 +118,7 @@ func (r *Ring) open(cfg Config) error {
 	r.fixed = (*fixedArguments)(unsafe.Pointer(unsafe.SliceData(memory)))
 	r.fixed.receive = sys.Msghdr{NameLen: nameRoom, ControlLen: controlRoom}
 	r.fixed.pause = sys.Timespec{Nsec: int64(AcceptPause)}
+	r.fixed.alarm = sys.Timespec{Nsec: int64(RawWaitMax)}
 	rest := memory[fixedBytes:]
 	r.send.init(rest[:sendBytes], cfg.SendSlots)
 	rest = rest[sendBytes:]

@@ -15,7 +15,7 @@ const drainWait = 10 * time.Millisecond
 // and returns what happened, at most Config.Events events. The slice and what it points to are valid until the next Turn.
 // It may return early with nothing: a signal, a wake-up, or a completion that concerns nobody.
 //
-// Waits of up to RawWaitMax keep the Go scheduler's P, longer ones release it.
+// Waits of up to RawWaitMax keep the Go scheduler's P, longer ones release it. One of RawWaitMax may end at any time before.
 func (r *Ring) Turn(wait time.Duration) []Event {
 	r.events = r.events[:0]
 	r.send.reserved = noSlot
@@ -50,8 +50,17 @@ func (r *Ring) enter(wait time.Duration) {
 		r.submitted(r.u.Poll())
 	default:
 		r.counts.Enters++
-		r.submitted(r.u.Wait(wait, wait > 0 && wait <= RawWaitMax))
+		r.submitted(r.sleep(wait))
 	}
+}
+
+// sleep submits everything queued and waits. The usual wait of a busy worker has no time limit of its own but the alarm, which stays set
+// while the worker wakes and sleeps again: to set and cancel a timer for each wait costs a query that comes alone 2 us in a virtual machine.
+func (r *Ring) sleep(wait time.Duration) syscall.Errno {
+	if wait == RawWaitMax && r.setAlarm() {
+		return r.u.Wait(-1, true)
+	}
+	return r.u.Wait(wait, wait > 0 && wait <= RawWaitMax)
 }
 
 // recycle gives the buffers of the last slice back to the kernel.
@@ -80,6 +89,10 @@ func (r *Ring) reap() {
 func (r *Ring) complete(data uint64, result int32, flags uint32) {
 	h := Handle(data)
 	s := r.sockets.Get(uint32(data))
+	if s == nil && data == opAlarm {
+		r.alarmed = false
+		return
+	}
 	if s == nil {
 		r.counts.Stale++ // a cancellation or a failed datagram; operations that hold a buffer keep their socket
 		return

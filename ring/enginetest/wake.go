@@ -15,6 +15,7 @@ var wakeTests = map[string]func(*testing.T, Opener){
 	"wakes only when armed":      testWakeArmed,
 	"wake after shutdown":        testWakeAfterShutdown,
 	"waits":                      testWaits,
+	"alarm":                      testAlarm,
 	"wakes under load":           testWakeUnderLoad,
 }
 
@@ -164,6 +165,38 @@ func testWaits(t *testing.T, open Opener) {
 		_, _ = client.Write([]byte("x"))
 	}()
 	until(t, unbounded{e}, "datagram", func(event *ring.Event) bool { return event.Kind == ring.Datagram })
+}
+
+// testAlarm: the usual waits of a busy worker end in time though they share a timer, also after others have come between. A wait that nothing
+// ended would keep the Go scheduler's P, and with it the garbage collector, for ever.
+func testAlarm(t *testing.T, open Opener) {
+	e := start(t, open, ring.Config{})
+	_, addr := udp(t, e, "127.0.0.1", 0)
+	client := dialUDP(t, addr)
+	fail := time.AfterFunc(patience, func() { panic("a wait of RawWaitMax did not end") })
+	defer fail.Stop()
+	for i := range 300 {
+		switch i % 4 {
+		case 0:
+			e.Turn(ring.RawWaitMax / 4)
+		case 1:
+			if _, err := client.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		case 2:
+			e.Turn(0)
+		}
+		e.Turn(ring.RawWaitMax)
+	}
+	enters := e.Counters().Enters
+	until := time.Now().Add(50 * ring.RawWaitMax)
+	turns := uint64(0)
+	for ; time.Now().Before(until); turns++ {
+		e.Turn(ring.RawWaitMax)
+	}
+	if turns > 200 || e.Counters().Enters-enters > turns {
+		t.Errorf("50 times the wait took %d turns and %d system calls: the alarm is not set", turns, e.Counters().Enters-enters)
+	}
 }
 
 // unbounded is an engine whose turns wait for ever.

@@ -37,6 +37,8 @@ type Engine struct {
 	send     transmit
 	failures []failure // of datagrams, to be reported
 
+	alarm    int           // timerfd that ends raw waits
+	alarmed  bool          // it is set
 	timer    int           // timerfd for sockets at rest
 	paused   []ring.Handle // sockets at rest
 	resuming []ring.Handle // the list resume is walking
@@ -56,7 +58,7 @@ func Open(cfg ring.Config) (*Engine, error) {
 			return nil, err
 		}
 	}
-	e := &Engine{timer: -1}
+	e := &Engine{timer: -1, alarm: -1}
 	if err := e.open(cfg); err != nil {
 		_ = e.release()
 		return nil, fmt.Errorf("open mmsg engine: %w", err)
@@ -65,7 +67,7 @@ func Open(cfg ring.Config) (*Engine, error) {
 }
 
 func (e *Engine) open(cfg ring.Config) (err error) {
-	e.sockets = slots.New[socket](cfg.Sockets + 2) // two more for the waker and the timer
+	e.sockets = slots.New[socket](cfg.Sockets + 3) // three more for the waker and the timers
 	e.todo = make([]ring.Handle, 0, cfg.Events)
 	e.work = make([]ring.Handle, 0, cfg.Events)
 	e.events = make([]ring.Event, 0, cfg.Events)
@@ -96,6 +98,12 @@ func (e *Engine) open(cfg ring.Config) (err error) {
 	if _, err = e.add(socket{fd: int32(e.timer), role: roleTimer}, sys.EpollIn); err != nil {
 		return err
 	}
+	if e.alarm, err = sys.Timer(); err != nil {
+		return err
+	}
+	if _, err = e.add(socket{fd: int32(e.alarm), role: roleAlarm}, sys.EpollIn); err != nil {
+		return err
+	}
 	if e.wakes, err = ring.NewWaker(); err != nil {
 		return err
 	}
@@ -117,7 +125,7 @@ func (e *Engine) Shutdown() error {
 	e.flush()
 	for h, i := e.sockets.Next(0); h != 0; h, i = e.sockets.Next(i) {
 		s := e.sockets.Get(h)
-		if s.role != roleWaker && s.role != roleTimer && !s.closing {
+		if !s.role.own() && !s.closing {
 			_ = sys.CloseFD(int(s.fd)) // errors of earlier writes: nobody is left to tell
 		}
 		e.sockets.Release(h)
@@ -131,8 +139,10 @@ func (e *Engine) release() error {
 	if e.wakes != nil {
 		errs = append(errs, e.wakes.Close())
 	}
-	if e.timer >= 0 {
-		errs = append(errs, sys.CloseFD(e.timer))
+	for _, fd := range [...]int{e.timer, e.alarm} {
+		if fd >= 0 {
+			errs = append(errs, sys.CloseFD(fd))
+		}
 	}
 	if e.poll != nil {
 		errs = append(errs, e.poll.Close())
@@ -140,7 +150,7 @@ func (e *Engine) release() error {
 	if e.memory != nil {
 		errs = append(errs, sys.Unmap(e.memory))
 	}
-	e.memory, e.poll, e.timer = nil, nil, -1
+	e.memory, e.poll, e.timer, e.alarm = nil, nil, -1, -1
 	return errors.Join(errs...)
 }
 

@@ -13,10 +13,14 @@ type role uint8
 const (
 	roleWaker role = iota
 	roleTimer
+	roleAlarm
 	roleDatagram
 	roleListener
 	roleStream
 )
+
+// own reports whether it is a descriptor of the engine itself.
+func (r role) own() bool { return r < roleDatagram }
 
 // socket is the state of one descriptor. No pointers: the table is never scanned.
 type socket struct {
@@ -98,7 +102,7 @@ func (e *Engine) Send(h ring.Handle, buf []byte) {
 // StreamSent may be lost. Datagram sockets and listeners deliver nothing after the current slice.
 func (e *Engine) Close(h ring.Handle) {
 	s := e.live(h)
-	if s == nil || s.role == roleWaker || s.role == roleTimer {
+	if s == nil || s.role.own() {
 		return
 	}
 	if s.role == roleDatagram {

@@ -15,7 +15,7 @@ const pollEvery = 8
 // and returns what happened, at most Config.Events events. The slice and what it points to are valid until the next Turn.
 // It may return early with nothing.
 //
-// Waits of up to ring.RawWaitMax keep the Go scheduler's P, longer ones release it.
+// Waits of up to ring.RawWaitMax keep the Go scheduler's P, longer ones release it. One of ring.RawWaitMax may end at any time before.
 func (e *Engine) Turn(wait time.Duration) []ring.Event {
 	e.events = e.events[:0]
 	e.receive.used, e.streams.used = 0, 0
@@ -56,7 +56,11 @@ func (e *Engine) runTodo() {
 // ask lets epoll name the sockets that are ready and serves them.
 func (e *Engine) ask(wait time.Duration) {
 	e.counts.Enters++
-	ready, errno := e.poll.Wait(wait, wait > 0 && wait <= ring.RawWaitMax)
+	raw := wait > 0 && wait <= ring.RawWaitMax
+	if wait == ring.RawWaitMax && e.setAlarm() {
+		wait = -1
+	}
+	ready, errno := e.poll.Wait(wait, raw)
 	if errno != 0 {
 		panic("mmsg: epoll_pwait2: " + errno.Error())
 	}
@@ -93,7 +97,18 @@ func (e *Engine) serve(h ring.Handle, s *socket) {
 	case roleTimer:
 		sys.DrainEventfd(int(s.fd))
 		e.resume()
+	case roleAlarm:
+		sys.DrainEventfd(int(s.fd))
+		e.alarmed = false
 	}
+}
+
+// setAlarm makes sure that the alarm will end a wait, as ring.Ring has it.
+func (e *Engine) setAlarm() bool {
+	if !e.alarmed {
+		e.alarmed = sys.StartTimer(e.alarm, ring.RawWaitMax) == 0
+	}
+	return e.alarmed
 }
 
 // rest stops watching a socket for ring.AcceptPause.

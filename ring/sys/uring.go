@@ -227,7 +227,7 @@ func (u *Uring) Poll() syscall.Errno {
 func (u *Uring) Wait(limit time.Duration, raw bool) syscall.Errno {
 	submit := u.publish()
 	if limit < 0 {
-		return u.enter(submit, 1, enterGetEvents, 0, false)
+		return u.enter(submit, 1, enterGetEvents, 0, raw)
 	}
 	u.argument.limit = Timespec{Sec: int64(limit / time.Second), Nsec: int64(limit % time.Second)}
 	return u.enter(submit, 1, enterGetEvents|enterExtArg, unsafe.Sizeof(getEventsArg{}), raw)
