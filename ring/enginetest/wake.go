@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ var wakeTests = map[string]func(*testing.T, Opener){
 	"wake after shutdown":        testWakeAfterShutdown,
 	"waits":                      testWaits,
 	"alarm":                      testAlarm,
+	"hot sockets leave room":     testHotSockets,
 	"wakes under load":           testWakeUnderLoad,
 }
 
@@ -242,4 +244,42 @@ func testWakeUnderLoad(t *testing.T, open Opener) {
 		storm()
 	}
 	t.Errorf("after 1000 busy turns: stream served %v, wakes %d", served, e.Counters().Wakes)
+}
+
+// testHotSockets: two sockets that never run dry, as listeners under flood, leave the third, as an upstream's, its part of the events.
+func testHotSockets(t *testing.T, open Opener) {
+	const hot, quiet, wanted = 0, 1, 100
+	for _, events := range []int{ring.EventsDefault, 64} {
+		e := start(t, open, ring.Config{Events: events})
+		var sockets [2]ring.Handle
+		var paths [2]ring.Path
+		for i := range sockets {
+			var addr netip.AddrPort
+			sockets[i], addr = udp(t, e, "127.0.0.1", hot)
+			paths[i].SetAddr(addr)
+		}
+		_, addr := udp(t, e, "127.0.0.1", quiet)
+		client := dialUDP(t, addr)
+		heard := 0
+		for turn := 0; turn < 1000 && heard < wanted; turn++ {
+			for i := 0; turn == 20 && i < wanted; i++ { // the others are hot by then
+				if _, err := client.Write([]byte("me too")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i := range sockets { // each feeds itself with more than a turn takes
+				for range ring.EventsDefault {
+					e.Commit(sockets[i], copy(e.Reserve(), "again"), &paths[i])
+				}
+			}
+			for _, event := range e.Turn(0) {
+				if event.Tag == quiet {
+					heard++
+				}
+			}
+		}
+		if heard != wanted {
+			t.Errorf("%d events a turn: of %d datagrams that waited beside hot sockets %d came within 1000 turns", events, wanted, heard)
+		}
+	}
 }

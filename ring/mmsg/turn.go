@@ -1,6 +1,7 @@
 package mmsg
 
 import (
+	"slices"
 	"time"
 
 	"secure-dns-proxy/ring"
@@ -40,10 +41,16 @@ func (e *Engine) room() int { return cap(e.events) - len(e.events) }
 func (e *Engine) report(event ring.Event) { e.events = append(e.events, event) }
 
 // runTodo serves sockets that need no word from epoll: hot ones, streams believed ready, closed ones. What a socket could
-// not finish for want of room stays queued.
+// not finish for want of room stays queued. Those that had no room at all are the first of the next turn: hot sockets would else take it
+// all, turn after turn.
 func (e *Engine) runTodo() {
 	e.todo, e.work = e.work[:0], e.todo
-	for _, h := range e.work {
+	for i, h := range e.work {
+		if e.room() == 0 {
+			e.todo = append(e.todo, e.work[i:]...)
+			rotate(e.todo, len(e.todo)-len(e.work[i:]))
+			return
+		}
 		s := e.sockets.Get(uint32(h))
 		if s == nil {
 			continue
@@ -51,6 +58,13 @@ func (e *Engine) runTodo() {
 		s.queued = false
 		e.serve(h, s)
 	}
+}
+
+// rotate moves the first n handles behind the others.
+func rotate(handles []ring.Handle, n int) {
+	slices.Reverse(handles[:n])
+	slices.Reverse(handles[n:])
+	slices.Reverse(handles)
 }
 
 // ask lets epoll name the sockets that are ready and serves them.
