@@ -99,8 +99,8 @@ func (r *Ring) open(cfg Config) error {
 		}
 	}
 	r.sockets = slots.New[socket](cfg.Sockets + 1) // one more for the waker
-	r.todo = make([]Handle, 0, EventsDefault)
-	r.work = make([]Handle, 0, EventsDefault)
+	r.todo = make([]Handle, 0, cfg.Events)
+	r.work = make([]Handle, 0, cfg.Events)
 	r.events = make([]Event, 0, cfg.Events)
 	r.paths = make([]Path, cfg.Events)
 	r.heldDatagrams = make([]uint16, 0, cfg.Events)

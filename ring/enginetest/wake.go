@@ -249,7 +249,7 @@ func testWakeUnderLoad(t *testing.T, open Opener) {
 // testHotSockets: two sockets that never run dry, as listeners under flood, leave the third, as an upstream's, its part of the events.
 func testHotSockets(t *testing.T, open Opener) {
 	const hot, quiet, wanted = 0, 1, 100
-	for _, events := range []int{ring.EventsDefault, 64} {
+	for _, events := range []int{ring.EventsDefault, 2 * ring.EventsDefault} {
 		e := start(t, open, ring.Config{Events: events})
 		var sockets [2]ring.Handle
 		var paths [2]ring.Path
@@ -268,7 +268,7 @@ func testHotSockets(t *testing.T, open Opener) {
 				}
 			}
 			for i := range sockets { // each feeds itself with more than a turn takes
-				for range ring.EventsDefault {
+				for range events {
 					e.Commit(sockets[i], copy(e.Reserve(), "again"), &paths[i])
 				}
 			}
