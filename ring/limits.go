@@ -18,10 +18,10 @@ const (
 // Handle layout: 20 bits of index, 12 of generation.
 const (
 	HandleIndexBits = slots.IndexBits
-	// SocketsMax is what the index can name, less the two descriptors an engine adds for itself. A full table:
+	// SocketsMax is what the index can name, less the three descriptors an engine adds for itself. A full table:
 	// AddDatagram and AddListener return an error, an accepted connection is closed at once and reported as AcceptFailed
 	// with ENOBUFS.
-	SocketsMax = 1<<HandleIndexBits - 2
+	SocketsMax = 1<<HandleIndexBits - 3
 	// SocketsDefault: TCP clients of one worker, its listeners, and its upstream sockets, with room to spare. About 100 bytes each.
 	SocketsDefault = 16384
 )

@@ -99,10 +99,14 @@ func (r *Ring) setAlarm() bool {
 		return false
 	}
 	e.PrepOperation(sys.OpTimeout, -1, sys.Address(unsafe.Pointer(&r.fixed.alarm)), 1, 0)
-	e.SetUserData(opAlarm)
+	r.alarm++
+	e.SetUserData(opAlarm | r.alarmData())
 	r.alarmed = true
 	return true
 }
+
+// alarmData tells the last alarm from one before, in the bits between operation and handle; it is no socket's.
+func (r *Ring) alarmData() uint64 { return uint64(r.alarm) << 32 &^ (0xff << opShift) }
 
 // cancel submits a cancellation for every pending operation of a socket. The operations then complete with ECANCELED; a
 // cancellation itself completes only if it found nothing. Streams that close need none: shutdown ends their operations.

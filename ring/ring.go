@@ -54,6 +54,8 @@ type Ring struct {
 
 	watchAt uint32 // where the watchdog goes on
 	alarmed bool   // the alarm is set
+	alarm   uint32 // how many were set; the last one counts
+	polls   bool   // waits poll network cards, which before Linux 6.12 needs a time limit
 	lost    uint32 // completions the kernel had lost when last looked
 	reclaim bool   // buffers may be lost: look once no completion is left
 
@@ -97,6 +99,7 @@ func (r *Ring) open(cfg Config) error {
 		if _, err := r.u.BusyPoll(cfg.BusyPoll); err != nil {
 			return fmt.Errorf("busy polling (Linux 6.9): %w", err)
 		}
+		r.polls = true
 	}
 	r.sockets = slots.New[socket](cfg.Sockets + 1) // one more for the waker
 	r.todo = make([]Handle, 0, cfg.Events)
@@ -169,7 +172,7 @@ func (r *Ring) Shutdown() error {
 	return fmt.Errorf("shut ring down: operations on %d sockets never completed; their memory is kept", left)
 }
 
-// release frees what open made, in any state of completeness. Nothing may be pending.
+// release frees what open made, in any state of completeness. Nothing may be pending but the alarm, which the kernel has copied.
 func (r *Ring) release() {
 	for _, b := range []*sys.BufferRing{r.datagrams, r.streams} {
 		if b != nil {

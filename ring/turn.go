@@ -57,7 +57,7 @@ func (r *Ring) enter(wait time.Duration) {
 // sleep submits everything queued and waits. The usual wait of a busy worker has no time limit of its own but the alarm, which stays set
 // while the worker wakes and sleeps again: to set and cancel a timer for each wait costs a query that comes alone 2 us in a virtual machine.
 func (r *Ring) sleep(wait time.Duration) syscall.Errno {
-	if wait == RawWaitMax && r.setAlarm() {
+	if wait == RawWaitMax && !r.polls && r.setAlarm() {
 		return r.u.Wait(-1, true)
 	}
 	return r.u.Wait(wait, wait > 0 && wait <= RawWaitMax)
@@ -89,8 +89,10 @@ func (r *Ring) reap() {
 func (r *Ring) complete(data uint64, result int32, flags uint32) {
 	h := Handle(data)
 	s := r.sockets.Get(uint32(data))
-	if s == nil && data == opAlarm {
-		r.alarmed = false
+	if s == nil && data>>opShift<<opShift == opAlarm {
+		if data == opAlarm|r.alarmData() { // not one that was believed lost
+			r.alarmed = false
+		}
 		return
 	}
 	if s == nil {

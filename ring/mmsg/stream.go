@@ -27,8 +27,12 @@ func (b *streamBuffers) next() []byte {
 	return b.memory[b.used*streamStride:][:ring.StreamBytesMax]
 }
 
-// accept takes waiting connections from a listener.
+// accept takes waiting connections from a listener. One that found no room is queued for the next turn.
 func (e *Engine) accept(h ring.Handle, s *socket) {
+	if e.room() == 0 {
+		e.push(h, s)
+		return
+	}
 	for range min(acceptMax, e.room()) {
 		path := &e.paths[len(e.events)]
 		*path = ring.Path{}

@@ -92,7 +92,7 @@ func (o *options) define(f *flag.FlagSet, r *raw) {
 
 	f.IntVar(&o.flows, "flows", 0, "UDP sockets, or connections; 0: 128 or 16 (fewer with a smaller window)")
 	f.IntVar(&o.window, "window", 0, "queries outstanding at most; 0: 2048 in closed loop, rate x timeout in open loop")
-	f.Float64Var(&o.rate, "rate", 0, "queries/s to send (open loop); 0: closed loop")
+	f.Float64Var(&o.rate, "rate", 0, "queries/s to send (open loop); 0: closed loop. From 100,000 for each sender on it takes a whole CPU")
 	f.DurationVar(&o.warmup, "warmup", time.Second, "`time` of load before the measured time")
 	f.DurationVar(&o.duration, "duration", 10*time.Second, "measured `time`; 0: until -count is reached")
 	f.Uint64Var(&o.count, "count", 0, "end after this many measured queries; 0: no limit")

@@ -25,7 +25,7 @@ func (s *Sender) serve(f *flow) {
 		case errno == unix.ECONNREFUSED:
 			s.unreachable(now)
 		case errno != 0 && errno != unix.EINTR:
-			s.fail("recvmmsg", errno)
+			s.fail("receive", errno)
 			return
 		case n < most, n < batchMax && s.answered-answered == uint64(n): // more can come by now, or datagrams that answer nothing
 			return

@@ -58,7 +58,7 @@ func (s *Sender) sendDue(now int64) {
 		s.sendChunk(f, now, min(due-s.due, chunkMax, uint64(f.table.Room())))
 	}
 	s.full = full == len(s.flows)
-	if now >= s.plan.To {
+	if now >= s.plan.To && (s.due == all || s.full || now >= s.plan.To+int64(catchUp)) {
 		s.counts.Unsent = min(all-s.due, s.plan.Scheduled())
 		s.over = true
 	}
@@ -106,19 +106,19 @@ func (s *Sender) transmit(f *flow) {
 			s.unreachable(s.clock.Now())
 		case unix.EAGAIN, unix.ENOBUFS:
 			if refusals++; refusals > refusalsMax {
-				s.fail("sendmmsg", errno)
+				s.fail("send", errno)
 				return
 			}
 			s.poll.doze(refusalPause)
 		case unix.EIO, unix.EINVAL, unix.EMSGSIZE: // the route's device cannot cut
 			if !s.out.segment {
-				s.fail("sendmmsg", errno)
+				s.fail("send", errno)
 				return
 			}
 			s.out.separate(from)
 			from = 0
 		default:
-			s.fail("sendmmsg", errno)
+			s.fail("send", errno)
 			return
 		}
 	}

@@ -47,7 +47,7 @@ type Sender struct {
 	spin     bool
 	sweeps   bool   // reads flow after flow instead of asking which have something
 	few      int    // a sweep with fewer answers than this is followed by a doze
-	heard    int    // answers in this turn
+	heard    int    // datagrams in the last sweep
 	nextFlow int    // open loop: to send on
 	reading  int    // index of the flow that the next sweep begins with
 	due      uint64 // open loop: index of the next query to send
@@ -57,6 +57,7 @@ type Sender struct {
 	answered uint64
 	lost     uint64
 	tickAt   int64
+	expireAt int64 // open loop: when lost queries are looked for again
 	fault    error
 }
 
@@ -267,6 +268,14 @@ func (s *Sender) await() int {
 // everyTick gives up lost queries, fills windows that have room, and shows the counts.
 func (s *Sender) everyTick(now int64) {
 	s.tickAt = now + int64(tick)
+	if s.stopped.Load() {
+		s.over = true
+	}
+	if s.open && now < s.expireAt {
+		s.show()
+		return
+	}
+	s.expireAt = now + max(int64(tick), int64(s.plan.Timeout)/lossShare)
 	for i := range s.flows {
 		f := &s.flows[i]
 		all, counted := f.table.Expire(now-int64(s.plan.Timeout), s.plan.From)
@@ -278,9 +287,6 @@ func (s *Sender) everyTick(now int64) {
 		if !s.open && !s.over {
 			s.refill(f, now)
 		}
-	}
-	if s.stopped.Load() {
-		s.over = true
 	}
 	s.show()
 }
