@@ -276,3 +276,34 @@ func TestWatchdog(t *testing.T) {
 		t.Errorf("unexpected = %d, want 1", r.counts.Unexpected)
 	}
 }
+
+// TestOneAlarmCounts: an alarm that was believed lost, and goes off all the same, is not taken for the one that was set instead: each would
+// set another, for as long as the worker is busy.
+func TestOneAlarmCounts(t *testing.T) {
+	r, _, _ := openLossy(t)
+	for range 2 {
+		if !r.setAlarm() {
+			t.Fatal("no room for an alarm")
+		}
+		r.flush()
+		r.alarmed = false // as recoverLost has it
+	}
+	r.alarmed = true // the second one
+	var after []bool
+	for tries := 0; len(after) < 2 && tries < 200; tries++ {
+		if errno := r.u.Wait(10*time.Millisecond, false); errno != 0 && errno != syscall.ETIME && errno != syscall.EINTR {
+			t.Fatal(errno)
+		}
+		for r.u.Ready() > 0 {
+			c := r.u.Take()
+			r.complete(c.UserData(), c.Result(), c.Flags())
+			if c.UserData()>>opShift<<opShift == opAlarm {
+				after = append(after, r.alarmed)
+			}
+		}
+		r.u.Release()
+	}
+	if len(after) != 2 || !after[0] || after[1] {
+		t.Errorf("set after each of two alarms: %v, want true, then false", after)
+	}
+}
