@@ -2,6 +2,7 @@ package udp
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -514,4 +515,29 @@ func TestTurnDoesNotAllocate(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestPauseAtTheEnd: what was due before the end is sent and charged although the sender came too late for it, and for more than a turn's worth.
+func TestPauseAtTheEnd(t *testing.T) {
+	target := serve(t, echo)
+	const rate, lasts, due = 100_000, 20 * time.Millisecond, 2000
+	var unsent, queries uint64
+	for range 20 { // one that this machine does not interrupt for catchUp once more
+		r := run{cfg: Config{Target: target, Flows: 8, Window: 4096}, plan: pace.Plan{Rate: rate, To: int64(lasts)}}
+		s, clock, counts, _ := r.sender(t)
+		if err := s.begin(r.shifted(clock)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(s.plan.To - clock.Now()))
+		for end := time.Now().Add(5 * time.Second); s.turn() && time.Now().Before(end); {
+		}
+		unsent, queries = counts.Unsent, counts.Queries
+		if err := errors.Join(s.fault, s.close()); err != nil {
+			t.Fatal(err)
+		}
+		if unsent == 0 && queries >= due-1 && queries <= due+1 {
+			return
+		}
+	}
+	t.Errorf("got %d queries sent and %d not, want %d and none", queries, unsent, due)
 }
