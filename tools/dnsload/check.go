@@ -182,17 +182,26 @@ func (o *options) checkCorpus(r *raw) error {
 	if r.file != "" {
 		return o.openList(r)
 	}
-	c.Pattern, c.First, c.Names = r.pattern, r.first, r.names
+	c.Pattern, c.First, c.Names, c.Fresh = r.pattern, r.first, r.names, r.first+r.names
+	if r.set["fresh-first"] {
+		c.Fresh = r.freshFirst
+	}
 	number := strconv.FormatUint(r.names, 10)
 	if r.once && !r.set["names"] {
 		c.Names, number = 0, "no end"
 	}
 	o.names = fmt.Sprintf("%s of %s from %d%s", number, r.pattern, r.first, o.names)
+	switch {
+	case c.Mix.Fresh > 0:
+		o.names += fmt.Sprintf(", %v new ones from %d", c.Mix.Fresh, c.Fresh)
+	case r.set["fresh-first"]:
+		return errors.New("-fresh-first without -fresh")
+	}
 	return nil
 }
 
 func (o *options) openList(r *raw) error {
-	for _, name := range []string{"names", "pattern", "first", "types"} {
+	for _, name := range []string{"names", "pattern", "first", "types", "fresh", "fresh-first"} {
 		if r.set[name] {
 			return fmt.Errorf("-file says what is asked, -%s cannot", name)
 		}

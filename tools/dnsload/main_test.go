@@ -53,6 +53,11 @@ func TestOptionsRefuse(t *testing.T) {
 		{"-once -random", "exclude"},
 		{"-file /nonexistent", "-file"},
 		{"-file x -names 5", "-names"},
+		{"-file x -fresh 0.5", "-fresh"},
+		{"-once -fresh 0.5", "again and again"},
+		{"-fresh 1.5", "fresh names"},
+		{"-fresh 0.5 -first 10 -fresh-first 10009", "10010"},
+		{"-fresh-first 20000", "without -fresh"},
 		{"-do 0.5", "DO"},
 		{"-pattern bench.example", "%d"},
 		{"extra", "unexpected"},
@@ -102,6 +107,9 @@ func TestOptions(t *testing.T) {
 	}
 	if o := parse("-once -names 100 -first 7"); o.corpus.Names != 100 || o.corpus.First != 7 {
 		t.Errorf("-once -names 100 -first 7: got %+v", o.corpus)
+	}
+	if o := parse("-fresh 0.1 -names 100 -first 7"); o.corpus.Fresh != 107 || !strings.Contains(o.names, "0.1 new ones from 107") {
+		t.Errorf("-fresh: got %+v, %q", o.corpus, o.names)
 	}
 	if o := parse("-target 192.0.2.1:53 -allow-remote"); o.target.String() != "192.0.2.1:53" {
 		t.Errorf("-allow-remote: got %v", o.target)

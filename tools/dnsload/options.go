@@ -55,7 +55,7 @@ type options struct {
 type raw struct {
 	target, source, pattern, file, types, cpus string
 	sources, udpSize                           int
-	names, first                               uint64
+	names, first, freshFirst                   uint64
 	zipf                                       float64
 	once, random, remote                       bool
 	set                                        map[string]bool // flags given explicitly
@@ -113,6 +113,8 @@ func (o *options) define(f *flag.FlagSet, r *raw) {
 	f.Float64Var(&o.corpus.Mix.EDNS, "edns", 0, "`share` of queries with EDNS, 0 to 1")
 	f.Float64Var(&o.corpus.Mix.DO, "do", 0, "`share` of queries with DO, at most -edns")
 	f.Float64Var(&o.corpus.Mix.Case, "case", 0, "`share` of queries with random upper case (0x20)")
+	f.Float64Var(&o.corpus.Mix.Fresh, "fresh", 0, "`share` of queries that ask a new name of the pattern each, 0 to 1: that many misses among hits")
+	f.Uint64Var(&r.freshFirst, "fresh-first", 0, "first `number` of those names; default: the one after -names")
 	f.IntVar(&r.udpSize, "bufsize", 1232, "EDNS UDP size in `bytes`, 512 to 65535")
 
 	f.BoolVar(&o.json, "json", false, "print the report as JSON")

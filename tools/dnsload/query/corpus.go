@@ -27,6 +27,7 @@ type Config struct {
 	List     *List
 	Names    uint64 // numbers the pattern takes, from First on; 0 only with Order Once: no end
 	First    uint64 // first number of the pattern
+	Fresh    uint64 // first number of fresh names (Mix.Fresh), after all others
 	Order    Order
 	Exponent float64 // of Zipf, above 0
 	Seed     uint64
@@ -39,19 +40,21 @@ type Corpus struct {
 	list     *List
 	names    uint64 // 0: no end
 	first    uint64
+	from     uint64 // first number of fresh names
 	order    Order
 	zipf     *zipf
 	seed     uint64
 	types    []uint16
 	typeEnds []uint32 // threshold below which a 16-bit random number means types[i]
 	edns, do uint32   // thresholds; do of those with EDNS
+	fresh    uint32   // threshold of fresh names
 	mixed    uint32   // threshold of 0x20 case
 	udpSize  uint16
 }
 
 // New checks cfg and builds the tables; Zipf takes 16 bytes per name while it is built and 8 after.
 func New(cfg Config) (*Corpus, error) {
-	c := &Corpus{list: cfg.List, names: cfg.Names, first: cfg.First, order: cfg.Order, seed: cfg.Seed, udpSize: cfg.Mix.UDPSize}
+	c := &Corpus{list: cfg.List, names: cfg.Names, first: cfg.First, from: cfg.Fresh, order: cfg.Order, seed: cfg.Seed, udpSize: cfg.Mix.UDPSize}
 	if (cfg.Pattern == "") == (cfg.List == nil) {
 		return nil, errors.New("want either a pattern or a list of names")
 	}
@@ -72,6 +75,9 @@ func New(cfg Config) (*Corpus, error) {
 	if c.first+c.names < c.first || c.first+c.names >= 1<<63 {
 		return nil, fmt.Errorf("names %d from number %d on: the last number is above 2^63", c.names, c.first)
 	}
+	if err := c.checkFresh(cfg.Mix.Fresh); err != nil {
+		return nil, err
+	}
 	if c.order == Zipf {
 		if !(cfg.Exponent > 0) {
 			return nil, fmt.Errorf("exponent %v of Zipf's law, want above 0", cfg.Exponent)
@@ -85,8 +91,20 @@ func New(cfg Config) (*Corpus, error) {
 	return c, nil
 }
 
+func (c *Corpus) checkFresh(share float64) error {
+	switch {
+	case share == 0:
+		return nil
+	case c.list != nil || c.order == Once:
+		return errors.New("fresh names are a pattern's, beside names that are asked again and again")
+	case c.from < c.first+c.names || c.from >= 1<<62:
+		return fmt.Errorf("fresh names from number %d on: want %d, after all others, to 2^62", c.from, c.first+c.names)
+	}
+	return nil
+}
+
 func (c *Corpus) setMix(m Mix) {
-	c.edns, c.mixed = threshold(m.EDNS), threshold(m.Case)
+	c.edns, c.mixed, c.fresh = threshold(m.EDNS), threshold(m.Case), threshold(m.Fresh)
 	if m.EDNS > 0 {
 		c.do = threshold(m.DO / m.EDNS)
 	}

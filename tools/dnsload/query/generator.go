@@ -15,13 +15,14 @@ type Generator struct {
 	corpus *Corpus
 	random rng
 	next   uint64 // Cycle and Once: index of the next name
+	fresh  uint64 // number of the next fresh name
 	stride uint64
 }
 
 // Generator returns the index-th of count generators, 0 <= index < count: their random streams are independent, and with
-// Cycle and Once they share out the names. The same seed, index and count give the same queries.
+// Cycle and Once they share out the names, and always the fresh ones. The same seed, index and count give the same queries.
 func (c *Corpus) Generator(index, count int) *Generator {
-	g := &Generator{corpus: c, next: uint64(index), stride: uint64(count)}
+	g := &Generator{corpus: c, next: uint64(index), fresh: c.from + uint64(index), stride: uint64(count)}
 	seeds := rng{c.seed}
 	for range index + 1 {
 		g.random.state = seeds.next()
@@ -33,7 +34,7 @@ func (c *Corpus) Generator(index, count int) *Generator {
 // which begins at byte 12; 0, 0 when every name was asked once (Order Once). It never allocates.
 func (g *Generator) Compose(dst *[PacketBytesMax]byte, id uint16) (packetBytes, questionBytes int) {
 	c := g.corpus
-	n, ok := g.pick()
+	number, ok := g.pick()
 	if !ok {
 		return 0, 0
 	}
@@ -43,10 +44,10 @@ func (g *Generator) Compose(dst *[PacketBytesMax]byte, id uint16) (packetBytes, 
 	var qtype uint16
 	if c.list != nil {
 		var name []byte
-		name, qtype = c.list.question(n)
+		name, qtype = c.list.question(number)
 		nameBytes = copy(dst[headerBytes:], name)
 	} else {
-		nameBytes = c.pattern.compose(dst[headerBytes:], c.first+n)
+		nameBytes = c.pattern.compose(dst[headerBytes:], number)
 		qtype = c.pickType(uint16(mix))
 	}
 	if uint32(uint16(mix>>16)) < c.mixed {
@@ -68,23 +69,28 @@ func (g *Generator) Compose(dst *[PacketBytesMax]byte, id uint16) (packetBytes, 
 	return end, questionBytes
 }
 
-func (g *Generator) pick() (n uint64, ok bool) {
+// pick returns the number of a pattern's name, or the index in the list.
+func (g *Generator) pick() (number uint64, ok bool) {
 	c := g.corpus
+	if c.fresh != 0 && uint32(uint16(g.random.next())) < c.fresh {
+		number = g.fresh
+		g.fresh += g.stride
+		return number, true
+	}
 	switch c.order {
 	case Uniform:
-		return g.random.below(c.names), true
+		return c.first + g.random.below(c.names), true
 	case Zipf:
-		return c.zipf.draw(&g.random), true
+		return c.first + c.zipf.draw(&g.random), true
 	case Cycle:
-		n = g.next % c.names
+		number = c.first + g.next%c.names
 	case Once:
-		n = g.next
-		if c.names != 0 && n >= c.names {
+		if number = c.first + g.next; c.names != 0 && g.next >= c.names {
 			return 0, false
 		}
 	}
 	g.next += g.stride
-	return n, true
+	return number, true
 }
 
 func (c *Corpus) pickType(random uint16) uint16 {

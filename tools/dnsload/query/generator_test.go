@@ -66,6 +66,39 @@ func TestEachNameOnceAcrossGenerators(t *testing.T) {
 	}
 }
 
+// TestFreshNames: the share that Mix.Fresh says asks names that no generator asks twice, in order; the rest is what it would be without.
+func TestFreshNames(t *testing.T) {
+	const names, first, total, generators = 50, 100, 20000, 2
+	c := newCorpus(t, Config{Names: names, First: first, Fresh: 5000, Mix: Mix{Fresh: 0.2}})
+	seen := map[string]int{}
+	fresh := 0
+	for i := range generators {
+		g := c.Generator(i, generators)
+		for range total / generators {
+			name := next(t, g, 1).Question[0].Name
+			seen[name]++
+			var number int
+			if _, err := fmt.Sscanf(name, "n%d.bench.example.", &number); err != nil {
+				t.Fatal(name, err)
+			}
+			switch {
+			case number >= 5000 && number%generators == i && seen[name] == 1:
+				fresh++
+			case number < first || number >= first+names:
+				t.Fatalf("generator %d asks %s for the %dth time", i, name, seen[name])
+			}
+		}
+	}
+	if !near(fresh, total, 0.2) {
+		t.Errorf("%d of %d names were new, want a share of 0.2", fresh, total)
+	}
+	for i := range names {
+		if n := seen[fmt.Sprintf("n%d.bench.example.", first+i)]; !near(n, total, 0.8/names) {
+			t.Errorf("name %d: asked %d times of %d, want a share of %v", first+i, n, total, 0.8/names)
+		}
+	}
+}
+
 func TestCycle(t *testing.T) {
 	l, err := ParseList(strings.NewReader("a.example A\nb.example MX\nc.example AAAA\n"))
 	if err != nil {

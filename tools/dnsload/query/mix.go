@@ -9,8 +9,10 @@ import (
 // Mix is how queries differ besides the name. Shares are 0..1 of all queries.
 type Mix struct {
 	EDNS, DO, Case float64
-	UDPSize        uint16      // announced in the OPT record, 512..65535
-	Types          []TypeShare // empty: all ask for A; a list's own types come first
+	// Fresh is the share that ask for a name of the pattern that this corpus asks once: misses, however much a server has cached.
+	Fresh   float64
+	UDPSize uint16      // announced in the OPT record, 512..65535
+	Types   []TypeShare // empty: all ask for A; a list's own types come first
 }
 
 // TypeShare is one type and its weight, above 0, against the other weights.
@@ -49,7 +51,7 @@ func (m *Mix) validate() error {
 	for _, s := range []struct {
 		name  string
 		share float64
-	}{{"EDNS", m.EDNS}, {"DO", m.DO}, {"0x20 case", m.Case}} {
+	}{{"EDNS", m.EDNS}, {"DO", m.DO}, {"0x20 case", m.Case}, {"fresh names", m.Fresh}} {
 		if !(s.share >= 0 && s.share <= 1) {
 			return fmt.Errorf("share of %s is %v, want 0 to 1", s.name, s.share)
 		}
