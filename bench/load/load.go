@@ -40,21 +40,23 @@ const (
 
 // Run is one run of the generator.
 type Run struct {
-	Target    netip.AddrPort
-	Transport string // udp, tcp; empty: udp
-	First     uint64 // number of the first name
-	Names     uint64 // different names; 0 with Once: no end
-	Once      bool   // each name once, in order
-	Zipf      float64
-	Type      string  // of all questions, as A or TXT; empty: A
-	Window    int     // closed loop: queries outstanding; open loop: 0
-	Rate      float64 // open loop: queries/s; closed loop: 0
-	Flows     int     // sockets or connections; 0: the generator's choice
-	Duration  time.Duration
-	Timeout   time.Duration
-	Source    string // local address; empty: the kernel's choice
-	Sources   int    // as many addresses from Source on; 0: one
-	Seed      uint64
+	Target     netip.AddrPort
+	Transport  string // udp, tcp; empty: udp
+	First      uint64 // number of the first name
+	Names      uint64 // different names; 0 with Once: no end
+	Once       bool   // each name once, in order
+	Zipf       float64
+	Fresh      float64 // share of queries that ask a new name each, numbered from FreshFirst on
+	FreshFirst uint64
+	Type       string  // of all questions, as A or TXT; empty: A
+	Window     int     // closed loop: queries outstanding; open loop: 0
+	Rate       float64 // open loop: queries/s; closed loop: 0
+	Flows      int     // sockets or connections; 0: the generator's choice
+	Duration   time.Duration
+	Timeout    time.Duration
+	Source     string // local address; empty: the kernel's choice
+	Sources    int    // as many addresses from Source on; 0: one
+	Seed       uint64
 	// Urgent runs it before everything else on its CPUs, as root: for a light client on the flood's CPU.
 	Urgent bool
 }
@@ -124,6 +126,8 @@ func (t Tool) Arguments(r Run) []string {
 	}
 	add("-names", r.Names, r.Names > 0)
 	add("-zipf", r.Zipf, r.Zipf > 0)
+	add("-fresh", strconv.FormatFloat(r.Fresh, 'f', 6, 64), r.Fresh > 0)
+	add("-fresh-first", r.FreshFirst, r.Fresh > 0)
 	add("-types", r.Type+"=1", r.Type != "")
 	add("-window", r.Window, r.Window > 0)
 	add("-rate", strconv.FormatFloat(r.Rate, 'f', 1, 64), r.Rate > 0)

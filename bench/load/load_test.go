@@ -32,6 +32,11 @@ func TestArguments(t *testing.T) {
 			"-names 10 -types TXT=1 -window 8 -cpu 1,3",
 		},
 		{
+			"hits and misses",
+			Run{Target: target, Names: 10, Fresh: 0.125, FreshFirst: 5000, Window: 8, Duration: time.Second},
+			"-names 10 -fresh 0.125000 -fresh-first 5000 -window 8 -cpu 1,3",
+		},
+		{
 			"tcp, Zipf",
 			Run{Target: target, Transport: "tcp", Names: 1 << 20, Zipf: 1, Window: 1024, Flows: 16, Duration: time.Second},
 			"-names 1048576 -zipf 1 -window 1024 -flows 16",

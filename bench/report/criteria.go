@@ -20,7 +20,7 @@ func Criteria() []Criterion {
 		{"a-lone.tuned", "(a-lone) hits, one query a socket, rate over dnsdist tuned", 1.25, false, x, fasterThan(scenario.HitsLone, server.DnsdistTuned)},
 		{"a.user", "(a) user time per hit", 0.35, true, " us", ours(scenario.Hits, figure.User)},
 		{"b.lru", "(b) hit ratio over that of an LRU of the same bytes", 1, false, x, hitRatioOverLRU},
-		{"b.mixed", "(b) rate over that of hits and misses alone, mixed alike", 0.8, false, x, mixedRate},
+		{"b.alike", "(b) rate over (a)'s at the same hit ratio", 0.8, false, x, alikeRate},
 		{"b.cached", "(b) rate over (a)'s with every name cached", 0.8, false, x, cachedRate},
 		{"c.tcp", "(c') CPU of a miss over TCP, over DoT's", 1, true, x, cpuOver(scenario.MissTCP, scenario.MissTLS)},
 		{"c.tuned", "(c) misses over Do53, CPU of dnsdist tuned over ours", 1.15, false, x, cheaperThan(scenario.MissUDP, server.DnsdistTuned)},
@@ -103,19 +103,14 @@ func hitRatioOverLRU(r *Results) (figure.Spread, error) {
 	return spread, missing(err, r.Ours()+" in b")
 }
 
-// mixedRate compares the rate of (b) with what its share of hits would cost at (a)'s price and its misses at (c)'s. Rates are
-// per CPU time: misses are bound by the backend's CPU on small machines.
-func mixedRate(r *Results) (figure.Spread, error) {
-	program := r.Ours()
-	b, a, c := r.Series(scenario.Zipf, program), r.Series(scenario.Hits, program), r.Series(scenario.MissUDP, program)
+// alikeRate compares (b) with (a) at equal hit ratio, as fasterThan does.
+func alikeRate(r *Results) (figure.Spread, error) {
+	b := r.Series(scenario.Zipf, r.Ours())
 	spread, err := figure.Combine(func(turn int) (float64, bool) {
-		if turn >= len(b) || turn >= len(a) || turn >= len(c) || b[turn] == nil || a[turn] == nil || c[turn] == nil {
-			return 0, false
-		}
-		hits := b[turn][figure.HitRatio]
-		return (hits*a[turn][figure.CPU] + (1-hits)*c[turn][figure.CPU]) / b[turn][figure.CPU], true
+		qps, known := b[turn][figure.AlikeQPS]
+		return min(b[turn][figure.QPS]/qps, b[turn][figure.AlikeCPU]/b[turn][figure.CPU]), known
 	}, len(b))
-	return spread, missing(err, program+" in a, b and c")
+	return spread, missing(err, r.Ours()+" in b")
 }
 
 func cachedRate(r *Results) (figure.Spread, error) {

@@ -2,6 +2,9 @@ package scenario
 
 import (
 	"context"
+	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"secure-dns-proxy/bench/figure"
@@ -15,6 +18,13 @@ const EntryBytes = load.AnswerBytes + load.KeyBytes + 64
 // zipfWarm is how long the cache sees the traffic before it is measured.
 const zipfWarm = 3 * time.Second
 
+const (
+	// zipfAlikeWarm is the same for hits at the hit ratio of (b): memory is touched the first time.
+	zipfAlikeWarm = time.Second / 2
+	// alikeWithin is how much the two hit ratios may differ.
+	alikeWithin = 0.01
+)
+
 // zipf: what does a cache make of more names than it can hold? Names and cache shrink together in a quick run.
 func zipf() *Scenario {
 	return &Scenario{
@@ -25,7 +35,7 @@ func zipf() *Scenario {
 		Programs: everyone,
 		// The generator's table of names is made for each run, and the LRU is run through.
 		Takes: func(s Settings) time.Duration {
-			return s.Full + s.Half + min(zipfWarm, 3*s.Full) + time.Duration(s.Entries)*3*time.Microsecond
+			return 2*s.Full + s.Half + zipfAlikeWarm + min(zipfWarm, 3*s.Full) + time.Duration(s.Entries)*3*time.Microsecond
 		},
 		Run: func(ctx context.Context, t *Turn) (figure.Sample, error) {
 			names := t.Entries
@@ -48,9 +58,40 @@ func zipf() *Scenario {
 				return s, nil
 			}
 			s[figure.LRUHitRatio] = lruHitRatio(names, cache.Entries, int(w.report.Answered), int(s[figure.QPS]*t.Full.Seconds()), uint64(t.Number))
-			return s, nil
+			if !slices.Contains(ours, t.Program.ID) {
+				return s, nil
+			}
+			return s, t.hitsAlike(ctx, s)
 		},
 	}
+}
+
+// hitsAlike adds what the program does of (a)'s names, all cached, at the hit ratio of s: as many new names are asked beside them. Traffic,
+// trains and backend are the same, so that the difference is what many names and a full cache cost.
+func (t *Turn) hitsAlike(ctx context.Context, s figure.Sample) error {
+	if err := t.Stop(false); err != nil {
+		return err
+	}
+	if err := t.start(ctx, server.UDP, server.Cache{Entries: missCache}); err != nil {
+		return err
+	}
+	if err := t.fill(ctx, hitNames); err != nil {
+		return err
+	}
+	var m *measurement
+	for _, duration := range []time.Duration{zipfAlikeWarm, t.Full} {
+		var err error
+		run := load.Run{Names: hitNames, Fresh: 1 - s[figure.HitRatio], FreshFirst: t.newNames(), Window: window, Duration: duration}
+		if m, err = t.measure(ctx, run); err != nil {
+			return err
+		}
+	}
+	alike := m.sample()
+	if off := alike[figure.HitRatio] - s[figure.HitRatio]; math.Abs(off) > alikeWithin {
+		return fmt.Errorf("(a)'s names at a hit ratio of %.3f instead of %.3f", alike[figure.HitRatio], s[figure.HitRatio])
+	}
+	s[figure.AlikeQPS], s[figure.AlikeCPU], s[figure.AlikeHitRatio] = alike[figure.QPS], alike[figure.CPU], alike[figure.HitRatio]
+	return nil
 }
 
 // zipfCached: the same traffic with room for all names, so that only the processor's caches miss.
