@@ -7,6 +7,7 @@ type Counters struct {
 	Empty            uint64 // of those, zero-length ones; each ends a multishot
 	Truncated        uint64 // of those, longer than DatagramBytesMax
 	DatagramsSent    uint64 // datagrams handed to the kernel, failed ones included
+	MessagesSent     uint64 // what they left in: a train is one message
 	SendFailures     uint64 // of those, refused by the kernel; a train counts as one
 	SendsDropped     uint64 // datagrams dropped because the kernel took no submissions at all
 	Rearms           uint64 // receives and accepts armed again after they ended

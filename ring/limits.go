@@ -48,6 +48,9 @@ const (
 	// TrainsMax is how many peers and lengths may have a train at a time; queries have about 60 lengths, a turn has EventsDefault replies. One that takes the place
 	// of another ends its train. A power of two.
 	TrainsMax = 64
+	// socketStep is how many places apart the trains of sockets are that follow each other in the table of sockets: those of several upstreams that are asked
+	// in turns go on beside each other. Odd, and not near a small part of TrainsMax.
+	socketStep = 37
 )
 
 // Receive buffers. A kernel with bounded multishot loops takes them only inside our own enter, so depth belongs in the

@@ -22,14 +22,15 @@ type train struct {
 	to      Path
 }
 
-// TrainOf returns the place in a table of n trains for datagrams of so many bytes to a peer, nil for that of a connected socket. n is a power of two.
-// Two that share a place end each other's trains.
-func TrainOf(bytes int, to *Path, n int) int {
+// TrainOf returns the place in a table of n trains for datagrams of so many bytes from h to a peer, nil for that of a connected socket. n is a power
+// of two. Two that share a place end each other's trains.
+func TrainOf(h Handle, bytes int, to *Path, n int) int {
+	place := bytes + socketStep*int(uint32(h))
 	if to == nil {
-		return bytes & (n - 1)
+		return place & (n - 1)
 	}
 	const port, address4, address6 = 3, 7, 23 // the last byte of each
-	return (bytes + 5*int(to.Name[port]) + 3*int(to.Name[port-1]) + int(to.Name[address4]) + int(to.Name[address6])) & (n - 1)
+	return (place + 5*int(to.Name[port]) + 3*int(to.Name[port-1]) + int(to.Name[address4]) + int(to.Name[address6])) & (n - 1)
 }
 
 // TrainTakes reports whether datagrams of so many bytes to a peer may share a message at all. The kernel refuses port 0, and what shares a message with it.
@@ -45,7 +46,7 @@ func TrainHasRoom(held, bytes int) bool {
 // couple appends the datagram of n bytes in slot i to a train on h and reports whether there was one with room.
 func (r *Ring) couple(h Handle, s *socket, i, n int, to *Path) bool {
 	t := &r.send
-	c := &t.trains[TrainOf(n, to, TrainsMax)]
+	c := &t.trains[TrainOf(h, n, to, TrainsMax)]
 	if c.batch != t.batch || c.handle != h || c.segment != n || c.named != (to != nil) || t.single || !TrainHasRoom(c.bytes, n) ||
 		c.named && c.to != *to {
 		return false
@@ -72,7 +73,7 @@ func (r *Ring) couple(h Handle, s *socket, i, n int, to *Path) bool {
 
 // lead makes the datagram of n bytes in slot i, queued as e, the first of a train.
 func (t *transmit) lead(h Handle, e *sys.SQE, i, n int, to *Path) {
-	c := &t.trains[TrainOf(n, to, TrainsMax)]
+	c := &t.trains[TrainOf(h, n, to, TrainsMax)]
 	c.batch, c.handle, c.entry, c.slot, c.segment, c.bytes = t.batch, h, e, i, n, n
 	if c.named = to != nil; c.named {
 		c.to = *to

@@ -100,6 +100,7 @@ func (r *Ring) Commit(h Handle, n int, to *Path) {
 	}
 	t.used++
 	r.counts.DatagramsSent++
+	r.counts.MessagesSent++
 	header := t.header(i)
 	var name uint64
 	var nameLen uint32

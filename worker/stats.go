@@ -174,6 +174,7 @@ type Stats struct {
 
 	Turns, Enters              uint64 // laps of the loop; system calls that submitted or waited
 	DatagramsIn, DatagramsSent uint64
+	MessagesSent               uint64 // what datagrams left in
 	Rearms, BuffersExhausted   uint64 // receives started anew; receives that found no buffer
 
 	Refused    uint64                // datagrams kept out because their source sends too much; those that the kernel dropped are an estimate while a socket is nearly full

@@ -418,6 +418,7 @@ func (w *worker) account() {
 func (w *worker) publish() {
 	c := w.eng.Counters()
 	w.stats.Enters, w.stats.DatagramsIn, w.stats.DatagramsSent = c.Enters, c.Datagrams, c.DatagramsSent
+	w.stats.MessagesSent = c.MessagesSent
 	w.stats.Rearms, w.stats.BuffersExhausted = c.Rearms, c.BuffersExhausted
 	w.stats.InFlight, w.stats.Waiters = uint64(w.table.Len()), uint64(w.table.WaiterLen())
 	w.stats.Connections = uint64(w.conns.Len())

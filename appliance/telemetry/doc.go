@@ -23,7 +23,7 @@
 //	sdp_remote_cache_results_total{result}     sdp_remote_cache_unasked_total{reason}, sdp_remote_cache_unusable_values_total{reason}
 //	                                           sdp_remote_cache_duration_seconds (histogram)
 //	sdp_engine{engine}                         sdp_engine_fallback{reason}
-//	                                           sdp_engine_{turns,enters,datagrams_received,datagrams_sent,rearms,buffers_exhausted}_total
+//	                                           sdp_engine_{turns,enters,datagrams_received,datagrams_sent,messages_sent,rearms,buffers_exhausted}_total
 //	sdp_engine_enters_per_query                sdp_worker_queries_total{worker,transport}, sdp_worker_skew
 //	sdp_overloaded_workers                     sdp_refused_sources, sdp_refused_datagrams_total, sdp_socket_drops_total
 //	                                           sdp_blocked_queries_total{action}

@@ -211,6 +211,7 @@ func (p *page) engine(s *worker.Stats) {
 	p.count("sdp_engine_enters_total", "System calls that submitted work or waited for it.", s.Enters)
 	p.count("sdp_engine_datagrams_received_total", "Datagrams received, from clients and upstreams.", s.DatagramsIn)
 	p.count("sdp_engine_datagrams_sent_total", "Datagrams sent, to clients and upstreams.", s.DatagramsSent)
+	p.count("sdp_engine_messages_sent_total", "Messages that they left in: those of one length to one peer share one.", s.MessagesSent)
 	p.count("sdp_engine_rearms_total", "Receives that had to be started again.", s.Rearms)
 	p.count("sdp_engine_buffers_exhausted_total", "Receives that found no free buffer; the datagrams wait in the socket.", s.BuffersExhausted)
 }

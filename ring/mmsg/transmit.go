@@ -100,6 +100,7 @@ func (e *Engine) Commit(h ring.Handle, n int, to *ring.Path) {
 		return
 	}
 	t.used++
+	e.counts.MessagesSent++
 	t.targets[i] = target{handle: h, fd: s.fd}
 	t.vectors[i].Len = uint64(n)
 	header := &t.headers[i].Header
@@ -141,7 +142,7 @@ func (s *socket) from(room []byte, to *ring.Path) int {
 // couple appends the datagram of n bytes in slot i to a train on h and reports whether there was one with room.
 func (e *Engine) couple(h ring.Handle, s *socket, i, n int, to *ring.Path) bool {
 	t := &e.send
-	c := &t.trains[ring.TrainOf(n, to, ring.TrainsMax)]
+	c := &t.trains[ring.TrainOf(h, n, to, ring.TrainsMax)]
 	if c.batch != t.batch || c.handle != h || c.segment != n || c.named != (to != nil) || t.single || c.named && c.to != *to {
 		return false
 	}
@@ -161,7 +162,7 @@ func (e *Engine) couple(h ring.Handle, s *socket, i, n int, to *ring.Path) bool 
 
 // lead makes the datagram of n bytes in slot i the first of a train.
 func (t *transmit) lead(h ring.Handle, i, n int, to *ring.Path) {
-	c := &t.trains[ring.TrainOf(n, to, ring.TrainsMax)]
+	c := &t.trains[ring.TrainOf(h, n, to, ring.TrainsMax)]
 	c.batch, c.handle, c.slot, c.segment = t.batch, h, i, n
 	if c.named = to != nil; c.named {
 		c.to = *to
