@@ -27,6 +27,7 @@ const (
 	Workers    = "j"
 	Alone      = "k"
 	Pauses     = "l"
+	Engines    = "m"
 )
 
 // hits: how close does a cache hit come to what the kernel's sockets allow?

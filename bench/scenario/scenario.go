@@ -45,7 +45,7 @@ func (s *Scenario) Has(id string, settings Settings) bool {
 func All(l Layout) []*Scenario {
 	all := []*Scenario{
 		hits(), hitsLone(), zipf(), zipfCached(), missUDP(), missTCP(), missTLS(256), missTLS(2048), missQUIC(), missHTTPS(), pipelined(), flood(),
-		memory(), startup(), alone(), pauses(),
+		memory(), startup(), alone(), pauses(), engines(),
 	}
 	return append(all, workers(l)...)
 }

@@ -19,6 +19,13 @@ type Program struct {
 	Configure func(Setup) (Launch, error)
 }
 
+// Engine is the same program, which is ours, with the engine of another ID of ours.
+func (p *Program) Engine(id string) *Program {
+	other := *p
+	other.ID, other.Configure = id, proxy(id)
+	return &other
+}
+
 // IDs in the order of every table.
 const (
 	URing        = "uring"
