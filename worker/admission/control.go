@@ -24,10 +24,12 @@ type Controller struct {
 
 	at      int64 // ns, of the last look; 0: there was none
 	queued  float64
-	pressed int   // looks in a row
-	others  int64 // ns, when a source was last seen beside the heaviest
-	calmAt  int64 // ns, since when nobody has had to be refused anything
-	placed  int64 // ns, when the refusals in force were last changed
+	pressed int     // looks in a row
+	long    int     // looks in a row for which the queue was too long, from the first pressed one on
+	net     float64 // by how many datagrams more arrived than were taken meanwhile
+	others  int64   // ns, when a source was last seen beside the heaviest
+	calmAt  int64   // ns, since when nobody has had to be refused anything
+	placed  int64   // ns, when the refusals in force were last changed
 
 	overloaded bool
 	nobody     bool    // there is an excess and nobody to blame
@@ -90,13 +92,19 @@ func (c *Controller) Look(l *Look, sketch *Sketch) (changed bool) {
 		return false
 	}
 	rate := float64(l.Datagrams) / dt
-	c.offered = max(0, rate+(float64(l.Drops)+growth*growthWeight)/dt)
+	offered := max(0, rate+(float64(l.Drops)+growth*growthWeight)/dt)
+	if c.overloaded && queued > c.goal(l) { // a burst is over, perhaps, and the next one will come: nothing is lost by refusing too much while there is work
+		offered = max(offered, c.offered*burstFade)
+	}
+	c.offered = offered
 	c.before, c.counts = c.counts, sketch.AppendCounts(c.before[:0], 1)
 	c.eachBefore, c.each = c.each, rate/max(float64(sketch.Total()), 1)
 	c.company(sketch.Total())
-	pressed := c.isPressed(l, rate, growth)
+	excess := float64(l.Drops) + growth
+	long := c.isLong(l, rate)
+	pressed := long && excess >= 0
 	if !c.overloaded {
-		c.begin(pressed, rate)
+		c.begin(long, excess, rate)
 	}
 	if !c.overloaded {
 		return false
@@ -114,7 +122,7 @@ func (c *Controller) Look(l *Look, sketch *Sketch) (changed bool) {
 		c.calmAt = l.Now
 	}
 	if l.Now-c.calmAt > int64(hold) {
-		c.overloaded, c.pressed = false, 0
+		c.overloaded, c.pressed, c.long, c.net = false, 0, 0, 0
 	}
 	return c.place(wanted)
 }
@@ -130,11 +138,8 @@ func (c *Controller) company(samples uint64) {
 	}
 }
 
-// isPressed reports whether the queue is too long, and not about to become shorter.
-func (c *Controller) isPressed(l *Look, rate, growth float64) bool {
-	if float64(l.Drops)+growth < 0 {
-		return false
-	}
+// isLong reports whether the queue is too long.
+func (c *Controller) isLong(l *Look, rate float64) bool {
 	if l.Drops > 0 && len(c.refused) == 0 {
 		return true
 	}
@@ -144,13 +149,23 @@ func (c *Controller) isPressed(l *Look, rate, growth float64) bool {
 	return l.Fill > fullShare || c.queued > rate*beginFactor*c.cfg.Target.Seconds()
 }
 
-// begin starts an overload once the worker has been pressed for long enough.
-func (c *Controller) begin(pressed bool, rate float64) {
-	if !pressed {
-		c.pressed = 0
+// begin starts an overload once the queue has been too long for enough looks, and did not become shorter: in none of them, or, as a flood may come
+// in bursts, in all of them taken together. excess is by how many datagrams more arrived than were taken since the last look.
+func (c *Controller) begin(long bool, excess, rate float64) {
+	if !long {
+		c.pressed, c.long, c.net = 0, 0, 0
 		return
 	}
-	if c.pressed++; c.pressed >= pressedLooks {
+	if c.long > 0 {
+		c.net += excess
+	}
+	switch {
+	case excess >= 0:
+		c.pressed, c.long = c.pressed+1, c.long+1
+	case c.long > 0:
+		c.pressed, c.long = 0, c.long+1
+	}
+	if c.pressed >= pressedLooks || c.long >= pressedLooks && c.net >= 0 {
 		c.overloaded, c.capacity, c.begun, c.calmAt = true, rate, rate, c.at
 	}
 }
@@ -170,13 +185,17 @@ func (c *Controller) learn(rate, queued, dt float64) {
 
 // admissible returns how many datagrams a second may be let in: the capacity, corrected by what the queue is off its goal.
 func (c *Controller) admissible(l *Look, queued float64) float64 {
-	goal := min(c.capacity*c.cfg.Target.Seconds(), float64(l.Room)*goalShare/datagramBytes)
-	correction := (goal - queued) / (c.capacity*max(horizon, 2*pauseFor(len(c.refused))).Seconds() + 1)
+	correction := (c.goal(l) - queued) / (c.capacity*max(horizon, 2*pauseFor(len(c.refused))).Seconds() + 1)
 	least := -correctionMost
 	if l.ByHand {
 		least = -correctionByHand
 	}
 	return c.capacity * (1 + min(max(correction, least), 0.1))
+}
+
+// goal is how many datagrams may wait.
+func (c *Controller) goal(l *Look) float64 {
+	return min(c.capacity*c.cfg.Target.Seconds(), float64(l.Room)*goalShare/datagramBytes)
 }
 
 // gather fills c.list with what every source offers that may be refused something. What a source offers is what was taken of

@@ -276,6 +276,35 @@ func TestUnsteadyFlood(t *testing.T) {
 	}
 }
 
+// TestFloodInBursts: a flood whose bursts keep in step with the looks, so that every other one finds a queue that has become shorter, is one all the same.
+func TestFloodInBursts(t *testing.T) {
+	for phase := range 10 {
+		s := newStage(t, nil)
+		s.room = 80 * s.capacity * s.bytes // 80 ms
+		light := s.light()
+		s.run(time.Duration(phase) * time.Millisecond)
+		flood := s.steady(1, 0)
+		burst := func() {
+			for _, times := range []float64{4, 0} {
+				flood.rate = times * float64(s.capacity)
+				s.run(LookInterval)
+			}
+		}
+		for range 10 {
+			burst()
+		}
+		begun := s.over
+		s.reset()
+		for range 100 {
+			burst()
+		}
+		if begun == 0 || s.over < s.steps || light.refused+light.overflowed > 0 || light.worst() > 30*time.Millisecond {
+			t.Errorf("phase %d: overloaded %d of 200 ms, then %d of %d; light: %d of %d lost, 99 %% within %v",
+				phase, begun, s.over, s.steps, light.refused+light.overflowed, light.sent, light.worst())
+		}
+	}
+}
+
 // TestWhatIsNoOverload: loads that a worker can take are left alone.
 func TestWhatIsNoOverload(t *testing.T) {
 	tests := []struct {

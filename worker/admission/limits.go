@@ -32,7 +32,7 @@ const (
 	// lose none, make a queue as well.
 	beginFactor = 4
 
-	// pressedLooks is how many looks in a row must find the worker pressed: one may follow a pause of the whole machine.
+	// pressedLooks is how many looks in a row must find the queue too long and not shorter: one may follow a pause of the whole machine.
 	pressedLooks = 4
 
 	// fullShare is the share of a receive buffer beyond which a queue is too long whatever its delay, goalShare what it is held at.
@@ -45,6 +45,9 @@ const (
 
 	// learnTime is the time constant of what is known of the capacity.
 	learnTime = 80 * time.Millisecond
+
+	// burstFade is what is still believed to be offered, a look later, of what was offered once, while more waits than should.
+	burstFade = 0.9
 
 	// findPace is by how many times its capacity more a second is let in while the worker has room: of a look, half a millisecond of queue if
 	// it was too much.
