@@ -46,7 +46,8 @@ const (
 	// learnTime is the time constant of what is known of the capacity.
 	learnTime = 80 * time.Millisecond
 
-	// burstFade is what is still believed to be offered, a look later, of what was offered once, while more waits than should.
+	// burstFade is what is still believed, a look later, of what was offered once while more waits than should, of questions that found no room, and of the odds
+	// of being shed while there is nothing to shed.
 	burstFade = 0.9
 
 	// findPace is by how many times its capacity more a second is let in while the worker has room: of a look, half a millisecond of queue if
@@ -112,6 +113,12 @@ const (
 	// farOff is the same while more than farLeast of what was let in found no room: a flood has begun, and light clients lose until it is shed.
 	farOff   = 0.6
 	farLeast = 0.25
+
+	// lackInBursts is the part of the questions of the last second, about, that found no room, beyond which bursts are an attack, or as bad as one.
+	lackInBursts = 0.05
+
+	// oddsForgotten is below which odds, in 2^-32, somebody who is heavy no longer counts as such.
+	oddsForgotten = 1 << 32 / 50
 
 	// lackMost is the part of the questions for which there may be no room: they come at random, and where little room is used well some find none.
 	lackMost = 0.005

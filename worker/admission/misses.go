@@ -32,6 +32,8 @@ type Misses struct {
 
 	at       int64 // ns, of the last look; 0: there was none
 	pressed  int   // looks in a row
+	lastFull int64 // ns: of the last look that was pressed
+	lack     lack
 	shedding bool
 	calmAt   int64   // ns, since when there has been nothing to shed
 	answered float64 // questions/s
@@ -173,7 +175,7 @@ func (m *Misses) Look(l *MissLook) {
 	pressed := float64(l.Limited) > float64(l.Ended)*lackMost || l.Occupancy > occupancyMost || l.Overloaded
 	queued := m.queue.stands(l.Now, l.Quickest)
 	if !m.shedding {
-		m.begin(pressed, offered)
+		m.begin(l, pressed, offered)
 	}
 	if !m.shedding {
 		return
@@ -191,17 +193,31 @@ func (m *Misses) Look(l *MissLook) {
 		m.calmAt = l.Now
 	}
 	if l.Now-m.calmAt > int64(hold) {
-		m.shedding, m.pressed = false, 0
+		m.shedding, m.pressed, m.lack, m.doubt = false, 0, lack{}, 0
+		m.sources.heavy, m.zones.heavy = m.sources.heavy[:0], m.zones.heavy[:0]
 	}
 }
 
-// begin starts to shed when there has been no room for long enough: one burst is no overload (CoDel's interval, RFC 8289).
-func (m *Misses) begin(pressed bool, offered float64) {
+// lack is how many questions found no room lately, and how many were answered; what is long past counts little.
+type lack struct{ limited, ended float64 }
+
+func (k *lack) see(limited, ended uint64) {
+	k.limited, k.ended = k.limited*burstFade+float64(limited), k.ended*burstFade+float64(ended)
+}
+
+func (k *lack) isMuch() bool { return k.limited > (k.limited+k.ended)*lackInBursts }
+
+// begin starts to shed when there has been no room for long enough, as one burst is no overload (CoDel's interval, RFC 8289): in so many looks in a row, or
+// again and again for a good part of what was asked.
+func (m *Misses) begin(l *MissLook, pressed bool, offered float64) {
+	m.lack.see(l.Limited, l.Ended)
 	if !pressed {
 		m.pressed = 0
 		return
 	}
-	if m.pressed++; m.pressed >= missPressedLooks {
+	again := m.lastFull != 0 && l.Now-m.lastFull < int64(hold) && m.lack.isMuch()
+	m.lastFull = l.Now
+	if m.pressed++; m.pressed >= missPressedLooks || again {
 		m.shedding, m.calmAt = true, m.at
 		m.admitted = offered
 	}
@@ -260,6 +276,12 @@ func (m *Misses) full(now int64, rate float64) {
 // has much to account for, all who have proven nothing are doubted.
 func (m *Misses) weigh(offered, dt float64) bool {
 	excess, total := (offered-m.admitted)*dt, float64(m.offered)
+	if excess <= 0 { // a burst is over, perhaps, and the next one will come
+		m.sources.fade()
+		m.zones.fade()
+		m.doubt = uint32(float64(m.doubt) * burstFade)
+		return false
+	}
 	first, second := &m.sources, &m.zones
 	if first.blame(total) < second.blame(total) {
 		first, second = second, first
@@ -284,6 +306,14 @@ func (d *dimension) blame(total float64) float64 {
 		sum += float64(c.Seen) - light
 	}
 	return sum
+}
+
+// fade lets in more of those that are shed.
+func (d *dimension) fade() {
+	for i := range d.heavy {
+		d.heavy[i].odds = uint32(float64(d.heavy[i].odds) * burstFade)
+	}
+	d.heavy = slices.DeleteFunc(d.heavy, func(w weight) bool { return w.odds < oddsForgotten })
 }
 
 // weigh levels those that blame has listed down until the excess is shed, or they are light, and returns how much that is. Where they do not

@@ -46,6 +46,7 @@ type party struct {
 	source      func() Source
 	zone        func() uint64
 	proven      bool
+	on, off     time.Duration // it asks in pulses; zero: always
 	due         float64
 	asked, lost int
 }
@@ -57,7 +58,10 @@ func play(m *Misses, u *upstreams, length time.Duration, parties ...*party) []fl
 		u.now += int64(step)
 		u.step(step.Seconds())
 		for _, p := range parties {
-			for p.due += p.rate * step.Seconds(); p.due >= 1; p.due-- {
+			if p.on == 0 || time.Duration(u.now)%(p.on+p.off) < p.on {
+				p.due += p.rate * step.Seconds()
+			}
+			for ; p.due >= 1; p.due-- {
 				lost := !m.Admit(p.source(), p.zone(), p.proven) || !u.ask()
 				if at > length/3 {
 					p.asked++
@@ -105,6 +109,37 @@ func TestLightLoseNothing(t *testing.T) {
 				t.Errorf("the attack lost %.3f: room was left unused", shares[2])
 			}
 		})
+	}
+}
+
+// An attack in pulses is shed as one that lasts, also where each second look, or all but a few, find room: light parties lose nothing, and after it
+// nothing is shed any more.
+func TestPulsesAreShed(t *testing.T) {
+	const ms = time.Millisecond
+	for _, c := range []struct{ on, off, phase time.Duration }{
+		{50 * ms, 200 * ms, 0},
+		{100 * ms, 100 * ms, 0},
+		{100 * ms, 100 * ms, 50 * ms},
+		{100 * ms, 200 * ms, 0},
+		{200 * ms, 200 * ms, 0},
+		{150 * ms, 400 * ms, 0},
+		{100 * ms, 400 * ms, 0},
+	} {
+		random := rand.New(rand.NewPCG(1, 2))
+		anySource := func() Source { return Source{Bits: uint64(random.Uint32())} }
+		anyZone := func() uint64 { return random.Uint64N(5000) * 0x9E3779B97F4A7C15 }
+		m, u := NewMisses(5), &upstreams{rate: 1000, room: 200, now: int64(c.phase)}
+		attack := &party{rate: 5000, source: anySource, zone: func() uint64 { return 77 << 50 }, on: c.on, off: c.off}
+		light := &party{rate: 20, source: func() Source { return Source{Bits: 1} }, zone: anyZone}
+		others := &party{rate: 300, source: anySource, zone: anyZone}
+		shares := play(m, u, 30*time.Second, attack, light, others)
+		if shares[1] >= 0.01 || shares[2] >= 0.01 || !m.Shedding() {
+			t.Errorf("%v on, %v off, phase %v: light parties lost %v, shedding %v", c.on, c.off, c.phase, shares[1:], m.Shedding())
+		}
+		play(m, u, 12*time.Second, light, others)
+		if m.Shedding() || len(m.AppendHeavy(nil)) > 0 {
+			t.Errorf("%v on, %v off, phase %v: long after the attack %v is shed", c.on, c.off, c.phase, m.AppendHeavy(nil))
+		}
 	}
 }
 
