@@ -67,6 +67,16 @@ var floods = []floodRow{
 		start: spoofed(5*capacity, func(int) (string, netip.Addr) { return randomName("victim.example."), anyone() }),
 	},
 	{
+		// The same, in step with what looks for it: what was shed is remembered between pulses.
+		name: "random subdomains in pulses, 10x capacity for 100 ms of 200", protects: "shed_misses, by zone", capacity: capacity,
+		start: func(t *testing.T, server netip.AddrPort) func() {
+			f := rig.StartPulses(t, server, 10*capacity, 100*time.Millisecond, 100*time.Millisecond, func(int) (string, netip.Addr) {
+				return randomName("victim.example."), anyone()
+			})
+			return func() { f.Stop() }
+		},
+	},
+	{
 		// The bucket of the address ([limits]); were it more than the worker can receive, the filter in the kernel ([admission]) as well (TestFlood).
 		name: "one heavy source", protects: "limits of the /32", capacity: capacity,
 		settings: []string{`limits = {ipv4_32_rate = 1000, slip = 0}`},

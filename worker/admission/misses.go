@@ -53,6 +53,7 @@ type Misses struct {
 type dimension struct {
 	sketch Sketch
 	heavy  []weight // sorted by key
+	before []weight // scratch: heavy at the last look
 	counts []Count  // scratch
 }
 
@@ -68,7 +69,7 @@ func NewMisses(seed uint64) *Misses {
 	m := &Misses{random: seed | 1}
 	for _, d := range []*dimension{&m.sources, &m.zones} {
 		d.sketch.Seed(m.next())
-		d.heavy = make([]weight, 0, heavyMax)
+		d.heavy, d.before = make([]weight, 0, heavyMax), make([]weight, 0, heavyMax)
 		d.counts = make([]Count, 0, 2*setsPerFamily*ways)
 	}
 	return m
@@ -140,7 +141,7 @@ func (m *Misses) Rates() (answered, admitted float64) { return m.answered, m.adm
 
 // odds returns the odds of being shed.
 func (d *dimension) odds(key Source) uint32 {
-	at, found := slices.BinarySearchFunc(d.heavy, key, func(w weight, key Source) int { return compareSources(w.key, key) })
+	at, found := slices.BinarySearchFunc(d.heavy, key, keyOf)
 	if !found {
 		return 0
 	}
@@ -184,6 +185,7 @@ func (m *Misses) Look(l *MissLook) {
 		m.ceiling, m.probeAt, m.pace, m.drainEnd = max(m.answered, rate), l.Now, leap, l.Now
 	}
 	if returning && !l.Overloaded {
+		m.forget() // what was shed while nothing was answered is to be asked again
 		m.regain(pressed, rate, dt)
 	} else {
 		m.steer(l, pressed, queued, rate, dt)
@@ -193,9 +195,14 @@ func (m *Misses) Look(l *MissLook) {
 		m.calmAt = l.Now
 	}
 	if l.Now-m.calmAt > int64(hold) {
-		m.shedding, m.pressed, m.lack, m.doubt = false, 0, lack{}, 0
-		m.sources.heavy, m.zones.heavy = m.sources.heavy[:0], m.zones.heavy[:0]
+		m.shedding, m.pressed, m.lack = false, 0, lack{}
+		m.forget()
 	}
+}
+
+// forget sheds nothing of anybody any more.
+func (m *Misses) forget() {
+	m.sources.heavy, m.zones.heavy, m.doubt = m.sources.heavy[:0], m.zones.heavy[:0], 0
 }
 
 // lack is how many questions found no room lately, and how many were answered; what is long past counts little.
@@ -276,23 +283,18 @@ func (m *Misses) full(now int64, rate float64) {
 // has much to account for, all who have proven nothing are doubted.
 func (m *Misses) weigh(offered, dt float64) bool {
 	excess, total := (offered-m.admitted)*dt, float64(m.offered)
-	if excess <= 0 { // a burst is over, perhaps, and the next one will come
-		m.sources.fade()
-		m.zones.fade()
-		m.doubt = uint32(float64(m.doubt) * burstFade)
-		return false
-	}
 	first, second := &m.sources, &m.zones
 	if first.blame(total) < second.blame(total) {
 		first, second = second, first
 	}
 	shed := first.weigh(excess, total)
 	shed += second.weigh(excess-shed, total)
-	m.doubt = 0
+	doubt := uint32(0)
 	if excess > 0 && shed < excess*blameLeast && m.unproven > 0 {
-		m.doubt = uint32(min((excess-shed)/float64(m.unproven), refusedMost) * (1 << 32))
+		doubt = uint32(min((excess-shed)/float64(m.unproven), refusedMost) * (1 << 32))
 	}
-	return shed > 0 || m.doubt > 0
+	m.doubt = max(doubt, fade(m.doubt))
+	return shed > 0 || doubt > 0
 }
 
 // blame lists who is heavy and returns how much they ask beyond what is light.
@@ -308,18 +310,11 @@ func (d *dimension) blame(total float64) float64 {
 	return sum
 }
 
-// fade lets in more of those that are shed.
-func (d *dimension) fade() {
-	for i := range d.heavy {
-		d.heavy[i].odds = uint32(float64(d.heavy[i].odds) * burstFade)
-	}
-	d.heavy = slices.DeleteFunc(d.heavy, func(w weight) bool { return w.odds < oddsForgotten })
-}
-
 // weigh levels those that blame has listed down until the excess is shed, or they are light, and returns how much that is. Where they do not
 // account for a good part of the excess, nobody is to blame.
 func (d *dimension) weigh(excess, total float64) (shed float64) {
-	d.heavy = d.heavy[:0]
+	d.before, d.heavy = d.heavy, d.before[:0]
+	defer d.remember()
 	sum, level, n := 0.0, 0.0, 0
 	for n < len(d.counts) && surely(d.counts[n].Seen, 1) > level {
 		sum += float64(d.counts[n].Seen)
@@ -335,9 +330,35 @@ func (d *dimension) weigh(excess, total float64) (shed float64) {
 			d.heavy = append(d.heavy, weight{c.Source, uint32(min(share, refusedMost) * (1 << 32)), c.Seen})
 		}
 	}
-	slices.SortFunc(d.heavy, func(a, b weight) int { return compareSources(a.key, b.key) })
+	slices.SortFunc(d.heavy, byKey)
 	return shed
 }
+
+// remember keeps what was shed at the look before, fading: a burst may be over, or only a part of it have been seen, and the next one will come.
+func (d *dimension) remember() {
+	known := d.heavy
+	for _, w := range d.before {
+		w.odds = fade(w.odds)
+		if at, found := slices.BinarySearchFunc(known, w.key, keyOf); found {
+			known[at].odds = max(known[at].odds, w.odds)
+		} else if w.odds > 0 && len(d.heavy) < heavyMax {
+			d.heavy = append(d.heavy, w)
+		}
+	}
+	slices.SortFunc(d.heavy, byKey)
+}
+
+// fade returns what is left of odds a look later.
+func fade(odds uint32) uint32 {
+	if odds = uint32(float64(odds) * burstFade); odds < oddsForgotten {
+		return 0
+	}
+	return odds
+}
+
+func byKey(a, b weight) int { return compareSources(a.key, b.key) }
+
+func keyOf(w weight, key Source) int { return compareSources(w.key, key) }
 
 // ZoneOf returns the end of a name, in wire form and lower case, that one owner is likely to answer for: two labels; three where the second one
 // looks like a category of a country (co.uk, com.au); four below arpa. A guess, where a list of all such suffixes would cost as much as the
