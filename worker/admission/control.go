@@ -24,9 +24,9 @@ type Controller struct {
 
 	at      int64 // ns, of the last look; 0: there was none
 	queued  float64
-	pressed int     // looks in a row
-	long    int     // looks in a row for which the queue was too long, from the first pressed one on
-	net     float64 // by how many datagrams more arrived than were taken meanwhile
+	pressed int     // looks in a row in which a queue that was too long grew
+	grew    int     // the same since the queue got too long
+	net     float64 // by how many datagrams more arrived than were taken since the first of them
 	others  int64   // ns, when a source was last seen beside the heaviest
 	calmAt  int64   // ns, since when nobody has had to be refused anything
 	placed  int64   // ns, when the refusals in force were last changed
@@ -93,7 +93,7 @@ func (c *Controller) Look(l *Look, sketch *Sketch) (changed bool) {
 	}
 	rate := float64(l.Datagrams) / dt
 	offered := max(0, rate+(float64(l.Drops)+growth*growthWeight)/dt)
-	if c.overloaded && queued > c.goal(l) { // a burst is over, perhaps, and the next one will come: nothing is lost by refusing too much while there is work
+	if c.overloaded && queued > c.goal(l) { // a burst is over, perhaps, and the next one will come; no room is wasted while there is work
 		offered = max(offered, c.offered*burstFade)
 	}
 	c.offered = offered
@@ -104,6 +104,9 @@ func (c *Controller) Look(l *Look, sketch *Sketch) (changed bool) {
 	long := c.isLong(l, rate)
 	pressed := long && excess >= 0
 	if !c.overloaded {
+		if dt > pauseLooks*LookInterval.Seconds() {
+			excess = min(excess, 0) // the worker stood still: what came meanwhile says nothing
+		}
 		c.begin(long, excess, rate)
 	}
 	if !c.overloaded {
@@ -122,7 +125,7 @@ func (c *Controller) Look(l *Look, sketch *Sketch) (changed bool) {
 		c.calmAt = l.Now
 	}
 	if l.Now-c.calmAt > int64(hold) {
-		c.overloaded, c.pressed, c.long, c.net = false, 0, 0, 0
+		c.overloaded, c.pressed, c.grew, c.net = false, 0, 0, 0
 	}
 	return c.place(wanted)
 }
@@ -149,23 +152,23 @@ func (c *Controller) isLong(l *Look, rate float64) bool {
 	return l.Fill > fullShare || c.queued > rate*beginFactor*c.cfg.Target.Seconds()
 }
 
-// begin starts an overload once the queue has been too long for enough looks, and did not become shorter: in none of them, or, as a flood may come
-// in bursts, in all of them taken together. excess is by how many datagrams more arrived than were taken since the last look.
+// begin starts an overload once the queue has been too long, and grew, in enough looks: in a row, or, as a flood may come in bursts, with others
+// between them, if much more arrived than was taken in all of them together. excess is by how many datagrams more arrived than were taken since the
+// last look.
 func (c *Controller) begin(long bool, excess, rate float64) {
 	if !long {
-		c.pressed, c.long, c.net = 0, 0, 0
+		c.pressed, c.grew, c.net = 0, 0, 0
 		return
 	}
-	if c.long > 0 {
+	if c.grew > 0 {
 		c.net += excess
 	}
-	switch {
-	case excess >= 0:
-		c.pressed, c.long = c.pressed+1, c.long+1
-	case c.long > 0:
-		c.pressed, c.long = 0, c.long+1
+	if excess < 0 {
+		c.pressed = 0
+		return
 	}
-	if c.pressed >= pressedLooks || c.long >= pressedLooks && c.net >= 0 {
+	c.pressed, c.grew = c.pressed+1, c.grew+1
+	if c.pressed >= pressedLooks || c.grew >= pressedLooks && c.net >= rate*LookInterval.Seconds() {
 		c.overloaded, c.capacity, c.begun, c.calmAt = true, rate, rate, c.at
 	}
 }

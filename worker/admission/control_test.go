@@ -347,6 +347,60 @@ func TestAPauseIsNoOverload(t *testing.T) {
 	}
 }
 
+// TestPausesAndBurstsAreNoOverload: neither are pauses that follow each other, nor bursts of clients who ask less than there is room for.
+func TestPausesAndBurstsAreNoOverload(t *testing.T) {
+	const ms = time.Millisecond
+	pauses := func(n int, length, apart, every time.Duration) func(*stage) {
+		return func(s *stage) {
+			capacity := s.capacity
+			for range n {
+				s.capacity = 0
+				s.run(length)
+				s.capacity = capacity
+				s.run(apart)
+			}
+			s.run(every)
+		}
+	}
+	burst := func(times float64, length, apart time.Duration) func(*stage) {
+		return func(s *stage) {
+			bursty := s.sources[len(s.sources)-1]
+			bursty.rate = times * float64(s.capacity)
+			s.run(length)
+			bursty.rate = 0
+			s.run(apart)
+		}
+	}
+	tests := []struct {
+		name string
+		load float64
+		step func(*stage)
+	}{
+		{"two pauses of 40 ms", 0.7, pauses(2, 40*ms, 15*ms, 290*ms)},
+		{"two pauses of 60 ms", 0.7, pauses(2, 60*ms, 15*ms, 265*ms)},
+		{"three pauses of 30 ms", 0.7, pauses(3, 30*ms, 12*ms, 274*ms)},
+		{"pauses by chance", 0.6, func(s *stage) {
+			pauses(1, time.Duration(5+s.random.IntN(40))*ms, time.Duration(20+s.random.IntN(100))*ms, 0)(s)
+		}},
+		{"bursts of 20 ms", 0.4, burst(3, 20*ms, 280*ms)},
+		{"bursts of 15 ms", 0.4, burst(4, 15*ms, 285*ms)},
+	}
+	for _, tt := range tests {
+		s := newStage(t, nil)
+		s.light()
+		s.steady(1, tt.load)
+		s.steady(2, 0)
+		for s.steps < 10_000 {
+			tt.step(s)
+		}
+		for _, a := range s.sources {
+			if a.refused+a.overflowed > 0 || s.over > 0 {
+				t.Errorf("%s: overloaded %d of %d ms; %v: %d refused, %d without room, of %d", tt.name, s.over, s.steps, a.source, a.refused, a.overflowed, a.sent)
+			}
+		}
+	}
+}
+
 // TestNobodyToBlame: a flood from everywhere is not taken out on those who are known.
 func TestNobodyToBlame(t *testing.T) {
 	s := newStage(t, nil)

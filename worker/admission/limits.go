@@ -32,8 +32,11 @@ const (
 	// lose none, make a queue as well.
 	beginFactor = 4
 
-	// pressedLooks is how many looks in a row must find the queue too long and not shorter: one may follow a pause of the whole machine.
+	// pressedLooks is how many looks must find that a queue that is too long did not get shorter: one may follow a pause of the whole machine.
 	pressedLooks = 4
+
+	// pauseLooks intervals between two looks are a pause of the worker, not of those who send.
+	pauseLooks = 2
 
 	// fullShare is the share of a receive buffer beyond which a queue is too long whatever its delay, goalShare what it is held at.
 	fullShare = 0.5
@@ -46,8 +49,7 @@ const (
 	// learnTime is the time constant of what is known of the capacity.
 	learnTime = 80 * time.Millisecond
 
-	// burstFade is what is still believed, a look later, of what was offered once while more waits than should, of questions that found no room, and of the odds
-	// of being shed while there is nothing to shed.
+	// burstFade is what is still believed to be offered, a look later, of what was offered once, while more waits than should.
 	burstFade = 0.9
 
 	// findPace is by how many times its capacity more a second is let in while the worker has room: of a look, half a millisecond of queue if
@@ -117,8 +119,12 @@ const (
 	// lackInBursts is the part of the questions of the last second, about, that found no room, beyond which bursts are an attack, or as bad as one.
 	lackInBursts = 0.05
 
-	// oddsForgotten is below which odds, in 2^-32, somebody who is heavy no longer counts as such.
-	oddsForgotten = 1 << 32 / 50
+	// pulseFade is what still counts after MissInterval of questions that found no room; what one who is not listed may ask grows by as much, while nobody is.
+	pulseFade = 0.9
+
+	// quotaMost is the most that one may ask in MissInterval who is not listed, by what all may: once more as much as that finds room for a moment, so that
+	// the bursts of a resolver are not cut short.
+	quotaMost = 2
 
 	// lackMost is the part of the questions for which there may be no room: they come at random, and where little room is used well some find none.
 	lackMost = 0.005

@@ -2,6 +2,7 @@ package admission
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 )
@@ -27,8 +28,10 @@ type MissLook struct {
 type Misses struct {
 	sources, zones dimension
 	random         uint64
-	unproven       uint64 // questions since the last look whose senders have proven nothing
-	doubt          uint32 // odds of those of being shed, in 2^-32
+	unproven       uint64  // questions since the last look whose senders have proven nothing
+	doubt          uint32  // odds of those of being shed, in 2^-32
+	trusted        float64 // of those that may be asked in MissInterval where there is no doubt, after there was; 0: any number
+	unknown        uint64  // of those, since the last look, that are neither a heavy source's nor of a heavy zone
 
 	at       int64 // ns, of the last look; 0: there was none
 	pressed  int   // looks in a row
@@ -53,7 +56,8 @@ type Misses struct {
 type dimension struct {
 	sketch Sketch
 	heavy  []weight // sorted by key
-	before []weight // scratch: heavy at the last look
+	quota  float64  // questions in MissInterval that one may ask who is not listed, after somebody was; 0: any number
+	level  float64  // questions that those of heavy were left at the last look that found any
 	counts []Count  // scratch
 }
 
@@ -69,7 +73,7 @@ func NewMisses(seed uint64) *Misses {
 	m := &Misses{random: seed | 1}
 	for _, d := range []*dimension{&m.sources, &m.zones} {
 		d.sketch.Seed(m.next())
-		d.heavy, d.before = make([]weight, 0, heavyMax), make([]weight, 0, heavyMax)
+		d.heavy = make([]weight, 0, heavyMax)
 		d.counts = make([]Count, 0, 2*setsPerFamily*ways)
 	}
 	return m
@@ -94,9 +98,8 @@ func (m *Misses) Admit(source Source, zone uint64, proven bool) bool {
 		m.unproven++
 	}
 	z := Source{Bits: zone >> 1, V6: zone&1 == 1} // both halves of the sketch
-	m.sources.sketch.Add(source)
-	m.zones.sketch.Add(z)
-	if m.shedding && m.sheds(source, z, proven) {
+	bySource, byZone := m.sources.sketch.Add(source), m.zones.sketch.Add(z)
+	if m.shedding && (m.sheds(max(m.sources.odds(source, bySource), m.zones.odds(z, byZone))) || !proven && m.doubts()) {
 		return false
 	}
 	m.let++
@@ -104,12 +107,15 @@ func (m *Misses) Admit(source Source, zone uint64, proven bool) bool {
 }
 
 // sheds draws for a question.
-func (m *Misses) sheds(source, z Source, proven bool) bool {
-	odds := max(m.sources.odds(source), m.zones.odds(z))
-	if !proven {
-		odds = max(odds, m.doubt)
+func (m *Misses) sheds(odds uint32) bool { return odds != 0 && uint32(m.next()>>32) < odds }
+
+// doubts draws for a question whose sender has proven nothing.
+func (m *Misses) doubts() bool {
+	m.unknown++
+	if m.trusted != 0 && float64(m.unknown) > m.trusted && m.doubt == 0 {
+		return true
 	}
-	return odds != 0 && uint32(m.next()>>32) < odds
+	return m.sheds(m.doubt)
 }
 
 // Heavy is a source, or a zone, of which some questions are shed.
@@ -139,13 +145,16 @@ func (m *Misses) AppendHeavy(list []Heavy) []Heavy {
 // Rates returns how many questions a second are answered, and how many are let in.
 func (m *Misses) Rates() (answered, admitted float64) { return m.answered, m.admitted }
 
-// odds returns the odds of being shed.
-func (d *dimension) odds(key Source) uint32 {
-	at, found := slices.BinarySearchFunc(d.heavy, key, keyOf)
-	if !found {
-		return 0
+// odds returns the odds of being shed of one who has asked so much since the last look. Who is not listed may have begun since.
+func (d *dimension) odds(key Source, asked uint32) uint32 {
+	at, found := slices.BinarySearchFunc(d.heavy, key, func(w weight, key Source) int { return compareSources(w.key, key) })
+	switch {
+	case found:
+		return d.heavy[at].odds
+	case d.quota != 0 && float64(asked) > d.quota:
+		return math.MaxUint32
 	}
-	return d.heavy[at].odds
+	return 0
 }
 
 func compareSources(a, b Source) int {
@@ -160,15 +169,17 @@ func compareSources(a, b Source) int {
 
 // Look takes in what has happened. Call it every MissInterval while questions come, and now and then while shedding.
 func (m *Misses) Look(l *MissLook) {
-	defer func() { m.offered, m.let, m.unproven = 0, 0, 0 }()
+	defer func() { m.offered, m.let, m.unproven, m.unknown = 0, 0, 0, 0 }()
 	defer m.sources.sketch.Reset()
 	defer m.zones.sketch.Reset()
 	dt := float64(l.Now-m.at) / float64(time.Second)
 	first := m.at == 0 || dt <= 0 || dt > missStale.Seconds()
 	m.at = l.Now
 	if first {
+		m.pressed, m.lastFull, m.lack = 0, 0, lack{}
 		return
 	}
+	fading := math.Pow(pulseFade, dt/MissInterval.Seconds())
 	offered := float64(m.offered) / dt
 	rate := float64(l.Ended) / dt
 	returning, over := m.outage.see(l.Now, m.answered, rate)
@@ -176,7 +187,7 @@ func (m *Misses) Look(l *MissLook) {
 	pressed := float64(l.Limited) > float64(l.Ended)*lackMost || l.Occupancy > occupancyMost || l.Overloaded
 	queued := m.queue.stands(l.Now, l.Quickest)
 	if !m.shedding {
-		m.begin(l, pressed, offered)
+		m.begin(l, pressed, offered, fading)
 	}
 	if !m.shedding {
 		return
@@ -190,7 +201,7 @@ func (m *Misses) Look(l *MissLook) {
 	} else {
 		m.steer(l, pressed, queued, rate, dt)
 	}
-	heavy := m.weigh(offered, dt)
+	heavy := m.weigh(offered, dt, fading)
 	if heavy || pressed {
 		m.calmAt = l.Now
 	}
@@ -202,22 +213,24 @@ func (m *Misses) Look(l *MissLook) {
 
 // forget sheds nothing of anybody any more.
 func (m *Misses) forget() {
-	m.sources.heavy, m.zones.heavy, m.doubt = m.sources.heavy[:0], m.zones.heavy[:0], 0
+	m.sources.forget()
+	m.zones.forget()
+	m.doubt, m.trusted = 0, 0
 }
 
 // lack is how many questions found no room lately, and how many were answered; what is long past counts little.
 type lack struct{ limited, ended float64 }
 
-func (k *lack) see(limited, ended uint64) {
-	k.limited, k.ended = k.limited*burstFade+float64(limited), k.ended*burstFade+float64(ended)
+func (k *lack) see(limited, ended uint64, fading float64) {
+	k.limited, k.ended = k.limited*fading+float64(limited), k.ended*fading+float64(ended)
 }
 
 func (k *lack) isMuch() bool { return k.limited > (k.limited+k.ended)*lackInBursts }
 
 // begin starts to shed when there has been no room for long enough, as one burst is no overload (CoDel's interval, RFC 8289): in so many looks in a row, or
-// again and again for a good part of what was asked.
-func (m *Misses) begin(l *MissLook, pressed bool, offered float64) {
-	m.lack.see(l.Limited, l.Ended)
+// again and again for a good part of what was asked. A table that is half full shows only in the former: what fills it stays for longer than a look.
+func (m *Misses) begin(l *MissLook, pressed bool, offered, fading float64) {
+	m.lack.see(l.Limited, l.Ended, fading)
 	if !pressed {
 		m.pressed = 0
 		return
@@ -279,22 +292,51 @@ func (m *Misses) full(now int64, rate float64) {
 }
 
 // weigh finds out who has to be content with how much, and reports whether anybody has. The dimension that has more to account for comes first,
-// and what it sheds is no longer the other one's. Where neither
-// has much to account for, all who have proven nothing are doubted.
-func (m *Misses) weigh(offered, dt float64) bool {
-	excess, total := (offered-m.admitted)*dt, float64(m.offered)
+// and what it sheds is no longer the other one's. Where neither has much to account for, all who have proven nothing are doubted. What is found is
+// true at the next looks too, for others who begin then: a flood may come in pulses, or from one zone after the other.
+func (m *Misses) weigh(offered, dt, fading float64) bool {
+	excess, total, most := (offered-m.admitted)*dt, float64(m.offered), m.admitted*MissInterval.Seconds()*quotaMost
 	first, second := &m.sources, &m.zones
 	if first.blame(total) < second.blame(total) {
 		first, second = second, first
 	}
 	shed := first.weigh(excess, total)
-	shed += second.weigh(excess-shed, total)
-	doubt := uint32(0)
-	if excess > 0 && shed < excess*blameLeast && m.unproven > 0 {
-		doubt = uint32(min((excess-shed)/float64(m.unproven), refusedMost) * (1 << 32))
+	first.allow(shed > 0, dt, fading, most)
+	if rest := excess - shed; shed > 0 && rest < 1 {
+		second.forget()
+	} else {
+		more := second.weigh(rest, total)
+		second.allow(more > 0, dt, fading, most)
+		shed += more
 	}
-	m.doubt = max(doubt, fade(m.doubt))
-	return shed > 0 || doubt > 0
+	m.doubt = 0
+	switch {
+	case excess <= 0:
+		m.trusted = relax(m.trusted, fading, most)
+	case shed < excess*blameLeast && m.unproven > 0:
+		let := max(float64(m.unproven)-(excess-shed), 1)
+		m.doubt = uint32(min(1-let/float64(m.unproven), refusedMost) * (1 << 32))
+		m.trusted = let * MissInterval.Seconds() / dt
+	default:
+		m.trusted = 0
+	}
+	return shed > 0 || m.doubt > 0
+}
+
+// relax returns a quota a look later: more, up to the most. 0 is none.
+func relax(quota, fading, most float64) float64 { return min(quota/fading, most) }
+
+// forget lists nobody any more.
+func (d *dimension) forget() { d.heavy, d.quota = d.heavy[:0], 0 }
+
+// allow says what somebody may ask from now on who is not listed: what those that are listed are left, as they were found in a look that took dt, then
+// more and more.
+func (d *dimension) allow(listed bool, dt, fading, most float64) {
+	if listed {
+		d.quota = d.level * MissInterval.Seconds() / dt
+	} else {
+		d.quota = relax(d.quota, fading, most)
+	}
 }
 
 // blame lists who is heavy and returns how much they ask beyond what is light.
@@ -313,8 +355,7 @@ func (d *dimension) blame(total float64) float64 {
 // weigh levels those that blame has listed down until the excess is shed, or they are light, and returns how much that is. Where they do not
 // account for a good part of the excess, nobody is to blame.
 func (d *dimension) weigh(excess, total float64) (shed float64) {
-	d.before, d.heavy = d.heavy, d.before[:0]
-	defer d.remember()
+	d.heavy = d.heavy[:0]
 	sum, level, n := 0.0, 0.0, 0
 	for n < len(d.counts) && surely(d.counts[n].Seen, 1) > level {
 		sum += float64(d.counts[n].Seen)
@@ -330,35 +371,10 @@ func (d *dimension) weigh(excess, total float64) (shed float64) {
 			d.heavy = append(d.heavy, weight{c.Source, uint32(min(share, refusedMost) * (1 << 32)), c.Seen})
 		}
 	}
-	slices.SortFunc(d.heavy, byKey)
+	slices.SortFunc(d.heavy, func(a, b weight) int { return compareSources(a.key, b.key) })
+	d.level = level
 	return shed
 }
-
-// remember keeps what was shed at the look before, fading: a burst may be over, or only a part of it have been seen, and the next one will come.
-func (d *dimension) remember() {
-	known := d.heavy
-	for _, w := range d.before {
-		w.odds = fade(w.odds)
-		if at, found := slices.BinarySearchFunc(known, w.key, keyOf); found {
-			known[at].odds = max(known[at].odds, w.odds)
-		} else if w.odds > 0 && len(d.heavy) < heavyMax {
-			d.heavy = append(d.heavy, w)
-		}
-	}
-	slices.SortFunc(d.heavy, byKey)
-}
-
-// fade returns what is left of odds a look later.
-func fade(odds uint32) uint32 {
-	if odds = uint32(float64(odds) * burstFade); odds < oddsForgotten {
-		return 0
-	}
-	return odds
-}
-
-func byKey(a, b weight) int { return compareSources(a.key, b.key) }
-
-func keyOf(w weight, key Source) int { return compareSources(w.key, key) }
 
 // ZoneOf returns the end of a name, in wire form and lower case, that one owner is likely to answer for: two labels; three where the second one
 // looks like a category of a country (co.uk, com.au); four below arpa. A guess, where a list of all such suffixes would cost as much as the

@@ -143,6 +143,70 @@ func TestPulsesAreShed(t *testing.T) {
 	}
 }
 
+// TestPulsesCostTheirTargetLittle: between pulses those whom they make look heavy, a zone, a forged source, all who have proven nothing, are answered.
+func TestPulsesCostTheirTargetLittle(t *testing.T) {
+	const on, off, most = 100 * time.Millisecond, 900 * time.Millisecond, 0.25
+	random := rand.New(rand.NewPCG(1, 2))
+	anySource := func() Source { return Source{Bits: uint64(random.Uint32())} }
+	anyZone := func() uint64 { return random.Uint64N(5000) * 0x9E3779B97F4A7C15 }
+	few := func() Source { return Source{Bits: random.Uint64N(50) + 1000} }
+	victim, zone := func() Source { return Source{Bits: 9} }, func() uint64 { return 77 << 50 }
+	for name, c := range map[string]struct{ attack, target party }{
+		"a zone":            {party{source: anySource, zone: zone}, party{source: few, zone: zone}},
+		"a forged source":   {party{source: victim, zone: anyZone}, party{source: victim, zone: anyZone}},
+		"any forged source": {party{source: anySource, zone: random.Uint64}, party{source: few, zone: anyZone}},
+	} {
+		m, u := NewMisses(5), &upstreams{rate: 1000, room: 200}
+		c.attack.rate, c.attack.on, c.attack.off, c.target.rate = 5000, on, off, 50
+		proven := &party{rate: 50, source: few, zone: anyZone, proven: true}
+		shares := play(m, u, 60*time.Second, &c.attack, &c.target, proven)
+		t.Logf("%s: lost: attack %.3f, its target %.3f, proven %.3f", name, shares[0], shares[1], shares[2])
+		if shares[1] > most || shares[2] > 0.01 || shares[0] < 0.5 {
+			t.Errorf("%s: lost %v", name, shares)
+		}
+	}
+}
+
+// TestOneZoneAfterTheOther: an attack whose names are of another zone in each interval is known by what it asks, not by what it asked.
+func TestOneZoneAfterTheOther(t *testing.T) {
+	for _, zones := range []uint64{10, 1000} {
+		random := rand.New(rand.NewPCG(1, 2))
+		m, u := NewMisses(5), &upstreams{rate: 1000, room: 200}
+		attack := &party{rate: 5000, source: func() Source { return Source{Bits: uint64(random.Uint32())} }, zone: func() uint64 {
+			return (uint64(u.now/int64(MissInterval))%zones + 1) << 40
+		}}
+		others := &party{rate: 300, source: func() Source { return Source{Bits: random.Uint64N(50) + 1000} }, zone: func() uint64 {
+			return random.Uint64N(5000) * 0x9E3779B97F4A7C15
+		}}
+		if shares := play(m, u, 30*time.Second, attack, others); shares[1] > 0.01 {
+			t.Errorf("%d zones: others lost %.3f", zones, shares[1])
+		}
+	}
+}
+
+// TestOldBurstIsForgotten: what happened before a rest of the clients is not part of what happens after it.
+func TestOldBurstIsForgotten(t *testing.T) {
+	for _, rest := range []time.Duration{0, time.Hour} {
+		m := NewMisses(5)
+		now := int64(time.Hour)
+		look := func(limited uint64) {
+			for n := range 100 {
+				m.Admit(Source{Bits: uint64(n)}, uint64(n), false)
+			}
+			now += int64(MissInterval)
+			m.Look(&MissLook{Now: now, Ended: 100, Limited: limited})
+		}
+		look(0)
+		look(100)
+		look(0)
+		now += int64(rest)
+		look(0)
+		if look(1); m.Shedding() != (rest == 0) {
+			t.Errorf("rest of %v: shedding %v", rest, m.Shedding())
+		}
+	}
+}
+
 // Where nobody is to blame, those who have proven where they are lose nothing, and most of what upstreams can do is used. Where nobody has
 // proven anything all lose alike.
 func TestProvenLoseNothing(t *testing.T) {
@@ -258,15 +322,21 @@ func TestZoneOf(t *testing.T) {
 
 func TestMissesAllocateNothing(t *testing.T) {
 	m := NewMisses(5)
-	now := int64(time.Hour)
+	now, first := int64(time.Hour), uint64(0)
+	heaviest := 0
 	if n := testing.AllocsPerRun(200, func() {
-		for i := range 50 {
-			m.Admit(Source{Bits: uint64(i % 3)}, uint64(i%2), false)
+		first += 100 // others each time, and sometimes more than are listed
+		for i := range uint64(4000) {
+			m.Admit(Source{Bits: first + i%(2*heavyMax)}, (first+i%10)<<30, false)
 		}
 		now += int64(MissInterval)
-		m.Look(&MissLook{Now: now, Ended: 5, Limited: 5})
+		m.Look(&MissLook{Now: now, Ended: 5, Limited: 5 * (first / 100 % 3)})
+		heaviest = max(heaviest, len(m.sources.heavy), len(m.zones.heavy))
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+	if heaviest < 10 || heaviest > heavyMax {
+		t.Errorf("%d were heavy at most, the test proves nothing", heaviest)
 	}
 }
 

@@ -30,15 +30,15 @@ type Count struct {
 // Seed makes the hash unpredictable. It is called before the first Add.
 func (s *Sketch) Seed(seed uint64) { s.seed = seed }
 
-// Add counts one datagram.
-func (s *Sketch) Add(source Source) {
+// Add counts one datagram, and returns how often its source was certainly seen.
+func (s *Sketch) Add(source Source) uint32 {
 	s.total++
 	set := s.set(source)
 	least := 0
 	for k := range set {
 		if set[k].bits == source.Bits && set[k].count != 0 {
 			set[k].count++
-			return
+			return set[k].count - set[k].inherited
 		}
 		if set[k].count < set[least].count {
 			least = k
@@ -46,6 +46,7 @@ func (s *Sketch) Add(source Source) {
 	}
 	c := &set[least]
 	*c = counter{bits: source.Bits, count: c.count + 1, inherited: c.count}
+	return 1
 }
 
 // set returns the only place for a source.
