@@ -164,7 +164,7 @@ func (l *load) run(ctx context.Context, terminal *os.File) (*tally.Report, error
 	}
 	first, err := tally.ReadUsage(l.threads())
 	<-sent
-	if last.At.Before(first.At) { // a run so short that it was over before this goroutine woke
+	if last.Before(first) { // a run so short that it was over before this goroutine woke
 		first = last
 	}
 	running.Wait()

@@ -151,3 +151,21 @@ func TestReadUsage(t *testing.T) {
 		}
 	}
 }
+
+func TestUsageBefore(t *testing.T) {
+	now := time.Now()
+	u := Usage{At: now, User: time.Second, System: time.Second}
+	for _, c := range []struct {
+		other Usage
+		want  bool
+	}{
+		{u, false},
+		{Usage{At: now.Add(1), User: u.User, System: u.System}, true},
+		{Usage{At: now.Add(-1), User: u.User, System: u.System + 1}, true}, // its clock was read late
+		{Usage{At: now.Add(-1), User: u.User - 1, System: u.System}, false},
+	} {
+		if got := u.Before(c.other); got != c.want {
+			t.Errorf("%+v before %+v: %v", u, c.other, got)
+		}
+	}
+}

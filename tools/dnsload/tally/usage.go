@@ -17,6 +17,11 @@ type Usage struct {
 	Waited       time.Duration // the senders' threads were ready to run, but the processor was another's
 }
 
+// Before reports whether u was read before other. Both are read in two steps, and between these other goroutines may run.
+func (u Usage) Before(other Usage) bool {
+	return u.At.Before(other.At) || u.User+u.System < other.User+other.System
+}
+
 // ReadUsage takes the figures now. Waited is the sum over the given threads; 0 on a kernel without schedstat.
 func ReadUsage(threads []int) (Usage, error) {
 	var r unix.Rusage
