@@ -127,7 +127,7 @@ func TestWriteText(t *testing.T) {
 	if err := results().WriteText(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"(a) cache hits", "300", "missed", "met", "not measured", "MISSING unbound: not installed", "turn 1: it died", "2.00"} {
+	for _, want := range []string{"(a) cache hits", "300", "missed", "met", "not measured", "MISSING unbound: not installed", "turn 1: it died", "2.00", "recvmmsg/io_uring", "1.10"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}

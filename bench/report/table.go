@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -68,6 +69,7 @@ var (
 		of("lost %", "%.2f", figure.Lost, 100),
 	}
 	hitColumns = []column{of("hits %", "%.1f", figure.HitRatio, 100), of("LRU %", "%.1f", figure.LRUHitRatio, 100)}
+	alikeColumns = []column{of("(a) alike: hits %", "%.1f", figure.AlikeHitRatio, 100), of("kq/s", "%.0f", figure.AlikeQPS, 1e-3), of("CPU us/q", "%.2f", figure.AlikeCPU, 1)}
 	backendCol = []column{of("backend us/q", "%.2f", figure.Backend, 1)}
 )
 
@@ -84,6 +86,11 @@ func columns(id string) []column {
 		return []column{
 			of("B/entry, own account", "%.1f", figure.EntryBytes, 1), of("B/entry, RSS", "%.1f", figure.EntryRSS, 1),
 			of("entries", "%.0f", figure.Entries, 1), of("RSS MiB", "%.0f", figure.RSS, 1),
+		}
+	case id == scenario.Engines:
+		return []column{
+			withSpread("recvmmsg/io_uring CPU: hits", "%.2f", figure.EngineHits, 1), withSpread("misses over Do53", "%.2f", figure.EngineMissUDP, 1),
+			withSpread("misses over DoT", "%.2f", figure.EngineMissTLS, 1),
 		}
 	case id == scenario.Startup:
 		return []column{
@@ -102,10 +109,12 @@ func columns(id string) []column {
 			withSpread("with reloads of a policy", "%.0f", figure.Policy999, 1), of("of these", "%.0f", figure.Policies, 1), withSpread("with GC", "%.0f", figure.GC999, 1),
 			of("GC cycles", "%.0f", figure.GCCycles, 1),
 		}
-	case id == scenario.Zipf || id == scenario.ZipfCached:
-		return append(append([]column{}, speedColumns...), hitColumns...)
+	case id == scenario.Zipf:
+		return slices.Concat(speedColumns, hitColumns, alikeColumns)
+	case id == scenario.ZipfCached:
+		return slices.Concat(speedColumns, hitColumns)
 	case strings.HasPrefix(id, "c") || strings.HasPrefix(id, "d") || strings.HasPrefix(id, "e"):
-		return append(append([]column{}, speedColumns...), backendCol...)
+		return slices.Concat(speedColumns, backendCol)
 	}
 	return speedColumns
 }

@@ -2,7 +2,6 @@ package scenario
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -87,10 +86,11 @@ func (t *Turn) hitsAlike(ctx context.Context, s figure.Sample) error {
 		}
 	}
 	alike := m.sample()
-	if off := alike[figure.HitRatio] - s[figure.HitRatio]; math.Abs(off) > alikeWithin {
-		return fmt.Errorf("(a)'s names at a hit ratio of %.3f instead of %.3f", alike[figure.HitRatio], s[figure.HitRatio])
+	s[figure.AlikeHitRatio] = alike[figure.HitRatio]
+	if math.Abs(alike[figure.HitRatio]-s[figure.HitRatio]) > alikeWithin {
+		return nil // not alike: the figure shows it
 	}
-	s[figure.AlikeQPS], s[figure.AlikeCPU], s[figure.AlikeHitRatio] = alike[figure.QPS], alike[figure.CPU], alike[figure.HitRatio]
+	s[figure.AlikeQPS], s[figure.AlikeCPU] = alike[figure.QPS], alike[figure.CPU]
 	return nil
 }
 

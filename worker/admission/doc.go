@@ -18,5 +18,8 @@
 // Where the heaviest sources together do not account for half of the excess (a flood with random forged sources), nobody is to blame:
 // nobody is refused by the Controller, and what finds no room is lost at random. Misses then doubts those who have proven nothing.
 //
+// Both look at what was, and a flood may be in step with the looks. So the Controller believes in the last burst for as long as the queue is too
+// long, and what Misses left the heavy holds, within an interval, for those who begin in it.
+//
 // Thread rule: one worker, one of each, no locks, no clock: times are nanoseconds of the caller's. Nothing here allocates after New.
 package admission

@@ -145,12 +145,15 @@ func (m *Misses) AppendHeavy(list []Heavy) []Heavy {
 // Rates returns how many questions a second are answered, and how many are let in.
 func (m *Misses) Rates() (answered, admitted float64) { return m.answered, m.admitted }
 
-// odds returns the odds of being shed of one who has asked so much since the last look. Who is not listed may have begun since.
+// odds returns the odds of being shed of one who has asked so much since the last look. Who is not listed may have begun since, and who is may ask more
+// than when its odds were found.
 func (d *dimension) odds(key Source, asked uint32) uint32 {
 	at, found := slices.BinarySearchFunc(d.heavy, key, func(w weight, key Source) int { return compareSources(w.key, key) })
 	switch {
-	case found:
+	case found && asked <= d.heavy[at].seen:
 		return d.heavy[at].odds
+	case found:
+		return math.MaxUint32
 	case d.quota != 0 && float64(asked) > d.quota:
 		return math.MaxUint32
 	}
