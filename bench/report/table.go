@@ -68,9 +68,9 @@ var (
 		of("RSS MiB", "%.0f", figure.RSS, 1), of("busy %", "%.0f", figure.Busy, 100), of("gen %", "%.0f", figure.Generator, 100),
 		of("lost %", "%.2f", figure.Lost, 100),
 	}
-	hitColumns = []column{of("hits %", "%.1f", figure.HitRatio, 100), of("LRU %", "%.1f", figure.LRUHitRatio, 100)}
+	hitColumns   = []column{of("hits %", "%.1f", figure.HitRatio, 100), of("LRU %", "%.1f", figure.LRUHitRatio, 100)}
 	alikeColumns = []column{of("(a) alike: hits %", "%.1f", figure.AlikeHitRatio, 100), of("kq/s", "%.0f", figure.AlikeQPS, 1e-3), of("CPU us/q", "%.2f", figure.AlikeCPU, 1)}
-	backendCol = []column{of("backend us/q", "%.2f", figure.Backend, 1)}
+	backendCol   = []column{of("backend us/q", "%.2f", figure.Backend, 1)}
 )
 
 // columns of a scenario.
