@@ -67,7 +67,7 @@ var floods = []floodRow{
 		start: spoofed(5*capacity, func(int) (string, netip.Addr) { return randomName("victim.example."), anyone() }),
 	},
 	{
-		// The same, about as long as what looks for it looks: what the zone was left at the last look holds for the next pulse.
+		// The same, about as long as what looks for it looks: the next pulse is cut short within the interval.
 		name: "random subdomains in pulses, 10x capacity for 100 ms of 200", protects: "shed_misses, by zone", capacity: capacity,
 		start: func(t *testing.T, server netip.AddrPort) func() {
 			f := rig.StartPulses(t, server, 10*capacity, 100*time.Millisecond, 100*time.Millisecond, func(int) (string, netip.Addr) {

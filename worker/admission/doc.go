@@ -19,7 +19,7 @@
 // nobody is refused by the Controller, and what finds no room is lost at random. Misses then doubts those who have proven nothing.
 //
 // Both look at what was, and a flood may be in step with the looks. So the Controller believes in the last burst for as long as the queue is too
-// long, and what Misses left the heavy holds, within an interval, for those who begin in it.
+// long, and while some were heavy lately, to Misses whoever asks more than all may is heavy at once.
 //
 // Thread rule: one worker, one of each, no locks, no clock: times are nanoseconds of the caller's. Nothing here allocates after New.
 package admission

@@ -35,7 +35,7 @@ const (
 	// pressedLooks is how many looks must find that a queue that is too long did not get shorter: one may follow a pause of the whole machine.
 	pressedLooks = 4
 
-	// pauseLooks intervals between two looks are a pause of the worker, not of those who send.
+	// pauseLooks intervals between two looks are a pause of the worker, not of those who send or ask.
 	pauseLooks = 2
 
 	// fullShare is the share of a receive buffer beyond which a queue is too long whatever its delay, goalShare what it is held at.
@@ -119,12 +119,12 @@ const (
 	// lackInBursts is the part of the questions of the last second, about, that found no room, beyond which bursts are an attack, or as bad as one.
 	lackInBursts = 0.05
 
-	// pulseFade is what still counts after MissInterval of questions that found no room; what one who is not listed may ask grows by as much, while nobody is.
-	pulseFade = 0.9
+	// lackFade is what still counts after MissInterval of questions that found no room.
+	lackFade = 0.9
 
-	// quotaMost is the most that one may ask in MissInterval who is not listed, by what all may: once more as much as that finds room for a moment, so that
-	// the bursts of a resolver are not cut short.
-	quotaMost = 2
+	// quotaLeast is how many questions somebody may ask between two looks who was not heavy at the last one, however little upstreams can do: the names of a
+	// page, for some clients behind one address.
+	quotaLeast = 24
 
 	// lackMost is the part of the questions for which there may be no room: they come at random, and where little room is used well some find none.
 	lackMost = 0.005

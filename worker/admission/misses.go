@@ -30,13 +30,15 @@ type Misses struct {
 	random         uint64
 	unproven       uint64  // questions since the last look whose senders have proven nothing
 	doubt          uint32  // odds of those of being shed, in 2^-32
-	trusted        float64 // of those that may be asked in MissInterval where there is no doubt, after there was; 0: any number
+	doubted        bool    // there was doubt lately
+	quota          float64 // questions since the last look by which somebody is heavy who was not then
 	unknown        uint64  // of those, since the last look, that are neither a heavy source's nor of a heavy zone
 
 	at       int64 // ns, of the last look; 0: there was none
 	pressed  int   // looks in a row
 	lastFull int64 // ns: of the last look that was pressed
 	lack     lack
+	paused   int64 // ns: of the last look after a pause of the worker, whose clients' queries then came at once
 	shedding bool
 	calmAt   int64   // ns, since when there has been nothing to shed
 	answered float64 // questions/s
@@ -56,8 +58,7 @@ type Misses struct {
 type dimension struct {
 	sketch Sketch
 	heavy  []weight // sorted by key
-	quota  float64  // questions in MissInterval that one may ask who is not listed, after somebody was; 0: any number
-	level  float64  // questions that those of heavy were left at the last look that found any
+	alert  bool     // some were heavy lately: others may be from now on
 	counts []Count  // scratch
 }
 
@@ -99,7 +100,7 @@ func (m *Misses) Admit(source Source, zone uint64, proven bool) bool {
 	}
 	z := Source{Bits: zone >> 1, V6: zone&1 == 1} // both halves of the sketch
 	bySource, byZone := m.sources.sketch.Add(source), m.zones.sketch.Add(z)
-	if m.shedding && (m.sheds(max(m.sources.odds(source, bySource), m.zones.odds(z, byZone))) || !proven && m.doubts()) {
+	if m.shedding && (m.sheds(max(m.sources.odds(source, bySource, m.quota), m.zones.odds(z, byZone, m.quota))) || !proven && m.doubts()) {
 		return false
 	}
 	m.let++
@@ -112,10 +113,7 @@ func (m *Misses) sheds(odds uint32) bool { return odds != 0 && uint32(m.next()>>
 // doubts draws for a question whose sender has proven nothing.
 func (m *Misses) doubts() bool {
 	m.unknown++
-	if m.trusted != 0 && float64(m.unknown) > m.trusted && m.doubt == 0 {
-		return true
-	}
-	return m.sheds(m.doubt)
+	return m.sheds(m.doubt) || m.doubted && m.doubt == 0 && float64(m.unknown) > m.quota
 }
 
 // Heavy is a source, or a zone, of which some questions are shed.
@@ -147,18 +145,19 @@ func (m *Misses) Rates() (answered, admitted float64) { return m.answered, m.adm
 
 // odds returns the odds of being shed of one who has asked so much since the last look. Who is not listed may have begun since, and who is may ask more
 // than when its odds were found.
-func (d *dimension) odds(key Source, asked uint32) uint32 {
+func (d *dimension) odds(key Source, asked uint32, quota float64) uint32 {
 	at, found := slices.BinarySearchFunc(d.heavy, key, func(w weight, key Source) int { return compareSources(w.key, key) })
 	switch {
-	case found && asked <= d.heavy[at].seen:
+	case found && float64(asked) <= loose(float64(d.heavy[at].seen)):
 		return d.heavy[at].odds
-	case found:
-		return math.MaxUint32
-	case d.quota != 0 && float64(asked) > d.quota:
+	case found, d.alert && float64(asked) > quota:
 		return math.MaxUint32
 	}
 	return 0
 }
+
+// loose returns a number that what comes at random, n on average, hardly ever exceeds.
+func loose(n float64) float64 { return n + 3*math.Sqrt(n) + 1 }
 
 func compareSources(a, b Source) int {
 	if a.V6 != b.V6 {
@@ -182,7 +181,6 @@ func (m *Misses) Look(l *MissLook) {
 		m.pressed, m.lastFull, m.lack = 0, 0, lack{}
 		return
 	}
-	fading := math.Pow(pulseFade, dt/MissInterval.Seconds())
 	offered := float64(m.offered) / dt
 	rate := float64(l.Ended) / dt
 	returning, over := m.outage.see(l.Now, m.answered, rate)
@@ -190,7 +188,7 @@ func (m *Misses) Look(l *MissLook) {
 	pressed := float64(l.Limited) > float64(l.Ended)*lackMost || l.Occupancy > occupancyMost || l.Overloaded
 	queued := m.queue.stands(l.Now, l.Quickest)
 	if !m.shedding {
-		m.begin(l, pressed, offered, fading)
+		m.begin(l, pressed, offered, dt)
 	}
 	if !m.shedding {
 		return
@@ -204,7 +202,8 @@ func (m *Misses) Look(l *MissLook) {
 	} else {
 		m.steer(l, pressed, queued, rate, dt)
 	}
-	heavy := m.weigh(offered, dt, fading)
+	heavy := m.weigh(offered, dt)
+	m.quota = max(loose(m.admitted*MissInterval.Seconds()), quotaLeast)
 	if heavy || pressed {
 		m.calmAt = l.Now
 	}
@@ -218,7 +217,7 @@ func (m *Misses) Look(l *MissLook) {
 func (m *Misses) forget() {
 	m.sources.forget()
 	m.zones.forget()
-	m.doubt, m.trusted = 0, 0
+	m.doubt, m.doubted = 0, false
 }
 
 // lack is how many questions found no room lately, and how many were answered; what is long past counts little.
@@ -232,13 +231,16 @@ func (k *lack) isMuch() bool { return k.limited > (k.limited+k.ended)*lackInBurs
 
 // begin starts to shed when there has been no room for long enough, as one burst is no overload (CoDel's interval, RFC 8289): in so many looks in a row, or
 // again and again for a good part of what was asked. A table that is half full shows only in the former: what fills it stays for longer than a look.
-func (m *Misses) begin(l *MissLook, pressed bool, offered, fading float64) {
-	m.lack.see(l.Limited, l.Ended, fading)
+func (m *Misses) begin(l *MissLook, pressed bool, offered, dt float64) {
+	m.lack.see(l.Limited, l.Ended, math.Pow(lackFade, dt/MissInterval.Seconds()))
+	if dt > pauseLooks*MissInterval.Seconds() {
+		m.paused = l.Now
+	}
 	if !pressed {
 		m.pressed = 0
 		return
 	}
-	again := m.lastFull != 0 && l.Now-m.lastFull < int64(hold) && m.lack.isMuch()
+	again := m.lastFull != 0 && l.Now-m.lastFull < int64(hold) && m.lack.isMuch() && l.Now-m.paused > int64(pauseLooks*MissInterval)
 	m.lastFull = l.Now
 	if m.pressed++; m.pressed >= missPressedLooks || again {
 		m.shedding, m.calmAt = true, m.at
@@ -295,52 +297,32 @@ func (m *Misses) full(now int64, rate float64) {
 }
 
 // weigh finds out who has to be content with how much, and reports whether anybody has. The dimension that has more to account for comes first,
-// and what it sheds is no longer the other one's. Where neither has much to account for, all who have proven nothing are doubted. What is found is
-// true at the next looks too, for others who begin then: a flood may come in pulses, or from one zone after the other.
-func (m *Misses) weigh(offered, dt, fading float64) bool {
-	excess, total, most := (offered-m.admitted)*dt, float64(m.offered), m.admitted*MissInterval.Seconds()*quotaMost
+// and what it sheds is no longer the other one's. Where neither has much to account for, all who have proven nothing are doubted. While that is not
+// long ago others may begin at any time, as a flood may come in pulses, or from one zone after the other: who then asks more than all may is heavy.
+func (m *Misses) weigh(offered, dt float64) bool {
+	excess, total := (offered-m.admitted)*dt, float64(m.offered)
 	first, second := &m.sources, &m.zones
 	if first.blame(total) < second.blame(total) {
 		first, second = second, first
 	}
 	shed := first.weigh(excess, total)
-	first.allow(shed > 0, dt, fading, most)
 	if rest := excess - shed; shed > 0 && rest < 1 {
 		second.forget()
 	} else {
-		more := second.weigh(rest, total)
-		second.allow(more > 0, dt, fading, most)
-		shed += more
+		shed += second.weigh(rest, total)
 	}
 	m.doubt = 0
-	switch {
-	case excess <= 0:
-		m.trusted = relax(m.trusted, fading, most)
-	case shed < excess*blameLeast && m.unproven > 0:
-		let := max(float64(m.unproven)-(excess-shed), 1)
-		m.doubt = uint32(min(1-let/float64(m.unproven), refusedMost) * (1 << 32))
-		m.trusted = let * MissInterval.Seconds() / dt
-	default:
-		m.trusted = 0
+	if excess > 0 {
+		m.doubted = shed < excess*blameLeast && m.unproven > 0
+	}
+	if excess > 0 && m.doubted {
+		m.doubt = uint32(min((excess-shed)/float64(m.unproven), refusedMost) * (1 << 32))
 	}
 	return shed > 0 || m.doubt > 0
 }
 
-// relax returns a quota a look later: more, up to the most. 0 is none.
-func relax(quota, fading, most float64) float64 { return min(quota/fading, most) }
-
 // forget lists nobody any more.
-func (d *dimension) forget() { d.heavy, d.quota = d.heavy[:0], 0 }
-
-// allow says what somebody may ask from now on who is not listed: what those that are listed are left, as they were found in a look that took dt, then
-// more and more.
-func (d *dimension) allow(listed bool, dt, fading, most float64) {
-	if listed {
-		d.quota = d.level * MissInterval.Seconds() / dt
-	} else {
-		d.quota = relax(d.quota, fading, most)
-	}
-}
+func (d *dimension) forget() { d.heavy, d.alert = d.heavy[:0], false }
 
 // blame lists who is heavy and returns how much they ask beyond what is light.
 func (d *dimension) blame(total float64) float64 {
@@ -375,7 +357,7 @@ func (d *dimension) weigh(excess, total float64) (shed float64) {
 		}
 	}
 	slices.SortFunc(d.heavy, func(a, b weight) int { return compareSources(a.key, b.key) })
-	d.level = level
+	d.alert = true
 	return shed
 }
 
