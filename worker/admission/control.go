@@ -105,7 +105,7 @@ func (c *Controller) Look(l *Look, sketch *Sketch) (changed bool) {
 	pressed := long && excess >= 0
 	if !c.overloaded {
 		if dt > pauseLooks*LookInterval.Seconds() {
-			excess = min(excess, 0) // the worker stood still: what came meanwhile says nothing
+			excess = min(excess, 0) // the worker stood still: what came meanwhile is not held against those who sent it
 		}
 		c.begin(long, excess, rate)
 	}

@@ -29,10 +29,10 @@ type Misses struct {
 	sources, zones dimension
 	random         uint64
 	unproven       uint64  // questions since the last look whose senders have proven nothing
+	unknown        uint64  // of those, of neither a heavy source nor a heavy zone
 	doubt          uint32  // odds of those of being shed, in 2^-32
 	doubted        bool    // there was doubt lately
 	quota          float64 // questions since the last look by which somebody is heavy who was not then
-	unknown        uint64  // of those, since the last look, that are neither a heavy source's nor of a heavy zone
 
 	at       int64 // ns, of the last look; 0: there was none
 	pressed  int   // looks in a row
